@@ -1,0 +1,234 @@
+//! The configuration as the rest of usher sees it: valid by construction.
+//!
+//! `document` is what was written, with spans; `lower` turns it into these types or into problems.
+//! Nothing here can be built from a file that has an error in it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http::StatusCode;
+use ipnet::IpNet;
+
+use crate::{
+    classify::{PathPattern, RuleSpec, Text},
+    name::Name,
+    units::Percent,
+};
+
+/// Everything that `usher run` needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect. At least one.
+    pub listeners: Vec<Listener>,
+    /// The operators' port; `None` is `off`.
+    pub control: Option<SocketAddr>,
+    /// The port that Prometheus scrapes; `None` is `off`.
+    pub metrics: Option<SocketAddr>,
+    /// Networks that may tell us `X-Forwarded-*`.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many workers; `None` is `auto`.
+    pub workers: Option<usize>,
+    /// Where the access log goes.
+    pub access_log: AccessLog,
+    /// Where state is kept over a restart.
+    pub state_dir: Option<PathBuf>,
+    /// How usher stops.
+    pub drain: Drain,
+    /// In the order in which they are tried; the last one takes all that is left.
+    pub audiences: Vec<Audience>,
+    /// In the order in which they were written.
+    pub pools: Vec<Pool>,
+    /// SHA-256 over the resolved content of every file read, in lower-case hex.
+    pub hash: String,
+}
+
+/// An address where clients connect.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Address and port; port 0 is any free one.
+    pub bind: SocketAddr,
+    /// The limits of connections accepted here.
+    pub limits: Limits,
+}
+
+/// What a client may cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Connections over all; `None` is `auto`: half of the descriptors this process may have.
+    pub connections: Option<u64>,
+    /// Connections of one client address.
+    pub per_client: u64,
+    /// Bytes of a head: request line and fields.
+    pub head_bytes: u64,
+    /// Fields of a head.
+    pub headers: u64,
+    /// Bytes of a request's target.
+    pub target_bytes: u64,
+    /// Bytes of a request's body.
+    pub body_bytes: u64,
+    /// From the first byte of a head to its last.
+    pub head_wait: Duration,
+    /// The lowest rate at which a body may arrive, in bytes a second.
+    pub body_rate: u64,
+    /// How long a client may take none of its answer.
+    pub write_wait: Duration,
+    /// How long a connection may be idle between two requests.
+    pub keep_alive: Duration,
+    /// How old a connection may become.
+    pub age: Duration,
+    /// Tunnels over all.
+    pub tunnels: u64,
+    /// How long a tunnel may be silent.
+    pub tunnel_idle: Duration,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    Stdout,
+    /// To the end of a file.
+    File(PathBuf),
+}
+
+/// How usher stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Not ready any more, but still accepting: the time for load balancers to notice.
+    pub grace: Duration,
+    /// How long requests may go on after that.
+    pub requests: Duration,
+    /// How long tunnels may go on after that.
+    pub tunnels: Duration,
+}
+
+/// A class of requests with one promise.
+#[derive(Clone, Debug)]
+pub struct Audience {
+    /// Its name.
+    pub name: Name,
+    /// Any of these takes the request. Empty: the catch-all.
+    pub rules: Vec<RuleSpec>,
+    /// When there are any, one of these must match, else 403.
+    pub only: Vec<RuleSpec>,
+    /// The pool that serves it.
+    pub pool: Name,
+    /// Its promises.
+    pub objectives: Vec<Objective>,
+    /// A page of its own for made-up answers, as HTML.
+    pub page: Option<String>,
+}
+
+/// A promise about an audience, or about a part of it.
+#[derive(Clone, Debug)]
+pub struct Objective {
+    /// Its name; the audience's unnamed promise has none.
+    pub name: Option<Name>,
+    /// Which of the audience's requests it speaks about; empty: all.
+    pub only: Vec<RuleSpec>,
+    /// The share of requests to be answered well.
+    pub availability: Option<Percent>,
+    /// The share of requests to be answered in time.
+    pub latency: Option<Latency>,
+    /// What was promised to others; laxer than `availability`.
+    pub sla: Option<Percent>,
+}
+
+/// A latency objective.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Latency {
+    /// How soon an answer begins, to count as good.
+    pub within: Duration,
+    /// The share of requests for which it does.
+    pub target: Percent,
+}
+
+/// Endpoints that run in the same configuration.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Its name.
+    pub name: Name,
+    /// In the order in which they were written.
+    pub endpoints: Vec<EndpointSpec>,
+    /// Slots per endpoint.
+    pub capacity: u32,
+    /// Whether `capacity` was written; it is assumed otherwise.
+    pub capacity_written: bool,
+    /// How long and how many requests wait for a slot.
+    pub queue: Queue,
+    /// How long the monolith may take.
+    pub timeouts: Timeouts,
+    /// How long an unused connection to an endpoint is kept.
+    pub keep_alive_idle: Duration,
+    /// How long an orphaned lease is held.
+    pub abandoned_hold: Duration,
+    /// What is gathered before it goes on.
+    pub buffer: Buffer,
+}
+
+/// An endpoint as it was written: a name may stand for several addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSpec {
+    /// Where it is.
+    pub address: AddressSpec,
+    /// Its share relative to the pool's others; at least 1.
+    pub weight: u32,
+}
+
+/// Where an endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AddressSpec {
+    /// An IP address and a port.
+    Socket(SocketAddr),
+    /// A host name, resolved at start and again, and a port.
+    Named(String, u16),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// How long and how many requests wait for a slot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Queue {
+    /// The most requests that wait.
+    pub length: QueueLength,
+    /// How long one of them may wait.
+    pub wait: Duration,
+}
+
+/// The most requests that wait for a slot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum QueueLength {
+    /// So many.
+    Fixed(u64),
+    /// So many times the pool's capacity.
+    TimesCapacity(f64),
+}
+
+/// How long the monolith may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To take a connection.
+    pub connect: Duration,
+    /// From dispatch to the answer's head, for one attempt.
+    pub first_byte: Duration,
+    /// Between two reads of an answer that has begun.
+    pub between_bytes: Duration,
+    /// From the request read whole to the answer's head, over all attempts.
+    pub total: Duration,
+}
+
+/// What is gathered before it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// Whether a request's body is read whole before it goes to an endpoint.
+    pub request: bool,
+    /// Where bodies that exceed the memory go.
+    pub directory: PathBuf,
+    /// How many bytes of bodies may lie there at once.
+    pub disk_bytes: u64,
+}
