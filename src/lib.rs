@@ -1,1 +1,38 @@
-//! x
+//! usher: an audience-based L7 reverse proxy in front of one Rails monolith.
+//!
+//! The modules in reading order, from the words up to the house. A module imports only from lower
+//! floors, from those listed before it on its own floor, or from inside itself; `ARCHITECTURE.md`
+//! has the table and `tests/tidy.rs` keeps it.
+
+// F0: words
+pub mod body;
+pub mod deadline;
+pub mod drain;
+pub mod fault;
+pub mod name;
+pub mod peer;
+pub mod telemetry;
+pub mod units;
+
+// F1: rules
+pub mod classify;
+pub mod meters;
+
+// F2: means
+pub mod config;
+pub mod upstream;
+
+// F3: world
+pub mod snapshot;
+
+// F4: work
+pub mod proxy;
+
+// F5: doors
+pub mod control;
+pub mod edge;
+
+// F6: house
+pub mod app;
+pub mod cli;
+pub mod demo;
