@@ -3,13 +3,8 @@
 //! `document` is what was written, with spans; `lower` turns it into these types or into problems.
 //! Nothing here can be built from a file that has an error in it.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use http::StatusCode;
 use ipnet::IpNet;
 
 use crate::{
