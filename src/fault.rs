@@ -3,6 +3,8 @@
 //! The names are public and closed: the answer's body, `X-Usher-Fault`, the access log, the metric
 //! and `docs/faults.md` use the same word. A fault never names an endpoint.
 
+use std::fmt;
+
 use http::StatusCode;
 
 /// Whose doing a fault is.
@@ -134,6 +136,17 @@ faults! {
     /// The service behind paused too long within its answer.
     BetweenBytesTimeout "between_bytes_timeout" Upstream Failed 504,
 }
+
+// === impl Fault ===
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A body ends with a fault, and hyper wants an error there.
+impl std::error::Error for Fault {}
 
 // === impl Blame ===
 
