@@ -32,7 +32,10 @@ pub enum Outcome {
 }
 
 macro_rules! faults {
-    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $blame:ident $outcome:ident $status:literal,)+) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $variant:ident $name:literal $blame:ident $outcome:ident $status:literal,
+    )+) => {
         /// A reason why a request was not served by the monolith as asked.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Fault {
