@@ -1,11 +1,6 @@
 //! Accepting connections.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};

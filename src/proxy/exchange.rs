@@ -15,6 +15,7 @@ use super::{
     asked::Asked,
     record::{Record, TunnelRecord},
     settle::End,
+    upload::Flow,
     worker::Worker,
 };
 use crate::{
@@ -46,6 +47,7 @@ pub struct Exchange {
     connecting: Duration,
     upstream: Duration,
     bytes_in: u64,
+    flow: Option<Arc<Flow>>,
     bytes_out: u64,
     settled: bool,
 }
@@ -85,6 +87,7 @@ impl Exchange {
             connecting: Duration::ZERO,
             upstream: Duration::ZERO,
             bytes_in: 0,
+            flow: None,
             bytes_out: 0,
             settled: false,
         })
@@ -130,6 +133,11 @@ impl Exchange {
     pub fn read_whole(&mut self, at: Instant, bytes: u64) {
         self.read_whole = Some(at);
         self.bytes_in = bytes;
+    }
+
+    /// The request's body is passed on as it comes.
+    pub fn streams(&mut self, flow: Arc<Flow>) {
+        self.flow = Some(flow);
     }
 
     /// Another attempt begins, with a lease.
@@ -211,6 +219,10 @@ impl Exchange {
             return;
         }
         self.give_back();
+        if let Some(flow) = self.flow.take() {
+            self.bytes_in = flow.bytes();
+            self.read_whole = flow.ended_at();
+        }
         if let End::Broken(fault) = end {
             // A refusal stays a refusal when the client does not wait for it.
             self.fault.get_or_insert(fault);

@@ -15,7 +15,7 @@ use super::{
     exchange::Exchange,
     headers::{self, Framing, Introduction},
     upgrade::Tunnel,
-    upload::{Sent, Upload},
+    upload::{Sent, Upload, sent},
     worker::TunnelPlace,
 };
 use crate::{
@@ -184,8 +184,8 @@ impl Journey<'_> {
         let read_before = connection.bytes_read();
         let sending = connection.sender().try_send_request(request);
         let wheel = self.exchange.worker().wheel.clone();
-        let sent = self.upload.sent(&wheel, self.timeouts.first_byte, self.total_at, sending);
-        match sent.await {
+        let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
+        match sent(self.upload.flow(), &wheel, first_byte, total_at, sending).await {
             Sent::Answered(Ok(response)) => self.judge(response, connection),
             Sent::Answered(Err(error)) => {
                 let untouched = connection.bytes_read() == read_before;

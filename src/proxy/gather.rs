@@ -105,12 +105,7 @@ impl Spool {
     }
 
     /// Appends `bytes` to the file, which is made when there is none yet.
-    async fn file(
-        &self,
-        filed: Option<Filed>,
-        bytes: Bytes,
-        room: &Room,
-    ) -> Result<Filed, Fault> {
+    async fn file(&self, filed: Option<Filed>, bytes: Bytes, room: &Room) -> Result<Filed, Fault> {
         let more = bytes.len() as u64;
         let claim = |used: u64| used.checked_add(more).filter(|&used| used <= room.bytes_max);
         let claimed = self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, claim);

@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use http::{HeaderValue, Method, Uri};
+use http::{Method, Uri};
 
 use super::{asked::Asked, worker::Worker};
 use crate::{
@@ -57,7 +57,7 @@ impl Record<'_> {
     pub fn line<'a>(&'a self, texts: &'a Texts) -> Line<'a> {
         let audience = self.view.audience(self.decision.audience);
         let label = self.decision.rule.and_then(|rule| audience.labels.get(rule));
-        let trace = self.asked.trace_parent.as_ref().map(HeaderValue::as_bytes);
+        let trace = self.asked.trace_parent.as_ref().and_then(|trace| trace.to_str().ok());
         Line {
             time: SystemTime::now(),
             request_id: self.asked.request_id.to_str().ok(),

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant as Clock},
@@ -24,12 +24,13 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    exchange::Exchange,
-    record::TunnelRecord,
-    worker::TunnelPlace,
+use super::{exchange::Exchange, record::TunnelRecord, worker::TunnelPlace};
+use crate::{
+    deadline::Wheel,
+    drain::{Drain, Stage},
+    fault::Blame,
+    meters::TunnelEnd,
 };
-use crate::{deadline::Wheel, drain::{Drain, Stage}, fault::Blame, meters::TunnelEnd};
 
 /// How much is carried at once in each direction, in bytes.
 const BUFFER_BYTES: usize = 8 * 1024;
@@ -169,12 +170,8 @@ impl Activity {
     }
 
     fn ended(&self, side: Side) {
-        let _ = self.first_end.compare_exchange(
-            0,
-            side as u8,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        let _ =
+            self.first_end.compare_exchange(0, side as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn verdict(&self, cleanly: bool) -> (TunnelEnd, Blame) {

@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -45,6 +45,7 @@ pub enum Sent<E> {
 pub struct Flow {
     bytes: AtomicU64,
     ended: Notify,
+    ended_at: OnceLock<Clock>,
 }
 
 /// A streamed body that tells when its last byte has gone.
@@ -67,6 +68,7 @@ impl Upload {
         if !buffer.request {
             let flow = Arc::new(Flow::default());
             let body = Body::new(Streamed { body, flow: flow.clone() });
+            exchange.streams(flow.clone());
             return Ok(Self::Streamed(Some(body), flow));
         }
         let room = Room { directory: buffer.directory.clone(), bytes_max: buffer.disk_bytes };
@@ -93,31 +95,31 @@ impl Upload {
         }
     }
 
-    /// Waits for `sending`. The answer may take `first_byte` from the last byte sent, and must
-    /// begin before `total_at`, unless the body is still coming.
-    pub async fn sent<E>(
-        &self,
-        wheel: &Wheel,
-        first_byte: Duration,
-        total_at: Instant,
-        sending: impl Future<Output = Result<Response<Incoming>, E>>,
-    ) -> Sent<E> {
-        let mut sending = std::pin::pin!(sending);
-        let mut total_at = total_at;
-        if let Upload::Streamed(_, flow) = self {
-            // `sending` is polled by reference and not lost; `notified` only waits.
-            tokio::select! {
-                biased;
-                answered = &mut sending => return Sent::Answered(answered),
-                () = flow.ended.notified() => {}
-            }
-            total_at = total_at.max(Instant::now() + first_byte);
+    /// What is known of a body that is streamed.
+    pub fn flow(&self) -> Option<Arc<Flow>> {
+        match self {
+            Upload::None | Upload::Gathered(_) => None,
+            Upload::Streamed(_, flow) => Some(flow.clone()),
         }
-        let first_byte_at = Instant::now() + first_byte;
-        match wheel.within(first_byte_at.min(total_at), sending).await {
-            Ok(answered) => Sent::Answered(answered),
-            Err(_late) if total_at <= first_byte_at => Sent::Late(Fault::TotalTimeout),
-            Err(_late) => Sent::Late(Fault::FirstByteTimeout),
+    }
+}
+
+// === impl Flow ===
+
+impl Flow {
+    /// Bytes that have passed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// When the last of them did.
+    pub fn ended_at(&self) -> Option<Clock> {
+        self.ended_at.get().copied()
+    }
+
+    fn end(&self) {
+        if self.ended_at.set(Clock::now()).is_ok() {
+            self.ended.notify_one();
         }
     }
 }
@@ -138,7 +140,7 @@ impl http_body::Body for Streamed {
             self.flow.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.flow.ended.notify_one();
+            self.flow.end();
         }
         polled
     }
@@ -149,5 +151,32 @@ impl http_body::Body for Streamed {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Waits for `sending`. The answer may take `first_byte` from the last byte sent, and must begin
+/// before `total_at`, unless the body is still coming.
+pub async fn sent<E>(
+    flow: Option<Arc<Flow>>,
+    wheel: &Wheel,
+    first_byte: Duration,
+    mut total_at: Instant,
+    sending: impl Future<Output = Result<Response<Incoming>, E>>,
+) -> Sent<E> {
+    let mut sending = std::pin::pin!(sending);
+    if let Some(flow) = flow {
+        // `sending` is polled by reference and not lost; `notified` only waits.
+        tokio::select! {
+            biased;
+            answered = &mut sending => return Sent::Answered(answered),
+            () = flow.ended.notified() => {}
+        }
+        total_at = total_at.max(Instant::now() + first_byte);
+    }
+    let first_byte_at = Instant::now() + first_byte;
+    match wheel.within(first_byte_at.min(total_at), sending).await {
+        Ok(answered) => Sent::Answered(answered),
+        Err(_late) if total_at <= first_byte_at => Sent::Late(Fault::TotalTimeout),
+        Err(_late) => Sent::Late(Fault::FirstByteTimeout),
     }
 }

@@ -143,11 +143,7 @@ mod tests {
     use super::*;
 
     fn peer(trusted: bool) -> Peer {
-        Peer {
-            address: ([10, 0, 0, 9], 5000).into(),
-            local: ([10, 0, 0, 1], 8080).into(),
-            trusted,
-        }
+        Peer { address: ([10, 0, 0, 9], 5000).into(), local: ([10, 0, 0, 1], 8080).into(), trusted }
     }
 
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {

@@ -196,8 +196,7 @@ mod tests {
 
     #[test]
     fn nobody_speaks_in_ushers_name() {
-        let lines =
-            [("x-audience", "admin"), ("x-usher-build", "1"), ("forwarded", "for=1.2.3.4")];
+        let lines = [("x-audience", "admin"), ("x-usher-build", "1"), ("forwarded", "for=1.2.3.4")];
         check(true, &lines, &[]);
     }
 
