@@ -4,7 +4,9 @@
 //! error.
 
 pub mod check;
+pub mod run;
 pub mod schema;
+pub mod status;
 
 use std::path::PathBuf;
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::Drain as Patience,
-    control::{self, Sight},
+    control,
     drain::{Drain, Drainer, Stage},
     proxy::Common,
     upstream::RESOLVE_EVERY,

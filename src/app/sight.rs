@@ -120,7 +120,7 @@ impl Sight for HouseSight {
     }
 
     fn config(&self) -> serde_json::Value {
-        self.common.published.current().config.redacted()
+        self.common.published.current().config.redacted.clone()
     }
 
     fn metrics(&self) -> String {
@@ -143,9 +143,9 @@ impl Sight for HouseSight {
 fn promise(objectives: &[Objective]) -> Option<PromiseView> {
     let whole = objectives.iter().find(|objective| objective.name.is_none())?;
     Some(PromiseView {
-        availability: whole.availability.map(|share| share.share()),
+        availability: whole.availability.map(|share| share.ratio()),
         within_ms: whole.latency.map(|latency| latency.within.as_secs_f64() * 1e3),
-        target: whole.latency.map(|latency| latency.target.share()),
+        target: whole.latency.map(|latency| latency.target.ratio()),
     })
 }
 

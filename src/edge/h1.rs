@@ -7,3 +7,8 @@ use tokio::net::TcpStream;
 pub struct Rules;
 /// stub
 pub async fn serve(_s: TcpStream, _p: Arc<Peer>, _r: Arc<Rules>, _w: Wheel, _d: Drain, _x: Proxy) {}
+
+impl Rules {
+    /// stub
+    pub fn new(_: &crate::config::Limits) -> Self { Self }
+}

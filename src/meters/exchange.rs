@@ -153,6 +153,12 @@ impl ExchangeMeter {
         }
         outcomes
     }
+
+    /// How many requests failed or were answered with a known status of 500 or above.
+    pub(super) fn bad(&self) -> u64 {
+        let bad = (0..status::SLOTS).filter(|slot| status::is_bad(*slot));
+        bad.map(|slot| self.requests.sum(slot)).sum()
+    }
 }
 
 impl std::fmt::Debug for ExchangeMeter {

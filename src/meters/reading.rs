@@ -16,6 +16,8 @@ pub struct AudienceReading {
     pub name: Name,
     /// Requests that have ended, in the order of [`Outcome::ALL`].
     pub outcomes: [u64; Outcome::ALL.len()],
+    /// Requests that failed or were answered with a known status of 500 or above.
+    pub bad: u64,
     /// Faults that occurred or can, and how often they did.
     pub faults: BTreeMap<Fault, u64>,
     /// Requests that have begun and not ended.
@@ -51,6 +53,7 @@ impl Meters {
             let Some(index) = by_name(&readings, &name) else { continue };
             let outcomes = readings[index].outcomes.iter_mut().zip(exchange.outcomes());
             outcomes.for_each(|(sum, more)| *sum += more);
+            readings[index].bad += exchange.bad();
         }
         for ((name, _), place) in self.places.live() {
             let Some(index) = by_name(&readings, &name) else { continue };
@@ -69,6 +72,7 @@ impl AudienceReading {
         Self {
             name,
             outcomes: [0; Outcome::ALL.len()],
+            bad: 0,
             faults: BTreeMap::new(),
             in_flight: 0,
             tunnels: 0,

@@ -30,6 +30,8 @@ pub struct Lately {
     pub over: Duration,
     /// Requests that ended, in the order of [`Outcome::ALL`].
     pub outcomes: [u64; Outcome::ALL.len()],
+    /// Requests that failed or were answered with a known status of 500 or above.
+    pub bad: u64,
     /// Faults that occurred, the most frequent first.
     pub faults: Vec<(Fault, u64)>,
     /// Requests that have begun and not ended, now.
@@ -94,6 +96,7 @@ impl Lately {
             name: now.name.clone(),
             over,
             outcomes,
+            bad: now.bad.saturating_sub(earlier.bad),
             faults,
             in_flight: now.in_flight,
             tunnels: now.tunnels,

@@ -59,6 +59,13 @@ pub(super) fn labels(slot: usize) -> (String, Outcome) {
     (label, outcome)
 }
 
+/// Whether `slot` counts requests that failed or were answered with 500 or above.
+pub(super) fn is_bad(slot: usize) -> bool {
+    let status = KNOWN.get(slot / Outcome::ALL.len());
+    status.is_some_and(|status| *status >= 500)
+        || slot % Outcome::ALL.len() == Outcome::Failed as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
