@@ -4,6 +4,8 @@
 //! error.
 
 pub mod check;
+pub mod demo;
+mod live;
 pub mod run;
 pub mod schema;
 pub mod status;

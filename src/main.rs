@@ -21,6 +21,8 @@ struct Arguments {
 enum Command {
     /// Run the proxy
     Run(cli::run::RunArgs),
+    /// Show usher at work: a stand-in monolith, the proxy and traffic, all in this process
+    Demo(cli::demo::DemoArgs),
     /// Validate and lint a configuration
     Check(cli::check::CheckArgs),
     /// Write the configuration's JSON Schema, or a complete annotated file
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     telemetry::start();
     let code = match &arguments.command {
         Command::Run(args) => cli::run::run(args),
+        Command::Demo(args) => cli::demo::run(args),
         Command::Check(args) => cli::check::run(args),
         Command::Schema(args) => cli::schema::run(args),
         Command::Status(args) => cli::status::run(args),
