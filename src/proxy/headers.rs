@@ -5,6 +5,7 @@
 
 mod forwarded;
 mod hop;
+mod rfc7239;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
