@@ -384,6 +384,7 @@ async fn a_half_closed_client_still_gets_its_answer() {
     line.write(ok("still here")).await;
     assert_eq!(client.answer().await.text(), "still here");
     assert!(client.closed().await.is_empty());
+    drop((client, line));
     usher.stop().await;
 }
 
@@ -500,5 +501,6 @@ async fn stopping_finishes_what_is_in_flight_and_accepts_no_more() {
     let answer = client.answer().await;
     assert_eq!((answer.text(), answer.field("connection")), ("in time", Some("close")));
     assert!(client.closed().await.is_empty());
+    drop((client, idle));
     usher.stop().await;
 }

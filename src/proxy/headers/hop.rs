@@ -98,7 +98,7 @@ fn fate_in_request(name: &str) -> Fate {
             _ => Fate::Passes,
         },
         b't' => match name {
-            "te" | "trailer" | "transfer-encoding" => Fate::Ends,
+            "te" | "transfer-encoding" => Fate::Ends,
             "true-client-ip" => Fate::NeedsTrust,
             _ => Fate::Passes,
         },
