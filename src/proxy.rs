@@ -1,6 +1,9 @@
 //! What happens to one request: decide, admit, forward, settle.
 
+mod informational;
+mod presence;
 mod settle;
+pub mod upgrade;
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,6 +15,8 @@ use crate::{
     peer::{Peer, Protocol},
 };
 
+pub use informational::Informational;
+pub use presence::{DroppedNames, Presence};
 pub use settle::{End, Settling};
 
 /// What a door hands in: a request read and found good, or what is known of one that is not.
