@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    document::{Entry, Included, Kind, Node, Reader, mapping},
+    document::{Entry, Included, Kind, Node, Reader, Scalar, mapping},
     source::Span,
 };
 
@@ -29,8 +29,7 @@ pub(crate) fn files(root: &Node, reader: &mut Reader) -> Vec<(PathBuf, Span)> {
         if !scalar.known || scalar.text.is_empty() {
             continue;
         }
-        let path = reader.path(pattern.span, &scalar.text);
-        for file in expand(&path, scalar.shown(), pattern.span, reader) {
+        for file in expand(scalar, pattern.span, reader) {
             if !files.iter().any(|(known, _)| *known == file) {
                 files.push((file, pattern.span));
             }
@@ -131,12 +130,12 @@ fn listener_limits(root: &mut Node) {
 
 // === globs ===
 
-fn expand(path: &Path, shown: &str, span: Span, reader: &mut Reader) -> Vec<PathBuf> {
-    let has_wildcard = path.to_string_lossy().contains(['*', '?']);
-    if !has_wildcard {
-        return reader.file_is_there(span, &path.to_string_lossy()).into_iter().collect();
+fn expand(scalar: &Scalar, span: Span, reader: &mut Reader) -> Vec<PathBuf> {
+    if !scalar.text.contains(['*', '?']) {
+        return reader.file_is_there(span, &scalar.text).into_iter().collect();
     }
-    match glob(path) {
+    let shown = scalar.shown();
+    match glob(&reader.path(span, &scalar.text)) {
         Ok(files) => {
             if files.is_empty() && reader.files_checked {
                 let hint = "nothing is included; check the directory and the ending";

@@ -33,9 +33,7 @@ fn quantity(error: UnitError) -> Complaint {
 
 /// Any text.
 #[derive(Clone, Debug)]
-pub(crate) struct Plain {
-    pub(crate) text: String,
-}
+pub(crate) struct Plain;
 
 /// A pattern and how it was written.
 #[derive(Clone, Debug)]
@@ -127,7 +125,10 @@ pub(crate) struct Bind(pub(crate) SocketAddr);
 
 /// The name of an audience, a pool or an objective.
 #[derive(Clone, Debug)]
-pub(crate) struct NameLeaf(pub(crate) Name);
+pub(crate) struct NameLeaf {
+    pub(crate) name: Name,
+    pub(crate) shown: String,
+}
 
 /// An endpoint's address.
 #[derive(Clone, Debug)]
@@ -138,8 +139,8 @@ pub(crate) struct Address(pub(crate) AddressSpec);
 impl Leaf for Plain {
     const WHAT: &'static str = "a text";
 
-    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
-        Ok(Self { text: scalar.text.clone() })
+    fn parse(_: &Scalar) -> Result<Self, Complaint> {
+        Ok(Self)
     }
 
     fn schema() -> Schema {
@@ -359,7 +360,8 @@ impl Leaf for NameLeaf {
     const WHAT: &'static str = "a name";
 
     fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
-        Name::parse(&scalar.text).map(Self).map_err(Complaint::new)
+        let name = Name::parse(&scalar.text).map_err(Complaint::new)?;
+        Ok(Self { name, shown: scalar.shown().to_owned() })
     }
 
     fn schema() -> Schema {

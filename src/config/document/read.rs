@@ -165,7 +165,7 @@ impl Reader {
         }
     }
 
-    /// The file at `path`, when it is there.
+    /// The file that a relative path of the file at `span` means, when it is there.
     pub(crate) fn file_is_there(&mut self, span: Span, path: &str) -> Option<PathBuf> {
         let path = self.path(span, path);
         if path.is_file() {
@@ -208,6 +208,15 @@ impl Complaint {
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
+
+    /// Takes out what came from the environment.
+    fn about(self, scalar: &Scalar) -> Self {
+        let Some(shown) = scalar.shown.as_deref().filter(|_| !scalar.text.is_empty()) else {
+            return self;
+        };
+        let redact = |text: String| text.replace(&scalar.text, shown);
+        Self { reason: redact(self.reason), hint: self.hint.map(redact) }
+    }
 }
 
 // === reading ===
@@ -237,7 +246,8 @@ pub(crate) fn leaf<T: Leaf>(node: &Node, reader: &mut Reader) -> Option<T> {
     let scalar = scalar(node, T::WHAT, reader)?;
     match T::parse(scalar) {
         Ok(value) => Some(value),
-        Err(Complaint { reason, hint }) => {
+        Err(complaint) => {
+            let Complaint { reason, hint } = complaint.about(scalar);
             let message = format!("`{}` is not {}: {reason}", scalar.shown(), T::WHAT);
             match hint {
                 Some(hint) => reader.error_with(node.span, message, hint),

@@ -184,5 +184,5 @@ fn methods_are_upper_case(methods: &OneOrMany<Pattern<Text>>, reader: &mut Reade
 
 fn label<P>(what: &str, patterns: &OneOrMany<Pattern<P>>) -> String {
     let shown: Vec<&str> = patterns.items.iter().map(|at| at.value.shown.as_str()).collect();
-    format!("{what} {}", shown.join(", "))
+    format!("{what} {}", shown.join(" or "))
 }
