@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{
-    document::{Entry, Included, Kind, Node, Reader, Scalar, mapping},
+    document::{
+        AudienceDefaults, Entry, Included, Kind, Node, PoolDefaults, Reader, Scalar, mapping,
+    },
     source::Span,
 };
 
@@ -64,8 +66,8 @@ pub(crate) fn merge(mut root: Node, included: Vec<Node>, reader: &mut Reader) ->
     let span = root.span;
     add(&mut root, "audiences", Node { span, kind: Kind::List(audiences) });
     add(&mut root, "pools", Node { span, kind: Kind::Mapping(pools) });
-    inherit(&mut root, "audiences", &["defaults", "audience"]);
-    inherit(&mut root, "pools", &["defaults", "pool"]);
+    inherit(&mut root, "audiences", "audience", &AudienceDefaults::known());
+    inherit(&mut root, "pools", "pool", &PoolDefaults::known());
     listener_limits(&mut root);
     root
 }
@@ -95,9 +97,14 @@ fn add(root: &mut Node, key: &str, more: Node) {
     }
 }
 
-fn inherit(root: &mut Node, key: &str, defaults: &[&str]) {
-    let defaults = defaults.iter().try_fold(&*root, |node, key| node.value(key)).cloned();
-    let Some(defaults) = defaults else { return };
+/// Lays what stands under `key` over what stands in `defaults:` under `from`. Keys that may not
+/// stand there are left to be complained about.
+fn inherit(root: &mut Node, key: &str, from: &str, known: &[&str]) {
+    let defaults = root.value("defaults").and_then(|defaults| defaults.value(from));
+    let Some(mut defaults) = defaults.cloned() else { return };
+    if let Kind::Mapping(entries) = &mut defaults.kind {
+        entries.retain(|entry| known.contains(&entry.key.as_str()));
+    }
     let Kind::Mapping(entries) = &mut root.kind else { return };
     let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) else { return };
     match &mut entry.value.kind {

@@ -5,18 +5,18 @@ use std::{collections::HashMap, net::IpAddr};
 use ipnet::IpNet;
 
 use super::{
-    Config,
     document::Reader,
     lower::{Lowered, LoweredAudience, LoweredPool, LoweredRule},
     source::Span,
 };
 use crate::{
     classify::{self, Matcher},
+    name::Name,
     units::format_duration,
 };
 
 /// The most pairs of rules that are compared, so that checking 100,000 rules takes no hours.
-const PAIRS_MAX: usize = 4_000_000;
+const PAIRS_MAX: usize = 500_000;
 
 /// A rule in the order in which rules are tried.
 struct Ranked<'a> {
@@ -28,7 +28,7 @@ struct Ranked<'a> {
 pub(crate) fn lint(lowered: &Lowered, reader: &mut Reader) {
     rules_that_never_match(&lowered.audiences, reader);
     lowered.audiences.iter().for_each(|audience| unverified(audience, reader));
-    pools_nobody_uses(&lowered.config, &lowered.pools, reader);
+    pools_nobody_uses(lowered, reader);
     lowered.pools.iter().for_each(|pool| timeouts_agree(pool, reader));
     lowered.trusted_proxies.iter().for_each(|(network, span)| narrow(*network, *span, reader));
 }
@@ -93,7 +93,15 @@ fn claim(matcher: &Matcher) -> Option<&'static str> {
     }
 }
 
-fn pools_nobody_uses(config: &Config, pools: &[LoweredPool], reader: &mut Reader) {
+/// Where an audience's pool is not known, it may be any of them.
+fn pools_nobody_uses(lowered: &Lowered, reader: &mut Reader) {
+    let Lowered { config, pools, .. } = lowered;
+    let exists = |name: &Name| config.pools.iter().any(|pool| pool.name == *name);
+    let all_known = lowered.audiences_written == config.audiences.len()
+        && config.audiences.iter().all(|audience| exists(&audience.pool));
+    if !all_known {
+        return;
+    }
     for LoweredPool { pool, name, .. } in pools {
         if !config.audiences.iter().any(|audience| audience.pool == pool.name) {
             let message = format!("no audience uses pool `{}`", pool.name);

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read as _},
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -47,7 +48,7 @@ pub fn parse_text(
     options: &LoadOptions,
 ) -> Result<(Config, Vec<Problem>), Problems> {
     let directory = PathBuf::new();
-    finish(examine(Source { name: name.to_owned(), text: text.to_owned(), directory }, options))
+    finish(examine(Source { name: name.to_owned(), text: text.into(), directory }, options))
 }
 
 /// Everything that there is to say about the configuration at `path`.
@@ -143,7 +144,7 @@ fn parse_source(text: &str, file: usize, reader: &mut Reader) -> Option<Node> {
         Ok(root) => Some(root),
         Err(document::Broken { span, message }) => {
             let span = if span.line == 0 { start } else { span };
-            reader.error(span, format!("this is not YAML: {message}"));
+            reader.error(span, message);
             None
         }
     }
@@ -183,6 +184,12 @@ fn replace_variables(root: &mut Node, options: &LoadOptions, reader: &mut Reader
 fn problems(reader: Reader) -> Problems {
     let Reader { sources, mut findings, .. } = reader;
     findings.sort_by_key(|finding| (finding.span, finding.severity));
+    let lines = sources.lines();
+    let excerpt = |span: Span| {
+        let index = span.line.checked_sub(1);
+        let line = index.and_then(|index| lines[span.file].get(index));
+        line.map_or_else(String::new, |line| (*line).to_owned())
+    };
     let problem = |finding: document::Finding| Problem {
         severity: finding.severity,
         file: sources.of(finding.span).name.clone(),
@@ -191,17 +198,17 @@ fn problems(reader: Reader) -> Problems {
         length: finding.span.length,
         message: finding.message,
         hint: finding.hint,
-        excerpt: sources.line(finding.span).to_owned(),
+        excerpt: excerpt(finding.span),
     };
     Problems::new(findings.into_iter().map(problem).collect())
 }
 
-fn path_source(path: &Path, text: String) -> Source {
+fn path_source(path: &Path, text: Arc<str>) -> Source {
     let directory = path.parent().map(Path::to_owned).unwrap_or_default();
     Source { name: path.display().to_string(), text, directory }
 }
 
-fn read_file(path: &Path) -> Result<String, Problem> {
+fn read_file(path: &Path) -> Result<Arc<str>, Problem> {
     let name = path.display().to_string();
     let refused = |error: &io::Error| {
         let hint = match error.kind() {
@@ -219,7 +226,7 @@ fn read_file(path: &Path) -> Result<String, Problem> {
         let message = format!("is larger than {} MiB", FILE_BYTES_MAX >> 20);
         return Err(Problem::of_file(&name, message, None));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map(Arc::from).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Problem::of_file(&name, format!("is not UTF-8 from byte {at} on"), None)
     })

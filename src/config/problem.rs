@@ -83,8 +83,17 @@ impl Problem {
         let at = self.column.saturating_sub(1);
         let start = if at < EXCERPT_CHARACTERS_MAX * 3 / 4 { 0 } else { at - 20 };
         let plain = |c: char| if c.is_control() { ' ' } else { c };
-        let part = self.excerpt.chars().skip(start).take(EXCERPT_CHARACTERS_MAX).map(plain);
-        (part.collect::<String>().trim_end().to_owned(), at - start)
+        let mut rest = self.excerpt.chars().skip(start);
+        let mut part: String = rest.by_ref().take(EXCERPT_CHARACTERS_MAX).map(plain).collect();
+        if start > 0 {
+            part = part.chars().skip(1).collect();
+            part.insert(0, '…');
+        }
+        part.truncate(part.trim_end().len());
+        if rest.next().is_some() {
+            part.push('…');
+        }
+        (part, at - start)
     }
 }
 

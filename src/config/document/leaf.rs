@@ -218,7 +218,7 @@ impl Leaf for Count {
             return Err(Complaint::new("write digits only"));
         }
         match scalar.text.parse::<u32>() {
-            Ok(0) => Err(Complaint::new("it is nothing at all")),
+            Ok(0) => Err(Complaint::new("it is zero")),
             Ok(number) => Ok(Self(number)),
             Err(_) => Err(Complaint::new("it is more than 4294967295")),
         }
@@ -232,13 +232,13 @@ impl Leaf for Count {
 }
 
 impl Leaf for Switch {
-    const WHAT: &'static str = "`on` or `off`";
+    const WHAT: &'static str = "a switch";
 
     fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
         match scalar.text.as_str() {
             "on" | "true" | "yes" => Ok(Self(true)),
             "off" | "false" | "no" => Ok(Self(false)),
-            _ => Err(Complaint::new("it is neither")),
+            _ => Err(Complaint::new("write `on` or `off`")),
         }
     }
 

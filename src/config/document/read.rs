@@ -12,7 +12,7 @@ use std::{
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::tree::{Kind, Node, Scalar};
+use super::tree::{Entry, Kind, Node, Scalar};
 use crate::config::{
     problem::Severity,
     source::{Sources, Span},
@@ -237,7 +237,7 @@ pub(crate) fn scalar<'a>(node: &'a Node, what: &str, reader: &mut Reader) -> Opt
 
 /// Says that something is missing altogether.
 pub(crate) fn nothing(node: &Node, what: &str, reader: &mut Reader) {
-    let hint = "leave the key out where nothing is to be said";
+    let hint = "write a value, or take the key out";
     reader.error_with(node.span, format!("{what} is expected here, and nothing stands here"), hint);
 }
 
@@ -616,7 +616,8 @@ pub(crate) fn field<T: Read>(
     reader: &mut Reader,
 ) -> Option<At<T>> {
     let Some(entry) = node.entries().iter().find(|entry| entry.key == key) else {
-        if need == Need::required {
+        let misspelt = |entry: &Entry| similar(&entry.key, [key].into_iter()).is_some();
+        if need == Need::required && !node.entries().iter().any(misspelt) {
             reader.error(node.span, format!("`{key}` is missing here"));
         }
         return None;

@@ -54,9 +54,8 @@ fn one_takes_the_rest(audiences: &At<Many<document::Audience>>, reader: &mut Rea
     };
     for audience in others.iter().filter(|audience| !audience.value.written.contains(&"match")) {
         let message = format!(
-            "{} has no `match` and takes all that is left, but {} more after it",
+            "{} has no `match` and takes all that is left: nothing reaches those after it",
             called(&audience.value),
-            if others.len() == 1 { "one stands".to_owned() } else { "others stand".to_owned() },
         );
         reader.error_with(name_span(audience), message, "give it rules, or move it to the end");
     }

@@ -247,6 +247,7 @@ pub(super) fn positive(at: Option<&At<Wait>>, default: Duration, reader: &mut Re
     if at.value.0.is_zero() {
         let hint = "leave the key out for the default; there is no way to wait for ever";
         reader.error_with(at.span, "this duration may not be zero", hint);
+        return default;
     }
     at.value.0
 }
