@@ -215,16 +215,16 @@ fn a_file_that_cannot_be_read_says_so() {
 }
 
 #[test]
-fn a_hundred_thousand_rules_are_read() {
+fn ten_thousand_rules_are_read() {
     let mut text =
         "listeners: [{ bind: 127.0.0.1:8080 }]\naudiences:\n  - name: a\n    pool: web\n    \
                     match:\n"
             .to_owned();
-    for number in 0..100_000 {
+    for number in 0..10_000 {
         text.push_str(&format!("      - path: /a/{number}\n"));
     }
     text.push_str(
         "  - { name: all, pool: web }\npools: { web: { endpoints: [127.0.0.1:3000] } }\n",
     );
-    assert_eq!(parse(&text).expect("right").audiences[0].rules.len(), 100_000);
+    assert_eq!(parse(&text).expect("right").audiences[0].rules.len(), 10_000);
 }
