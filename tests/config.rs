@@ -5,6 +5,7 @@
 //! said now.
 
 mod config {
+    mod commands;
     mod golden;
     mod keys;
     mod loading;

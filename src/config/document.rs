@@ -60,9 +60,9 @@ document! {
         /// What every pool or audience starts from.
         optional defaults: Defaults,
         /// In this order; the first with a matching rule takes the request.
-        required audiences: Many<Audience>,
+        inherited audiences: Many<Audience>,
         /// Endpoints that run in the same configuration, by name.
-        required pools: Named<Pool>,
+        inherited pools: Named<Pool>,
     }
 }
 

@@ -7,6 +7,9 @@ use serde::Serialize;
 /// The longest part of a line that an excerpt shows, in characters.
 const EXCERPT_CHARACTERS_MAX: usize = 100;
 
+/// The longest message or hint, in characters.
+const MESSAGE_CHARACTERS_MAX: usize = 1_000;
+
 /// Whether a problem stops usher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,16 +105,16 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, column, severity, message, .. } = self;
         if *line == 0 {
-            write!(f, "{file}: {severity}: {message}")?;
+            write!(f, "{file}: {severity}: {}", one_line(message))?;
         } else {
-            write!(f, "{file}:{line}:{column}: {severity}: {message}")?;
+            write!(f, "{file}:{line}:{column}: {severity}: {}", one_line(message))?;
             let (excerpt, indent) = self.window();
             let room = excerpt.chars().count().saturating_sub(indent).max(1);
             let carets = "^".repeat(self.length.clamp(1, room));
             write!(f, "\n{line:>6} | {excerpt}\n       | {:indent$}{carets}", "")?;
         }
         match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {hint}"),
+            Some(hint) => write!(f, "\n  hint: {}", one_line(hint)),
             None => Ok(()),
         }
     }
@@ -162,4 +165,15 @@ impl fmt::Display for Problems {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         write!(f, "{errors} error{}, {warnings} warning{}", plural(errors), plural(warnings))
     }
+}
+
+/// What a file says ends up on a terminal: nothing in it may move the cursor or fill the screen.
+fn one_line(text: &str) -> String {
+    let mut rest = text.chars();
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut line: String = rest.by_ref().take(MESSAGE_CHARACTERS_MAX).map(plain).collect();
+    if rest.next().is_some() {
+        line.push('…');
+    }
+    line
 }

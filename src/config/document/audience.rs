@@ -31,7 +31,7 @@ document! {
         /// When there are any, one of these must match, else 403.
         optional only: Many<Rule>,
         /// The pool that serves it.
-        required pool: NameLeaf,
+        inherited pool: NameLeaf,
         /// Its promises.
         optional slo: OneOrMany<Objective>,
         /// An HTML file for the answers that usher makes up.

@@ -95,8 +95,13 @@ pub(crate) use document;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(non_camel_case_types, reason = "written as words in declarations")]
 pub(crate) enum Need {
+    /// It may.
     optional,
+    /// It may not.
     required,
+    /// It may not, but what is said elsewhere (`defaults:`, `include:`) counts: an editor that sees
+    /// one file alone cannot tell.
+    inherited,
 }
 
 /// The schema of a mapping under way.
@@ -115,7 +120,7 @@ pub(crate) fn field<T: Read>(
 ) -> Option<At<T>> {
     let Some(entry) = node.entries().iter().find(|entry| entry.key == key) else {
         let misspelt = |entry: &Entry| similar(&entry.key, [key].into_iter()).is_some();
-        if need == Need::required && !node.entries().iter().any(misspelt) {
+        if need != Need::optional && !node.entries().iter().any(misspelt) {
             reader.error(node.span, format!("`{key}` is missing here"));
         }
         return None;
