@@ -1,7 +1,8 @@
 //! What a decision costs, by the number of rules: `cargo bench --bench decide`.
 //!
 //! Every audience has one rule and every rule another value; requests are spread evenly over them,
-//! so that the caches see all rules and not one. A decision is `PathView::of` and `classify`.
+//! so that the caches see many rules and not one. A decision is `PathView::of` and `classify`; a
+//! sample is every request in turn, often.
 
 use std::{
     cell::Cell,
@@ -16,6 +17,7 @@ use usher::classify::{
 
 const RULES: [usize; 3] = [10, 1_000, 100_000];
 const REQUESTS: usize = 1_024;
+const SAMPLE: u32 = 8 * 1_024;
 
 /// A request as it was sent, kept in one place.
 struct Sent {
@@ -25,7 +27,7 @@ struct Sent {
 }
 
 fn main() {
-    divan::main();
+    divan::Divan::from_args().sample_count(50).sample_size(SAMPLE).main();
 }
 
 /// `/place-7/**`
@@ -86,7 +88,7 @@ fn by_header(bencher: Bencher<'_, '_>, rules: usize) {
 }
 
 /// `X-App: ~^app-7$`: regular expressions are tried in turn, which is the price of them.
-#[divan::bench(args = [10, 100, 1_000])]
+#[divan::bench(args = [10, 100, 1_000], sample_count = 5)]
 fn by_header_with_regular_expressions(bencher: Bencher<'_, '_>, rules: usize) {
     let rule = |i| header(&format!("~^app-{i}$"));
     decide(bencher, rules, rule, |i| sent("/orders/1", "", &format!("app-{i}")));

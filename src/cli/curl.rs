@@ -62,7 +62,8 @@ struct Line {
 
 /// Reads a command line as it was pasted, quotes and all.
 pub fn parse_line(line: &str) -> Result<Asked, AskError> {
-    let words = shlex::split(line).ok_or(AskError::OpenQuote)?;
+    let one_line = line.replace("\\\r\n", " ").replace("\\\n", " ");
+    let words = shlex::split(&one_line).ok_or(AskError::OpenQuote)?;
     let mut asked = parse_words(words.get(1..).unwrap_or_default())?;
     if line.contains("$'") {
         asked.notes.push("escapes within `$'…'` are not worked out".to_owned());
@@ -77,7 +78,9 @@ pub fn parse_words(words: &[String]) -> Result<Asked, AskError> {
     let mut only_urls = false;
     while let Some(word) = words.next() {
         match word.strip_prefix("--") {
-            _ if only_urls || !word.starts_with('-') || word == "-" => line.urls.push(word.to_owned()),
+            _ if only_urls || !word.starts_with('-') || word == "-" => {
+                line.urls.push(word.to_owned())
+            }
             Some("") => only_urls = true,
             Some("next") => {
                 line.notes.push("only the request before `--next` is explained".to_owned());
@@ -94,7 +97,11 @@ pub fn parse_words(words: &[String]) -> Result<Asked, AskError> {
 
 impl Line {
     /// A long option; `--name=value` is taken as well, though curl itself has only `--name value`.
-    fn long<'w>(&mut self, word: &str, words: &mut impl Iterator<Item = &'w str>) -> Result<(), AskError> {
+    fn long<'w>(
+        &mut self,
+        word: &str,
+        words: &mut impl Iterator<Item = &'w str>,
+    ) -> Result<(), AskError> {
         let (name, inline) = word.split_once('=').map_or((word, None), |(n, v)| (n, Some(v)));
         if self.flag(name) || named(LONG_WITHOUT_VALUE, name) || name.starts_with("no-") {
             return Ok(());
@@ -110,7 +117,11 @@ impl Line {
     }
 
     /// Short options that share one dash: `-sSXPOST` is `-s -S -X POST`.
-    fn short<'w>(&mut self, cluster: &str, words: &mut impl Iterator<Item = &'w str>) -> Result<(), AskError> {
+    fn short<'w>(
+        &mut self,
+        cluster: &str,
+        words: &mut impl Iterator<Item = &'w str>,
+    ) -> Result<(), AskError> {
         for (at, letter) in cluster.char_indices() {
             if SHORT_WITH_VALUE.contains(letter) {
                 let attached = &cluster[at + letter.len_utf8()..];
@@ -123,7 +134,8 @@ impl Line {
                 return Ok(());
             }
             if !self.flag(long_name(letter)) && !SHORT_WITHOUT_VALUE.contains(letter) {
-                self.notes.push(format!("curl's `-{letter}` is not known here and taken as a flag"));
+                self.notes
+                    .push(format!("curl's `-{letter}` is not known here and taken as a flag"));
             }
         }
         Ok(())
@@ -162,8 +174,12 @@ impl Line {
                 self.data.push(text);
             }
             "url-query" => self.notes.push("curl's `--url-query` is not worked out".to_owned()),
-            "user" => self.notes.push("the Authorization field of `--user` is not worked out".to_owned()),
-            "proxy" => self.notes.push("what the proxy of `--proxy` changes is not known".to_owned()),
+            "user" => {
+                self.notes.push("the Authorization field of `--user` is not worked out".to_owned())
+            }
+            "proxy" => {
+                self.notes.push("what the proxy of `--proxy` changes is not known".to_owned())
+            }
             "request-target" => {
                 self.notes.push("curl's `--request-target` is not worked out".to_owned());
             }
@@ -196,7 +212,8 @@ impl Line {
         if !self.path_as_is {
             let path = without_dot_segments(&asked.path);
             if path != asked.path {
-                self.notes.push("curl resolves dot segments itself; not with `--path-as-is`".to_owned());
+                self.notes
+                    .push("curl resolves dot segments itself; not with `--path-as-is`".to_owned());
                 asked.path = path;
             }
         }
@@ -206,7 +223,8 @@ impl Line {
         }
         for default in self.defaults(posts) {
             let name = default.split(':').next().unwrap_or_default();
-            let said = |field: &String| field.to_ascii_lowercase().starts_with(&name.to_ascii_lowercase());
+            let said =
+                |field: &String| field.to_ascii_lowercase().starts_with(&name.to_ascii_lowercase());
             if !self.fields.iter().any(said) {
                 asked.add_field(default)?;
             }
@@ -301,7 +319,10 @@ mod tests {
             "curl 'https://shop.test/orders?x=1' \\\n  -X 'PUT' \\\n  -H 'accept: text/html' \\\n  \
              -H 'X-App: driver' -b 'a=1; b=2' --data-raw '{\"a\":1}' --compressed",
         );
-        assert_eq!((asked.method.as_str(), &*asked.host, &*asked.path), ("PUT", "shop.test", "/orders"));
+        assert_eq!(
+            (asked.method.as_str(), &*asked.host, &*asked.path),
+            ("PUT", "shop.test", "/orders")
+        );
         assert_eq!(asked.query.as_deref(), Some("x=1"));
         assert_eq!(field(&asked, "x-app"), Some("driver"));
         assert_eq!(field(&asked, "accept"), Some("text/html"));
@@ -311,7 +332,8 @@ mod tests {
 
     #[test]
     fn options_are_passed_over_together_with_their_values() {
-        let asked = asked("curl -sSLo out.html --max-time 5 -w '%{http_code}' -kvXDELETE a.test/x -m5");
+        let asked =
+            asked("curl -sSLo out.html --max-time 5 -w '%{http_code}' -kvXDELETE a.test/x -m5");
         assert_eq!((asked.method.as_str(), &*asked.host, &*asked.path), ("DELETE", "a.test", "/x"));
         assert!(asked.notes.is_empty(), "{:?}", asked.notes);
     }

@@ -15,6 +15,9 @@ use crate::config::{self, LoadOptions};
 mod asked;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::{
     asked::{AskError, Asked},
     verdict::{Explanation, PoolView, RuleView, StepView, explain},
@@ -72,14 +75,21 @@ struct Behind {
 /// Explains, and returns the exit code: 0 for an answer, whatever it is; 2 when the configuration
 /// or the command line is wrong.
 pub fn run(args: ExplainArgs) -> u8 {
-    let (asked, args) = match read_request(args) {
-        Ok(read) => read,
-        Err(complaint) => return complain(&complaint),
-    };
-    let config = match config::load(&args.file.config, &LoadOptions::default()) {
-        Ok((config, _warnings)) => config,
-        Err(problems) => return complain(&problems.to_string()),
-    };
+    match answer(args).map(|(explanation, options)| write(&explanation, &options)) {
+        Ok(Ok(())) => DONE,
+        Ok(Err(_)) => FAILED,
+        Err(complaint) => {
+            // Where standard error is closed as well, the exit code is all that is left to say it.
+            let _ = writeln!(io::stderr(), "{}", complaint.trim_end());
+            WRONG
+        }
+    }
+}
+
+fn answer(args: ExplainArgs) -> Result<(Explanation, Options), String> {
+    let (asked, args) = read_request(args)?;
+    let loaded = config::load(&args.file.config, &LoadOptions::default());
+    let (config, _warnings) = loaded.map_err(|problems| problems.to_string())?;
     let client = args.options.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let mut explanation = explain(&config, &asked, client);
     if args.options.from.is_none() && verdict::asks_for_client(&config) {
@@ -88,10 +98,7 @@ pub fn run(args: ExplainArgs) -> u8 {
     if asked.headers.contains_key("x-forwarded-for") {
         explanation.notes.push("X-Forwarded-For is not read: `--from` is the client".to_owned());
     }
-    match write(&explanation, &args.options) {
-        Ok(()) => DONE,
-        Err(_) => FAILED,
-    }
+    Ok((explanation, args.options))
 }
 
 fn write(explanation: &Explanation, options: &Options) -> io::Result<()> {
@@ -106,12 +113,6 @@ fn write(explanation: &Explanation, options: &Options) -> io::Result<()> {
             Ok(())
         }
     }
-}
-
-fn complain(complaint: &str) -> u8 {
-    // Where standard error is closed as well, the exit code is all that is left to say it.
-    let _ = writeln!(io::stderr(), "{complaint}");
-    WRONG
 }
 
 /// Reads the request out of the words; options behind it join those before it.

@@ -140,7 +140,7 @@ impl Explanation {
     }
 
     /// The verdict in three lines, then the notes.
-    pub fn verdict(&self) -> impl fmt::Display {
+    pub fn verdict(&self) -> String {
         let mut lines = vec![self.who()];
         if let (Some(status), Some(fault), Some(why)) = (self.status, self.fault, &self.refusal) {
             lines.push(format!("refused: {status} {fault}: {why}"));
@@ -161,7 +161,7 @@ impl Explanation {
     }
 
     /// Every rule that was tried, with the path that it was tried on.
-    pub fn tried(&self) -> impl fmt::Display {
+    pub fn tried(&self) -> String {
         let path = self.path.iter().map(|path| format!("path as Rails sees it: {path}"));
         path.chain(self.trace.iter().map(StepView::to_string)).collect::<Vec<_>>().join("\n")
     }
@@ -172,7 +172,7 @@ impl Explanation {
                 format!("audience: {audience}, because of {} (line {})", rule.label, rule.line)
             }
             (Some(audience), None) => {
-                format!("audience: {audience}, because no rule takes the request and it takes the rest")
+                format!("audience: {audience}, because it takes what no rule takes")
             }
             (None, _) => "audience: none".to_owned(),
         }
@@ -273,7 +273,9 @@ fn method_note(asked: &Asked) -> Option<String> {
             method.to_ascii_uppercase()
         )),
         _ if posted && asked.query.as_deref().is_some_and(|query| query.contains("_method=")) => {
-            Some("Rails takes `_method` from a form's body, not from the query: it sees POST".into())
+            Some(
+                "Rails takes `_method` from a form's body, not from the query: it sees POST".into(),
+            )
         }
         _ => None,
     }
