@@ -30,7 +30,7 @@ struct Sent {
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
 
 fn main() {
-    divan::Divan::from_args().sample_count(50).sample_size(SAMPLE).main();
+    divan::Divan::default().sample_count(50).sample_size(SAMPLE).config_with_args().main();
 }
 
 /// `/place-7/**`
