@@ -6,7 +6,9 @@
 pub mod check;
 pub mod curl;
 pub mod explain;
+pub mod run;
 pub mod schema;
+pub mod status;
 
 use std::path::PathBuf;
 

@@ -1,1 +1,82 @@
-//! To be built.
+//! The operators' port and the metrics port: what usher says about itself.
+//!
+//! | | control | metrics |
+//! |---|---|---|
+//! | `/live`, `/ready` | yes | yes |
+//! | `/metrics` | | yes |
+//! | `GET /api/v1/status`, `audiences`, `pools`, `config` | yes | |
+//! | `Host` | localhost or an IP address | any |
+//!
+//! A browser on an operator's machine can be made to ask the control port under a name of the
+//! attacker's choosing (DNS rebinding); that is why it answers under no name but localhost. The
+//! metrics port holds no secrets, and Prometheus and Kubernetes may reach it by a service's name.
+//!
+//! Both run on the house thread and see usher through [`Sight`], so they share nothing with the
+//! workers.
+
+mod answer;
+mod guard;
+mod port;
+mod router;
+pub mod screen;
+pub mod views;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+pub use views::{
+    AudienceView, ConfigView, EndpointView, FaultView, PoolView, PromiseView, StatusView,
+};
+
+/// What the ports see of usher. The house implements it.
+pub trait Sight: Send + Sync + 'static {
+    /// How usher fares.
+    fn status(&self) -> StatusView;
+    /// The configuration in use, without secrets.
+    fn config(&self) -> serde_json::Value;
+    /// Every metric in Prometheus' text format.
+    fn metrics(&self) -> String;
+    /// Whether requests may be sent here.
+    fn readiness(&self) -> Readiness;
+}
+
+/// Whether requests may be sent here. It never depends on the monolith's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// They may.
+    Ready,
+    /// Not every listener is bound.
+    NotBound,
+    /// There is no snapshot to decide by.
+    NoSnapshot,
+    /// Names of endpoints are being resolved for the first time.
+    NotResolved,
+    /// usher is stopping.
+    Draining,
+}
+
+/// Serves the control port until dropped, and with it every connection.
+pub async fn serve_control(listener: TcpListener, sight: Arc<dyn Sight>) {
+    port::serve(listener, router::control(sight)).await;
+}
+
+/// Serves the metrics port until dropped, and with it every connection.
+pub async fn serve_metrics(listener: TcpListener, sight: Arc<dyn Sight>) {
+    port::serve(listener, router::metrics(sight)).await;
+}
+
+// === impl Readiness ===
+
+impl Readiness {
+    /// What `/ready` says.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Readiness::Ready => "ready",
+            Readiness::NotBound => "not every listener is bound",
+            Readiness::NoSnapshot => "no configuration is loaded",
+            Readiness::NotResolved => "endpoints are being resolved",
+            Readiness::Draining => "draining",
+        }
+    }
+}

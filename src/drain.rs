@@ -11,8 +11,10 @@ pub enum Stage {
     Grace,
     /// Nothing is accepted; each connection closes after the request it is at.
     Finishing,
-    /// What is left is cut.
+    /// Requests that are left are cut.
     Cutting,
+    /// Tunnels that are left are cut.
+    Ending,
 }
 
 /// Tells the stage to all who hold a [`Drain`].
@@ -50,6 +52,16 @@ impl Drain {
     /// How far stopping has come.
     pub fn stage(&self) -> Stage {
         *self.0.borrow()
+    }
+
+    /// Whether the stage has changed since the last [`look`](Self::look); an atomic load.
+    pub fn moved(&self) -> bool {
+        self.0.has_changed().unwrap_or(true)
+    }
+
+    /// Takes the current stage as seen.
+    pub fn look(&mut self) {
+        self.0.borrow_and_update();
     }
 
     /// Ready once `stage` has been reached, or whoever tells it has gone.

@@ -74,8 +74,8 @@ struct Behind {
 
 /// Explains, and returns the exit code: 0 for an answer, whatever it is; 2 when the configuration
 /// or the command line is wrong.
-pub fn run(args: ExplainArgs) -> u8 {
-    match answer(args).map(|(explanation, options)| write(&explanation, &options)) {
+pub fn run(args: &ExplainArgs) -> u8 {
+    match answer(args.clone()).map(|(explanation, options)| write(&explanation, &options)) {
         Ok(Ok(())) => DONE,
         Ok(Err(_)) => FAILED,
         Err(complaint) => {

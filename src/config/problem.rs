@@ -78,6 +78,15 @@ impl Problem {
         }
     }
 
+    /// Its first line: where, how bad and what.
+    pub fn headline(&self) -> String {
+        let Self { file, line, column, severity, message, .. } = self;
+        match line {
+            0 => format!("{file}: {severity}: {message}"),
+            _ => format!("{file}:{line}:{column}: {severity}: {message}"),
+        }
+    }
+
     /// The part of the line around the place, and how far the place is into it.
     fn window(&self) -> (String, usize) {
         let at = self.column.saturating_sub(1);
@@ -91,11 +100,9 @@ impl Problem {
 impl fmt::Display for Problem {
     /// Several lines without a line break at their end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, column, severity, message, .. } = self;
-        if *line == 0 {
-            write!(f, "{file}: {severity}: {message}")?;
-        } else {
-            write!(f, "{file}:{line}:{column}: {severity}: {message}")?;
+        f.write_str(&self.headline())?;
+        let line = self.line;
+        if line != 0 {
             let (excerpt, indent) = self.window();
             let room = excerpt.chars().count().saturating_sub(indent).max(1);
             let carets = "^".repeat(self.length.clamp(1, room));

@@ -1,0 +1,84 @@
+//! Connections of the two ports. Few clients are expected here; each has limits all the same.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// Connections of one port.
+const CONNECTIONS_MAX: usize = 128;
+
+/// From the connection, or the answer before, to a whole head: idle time is part of it.
+const HEAD_WAIT: Duration = Duration::from_secs(30);
+
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+const HEADERS_MAX: usize = 64;
+
+/// How old a connection may become, so that one that takes nothing ends as well.
+const AGE_MAX: Duration = Duration::from_secs(600);
+
+/// How long the answer at that age may still take.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
+
+/// How long to wait when the system has no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` until dropped.
+pub(super) async fn serve(listener: TcpListener, router: Router) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let connection = converse(stream, router.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a port of usher's own cannot accept");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, router: Router) {
+    // Without it answers of two writes wait for each other; an error only costs that.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .half_close(false)
+        .keep_alive(true)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let aged = tokio::select! {
+        ended = connection.as_mut() => {
+            // Whoever breaks off a connection to this port knows it already.
+            ended.unwrap_or_else(|error| tracing::debug!(%error, "a control connection ended"));
+            false
+        }
+        () = sleep(AGE_MAX) => true,
+    };
+    if aged {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(LAST_ANSWER, connection).await;
+    }
+}

@@ -1,0 +1,117 @@
+//! What is found where on the two ports.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    BoxError, Json, Router,
+    error_handling::HandleErrorLayer,
+    extract::State,
+    http::{HeaderValue, StatusCode, header::CACHE_CONTROL, header::CONTENT_TYPE},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use tower::ServiceBuilder;
+
+use super::{Readiness, Sight, answer::Problem, guard};
+
+/// Requests in progress on one port, `/live` and `/ready` not counted.
+const REQUESTS_MAX: usize = 32;
+
+/// How long one of them may take.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What Prometheus calls its text format.
+const METRICS_TYPE: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+type Seen = State<Arc<dyn Sight>>;
+
+/// The control port.
+pub(super) fn control(sight: Arc<dyn Sight>) -> Router {
+    let api = Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/audiences", get(audiences))
+        .route("/api/v1/pools", get(pools))
+        .route("/api/v1/config", get(config));
+    finish(bounded(api).merge(health()), sight).layer(middleware::from_fn(guard::local_names_only))
+}
+
+/// The metrics port.
+pub(super) fn metrics(sight: Arc<dyn Sight>) -> Router {
+    let metrics = Router::new().route("/metrics", get(render));
+    finish(bounded(metrics).merge(health()), sight)
+}
+
+/// Outside every bound: these must answer whatever else is asked for.
+fn health() -> Router<Arc<dyn Sight>> {
+    Router::new().route("/live", get(live)).route("/ready", get(ready))
+}
+
+fn bounded(routes: Router<Arc<dyn Sight>>) -> Router<Arc<dyn Sight>> {
+    let bounds = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(out_of_bounds))
+        .load_shed()
+        .concurrency_limit(REQUESTS_MAX)
+        .timeout(REQUEST_TIME_MAX);
+    routes.layer(bounds)
+}
+
+fn finish(routes: Router<Arc<dyn Sight>>, sight: Arc<dyn Sight>) -> Router {
+    let routes = routes.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    routes.with_state(sight)
+}
+
+async fn live() -> &'static str {
+    "live\n"
+}
+
+async fn ready(State(sight): Seen) -> Response {
+    let readiness = sight.readiness();
+    let status = match readiness {
+        Readiness::Ready => StatusCode::OK,
+        Readiness::NotBound
+        | Readiness::NoSnapshot
+        | Readiness::NotResolved
+        | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("{}\n", readiness.text())).into_response()
+}
+
+async fn render(State(sight): Seen) -> Response {
+    ([(CONTENT_TYPE, METRICS_TYPE)], sight.metrics()).into_response()
+}
+
+async fn status(State(sight): Seen) -> Response {
+    fresh(Json(sight.status()))
+}
+
+async fn audiences(State(sight): Seen) -> Response {
+    fresh(Json(json!({ "audiences": sight.status().audiences })))
+}
+
+async fn pools(State(sight): Seen) -> Response {
+    fresh(Json(json!({ "pools": sight.status().pools })))
+}
+
+async fn config(State(sight): Seen) -> Response {
+    fresh(Json(sight.config()))
+}
+
+/// What is true now and need not be true a moment later.
+fn fresh(body: impl IntoResponse) -> Response {
+    ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], body).into_response()
+}
+
+async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path.")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path knows other methods: see Allow.")
+}
+
+async fn out_of_bounds(_error: BoxError) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Too much is asked of this port at once.")
+}

@@ -1,0 +1,56 @@
+//! What rarely moves: kept in the exporter's own registry, which is installed nowhere.
+
+use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::{
+    gauges::Gauges,
+    names::{BUILD_INFO, CONFIG_GENERATION, Family, LOG_LINES_DROPPED},
+};
+
+const METADATA: Metadata<'static> = Metadata::new("usher", Level::INFO, None);
+
+/// The exporter's registry and our handles in it.
+pub(super) struct Exporter {
+    handle: PrometheusHandle,
+    generation: Gauge,
+    log_lines_dropped: Counter,
+}
+
+// === impl Exporter ===
+
+impl Exporter {
+    pub(super) fn new() -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let version = Label::from_static_parts("version", env!("CARGO_PKG_VERSION"));
+        gauge(&recorder, &BUILD_INFO, vec![version]).set(1.0);
+        Self {
+            handle: recorder.handle(),
+            generation: gauge(&recorder, &CONFIG_GENERATION, Vec::new()),
+            log_lines_dropped: counter(&recorder, &LOG_LINES_DROPPED),
+        }
+    }
+
+    /// What the registry holds, brought up to date with `gauges`.
+    pub(super) fn render(&self, gauges: &Gauges) -> String {
+        self.generation.set(gauges.config_generation as f64);
+        self.log_lines_dropped.absolute(gauges.log_lines_dropped);
+        self.handle.render()
+    }
+
+    pub(super) fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+// === free functions ===
+
+fn gauge(recorder: &PrometheusRecorder, family: &'static Family, labels: Vec<Label>) -> Gauge {
+    recorder.describe_gauge(KeyName::from(family.name), None, family.help.into());
+    recorder.register_gauge(&Key::from_parts(family.name, labels), &METADATA)
+}
+
+fn counter(recorder: &PrometheusRecorder, family: &'static Family) -> Counter {
+    recorder.describe_counter(KeyName::from(family.name), None, family.help.into());
+    recorder.register_counter(&Key::from_name(family.name), &METADATA)
+}

@@ -1,0 +1,71 @@
+//! What is not counted here but read from its owner when Prometheus asks.
+
+use crate::name::Name;
+
+/// What the house reads at a scrape.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    /// Every pool of the snapshot in use.
+    pub pools: Vec<PoolGauges>,
+    /// Every address where clients connect.
+    pub listeners: Vec<ListenerGauges>,
+    /// The hash of the configuration in use.
+    pub config_hash: String,
+    /// How many configurations this process has served by.
+    pub config_generation: u64,
+    /// Lines that the access log has dropped since the start.
+    pub log_lines_dropped: u64,
+}
+
+/// What is read of a pool.
+#[derive(Clone, Debug)]
+pub struct PoolGauges {
+    /// Its name.
+    pub name: Name,
+    /// Its endpoints by state.
+    pub endpoints: EndpointGauges,
+    /// The slots of all its endpoints.
+    pub capacity: u64,
+    /// Slots held by requests in progress, orphaned ones not included.
+    pub in_flight: u64,
+    /// Slots held for requests that have gone.
+    pub orphans: u64,
+    /// Requests that wait for a slot.
+    pub queue_length: u64,
+}
+
+/// How many endpoints are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointGauges {
+    /// They take requests.
+    pub up: u64,
+    /// They take none: their name does not resolve or they were found broken.
+    pub down: u64,
+}
+
+/// What is read of a listener.
+#[derive(Clone, Debug)]
+pub struct ListenerGauges {
+    /// The address as it was configured, or as it was bound where port 0 was asked for.
+    pub listener: String,
+    /// Client connections that are open.
+    pub connections: u64,
+}
+
+// === impl PoolGauges ===
+
+impl PoolGauges {
+    /// The slots that the pool could use now.
+    pub fn demand(&self) -> u64 {
+        self.in_flight + self.queue_length + self.orphans
+    }
+}
+
+// === impl EndpointGauges ===
+
+impl EndpointGauges {
+    /// Every state and its count.
+    pub(super) fn by_state(self) -> [(&'static str, u64); 2] {
+        [("up", self.up), ("down", self.down)]
+    }
+}

@@ -1,0 +1,144 @@
+//! The name of every metric, and what it stands for. `docs/metrics.md` is held to this list.
+
+/// A metric: one name, one type, one set of labels.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name, with the unit and `_total` where it counts.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels, in the order in which they are rendered.
+    pub labels: &'static [&'static str],
+    /// How the values of several replicas become one.
+    pub over_replicas: OverReplicas,
+    /// One sentence for whoever looks at it in Prometheus.
+    pub help: &'static str,
+}
+
+/// What a metric is to Prometheus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by bucket.
+    Histogram,
+}
+
+/// How the values of several replicas become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverReplicas {
+    /// Each replica has its own part.
+    Sum,
+    /// Each replica says the same, or the largest is what matters.
+    Max,
+}
+
+macro_rules! families {
+    ($($(#[doc = $help:literal])+ $constant:ident = $name:literal, $kind:ident,
+       [$($label:literal),*], $over:ident;)+) => {
+        $($(#[doc = $help])+
+        pub const $constant: Family = Family {
+            name: $name,
+            kind: Kind::$kind,
+            labels: &[$($label),*],
+            over_replicas: OverReplicas::$over,
+            help: concat!($($help),+).trim_ascii(),
+        };)+
+
+        /// Every metric there is, in the order of `docs/metrics.md`.
+        pub const ALL: &[&Family] = &[$(&$constant),+];
+    };
+}
+
+families! {
+    /// Requests that have ended, by the status of their answer and by how they ended.
+    REQUESTS = "usher_requests_total", Counter,
+        ["audience", "pool", "arm", "status", "outcome"], Sum;
+    /// Request read whole to the head of the monolith's answer, queue and attempts included.
+    FIRST_BYTE = "usher_first_byte_seconds", Histogram, ["audience", "arm"], Sum;
+    /// Head read to the last byte of the monolith's answer handed to the connection.
+    REQUEST_DURATION = "usher_request_duration_seconds", Histogram, ["audience", "arm"], Sum;
+    /// How long requests waited for a slot, those that got one at once and those refused included.
+    QUEUE_WAIT = "usher_queue_wait_seconds", Histogram, ["audience", "pool"], Sum;
+    /// How long slots were held, one sample for each attempt.
+    UPSTREAM = "usher_upstream_seconds", Histogram, ["pool", "arm"], Sum;
+    /// Requests that the monolith did not serve as asked, by reason.
+    FAULTS = "usher_faults_total", Counter, ["audience", "pool", "fault", "blame"], Sum;
+    /// Requests that have begun and not ended.
+    REQUESTS_IN_FLIGHT = "usher_requests_in_flight", Gauge, ["audience"], Sum;
+    /// Endpoints by state.
+    POOL_ENDPOINTS = "usher_pool_endpoints", Gauge, ["pool", "state"], Max;
+    /// Slots of the pool's endpoints together, as this process counts them.
+    POOL_CAPACITY = "usher_pool_capacity", Gauge, ["pool"], Sum;
+    /// Slots held by requests in progress.
+    POOL_IN_FLIGHT = "usher_pool_in_flight", Gauge, ["pool"], Sum;
+    /// Slots held for requests that have gone while the monolith still works on them.
+    POOL_ORPHANS = "usher_pool_orphans", Gauge, ["pool"], Sum;
+    /// Requests that wait for a slot.
+    POOL_QUEUE_LENGTH = "usher_pool_queue_length", Gauge, ["pool"], Sum;
+    /// In flight, queued and orphaned together: the slots that the pool could use now.
+    POOL_DEMAND = "usher_pool_demand", Gauge, ["pool"], Sum;
+    /// Time that slots were held, those still held included; its rate is the mean concurrency.
+    POOL_SLOT_SECONDS = "usher_pool_slot_seconds_total", Counter, ["pool"], Sum;
+    /// Attempts after a request's first one.
+    RETRIES = "usher_retries_total", Counter, ["pool", "reason"], Sum;
+    /// Upgraded connections that are open.
+    TUNNELS = "usher_tunnels", Gauge, ["audience"], Sum;
+    /// Upgraded connections that have ended.
+    TUNNELS_CLOSED = "usher_tunnels_closed_total", Counter, ["audience", "reason", "blame"], Sum;
+    /// Client connections that are open.
+    CONNECTIONS = "usher_connections", Gauge, ["listener"], Sum;
+    /// How many configurations this process has served by; the first is 1.
+    CONFIG_GENERATION = "usher_config_generation", Gauge, [], Max;
+    /// The hash of the configuration in use; always 1.
+    CONFIG_INFO = "usher_config_info", Gauge, ["hash"], Max;
+    /// The version that runs; always 1.
+    BUILD_INFO = "usher_build_info", Gauge, ["version"], Max;
+    /// Lines of the access log that were dropped because there was no room or the disk failed.
+    LOG_LINES_DROPPED = "usher_log_lines_dropped_total", Counter, [], Sum;
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The word that Prometheus uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+// === impl OverReplicas ===
+
+impl OverReplicas {
+    /// The word that the reference uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OverReplicas::Sum => "sum",
+            OverReplicas::Max => "max",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_name_tells_the_kind_and_stands_once() {
+        let mut names = HashSet::new();
+        for family in ALL {
+            assert!(names.insert(family.name), "{} stands twice", family.name);
+            let counts = family.name.ends_with("_total");
+            assert_eq!(counts, family.kind == Kind::Counter, "{}", family.name);
+            assert!(family.name.starts_with("usher_") && family.help.ends_with('.'));
+        }
+    }
+}

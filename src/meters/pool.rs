@@ -1,0 +1,148 @@
+//! The meters of leases and retries.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use super::{cells::Cells, edges::Edges, histogram::Histogram, slots::SlotClock};
+
+/// Counts the leases of one pool on one arm.
+pub struct PoolMeter {
+    leases: Arc<LeaseMeter>,
+    pub(super) upstream: Histogram,
+}
+
+/// Why a request is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// No connection could be made; nothing was sent.
+    ConnectFailed,
+    /// A reused connection died before any byte of an answer, and sending again is safe.
+    Replayed,
+}
+
+/// What is rendered by pool alone.
+pub(super) struct LeaseMeter {
+    origin: Instant,
+    clocks: Box<[SlotClock]>,
+    /// The most that was ever read: a coarse clock must not make a counter fall.
+    slot_us_read: AtomicU64,
+    retries: Cells,
+}
+
+// === impl PoolMeter ===
+
+impl PoolMeter {
+    pub(super) fn new(rows: usize, edges: Arc<Edges>, leases: Arc<LeaseMeter>) -> Self {
+        Self { leases, upstream: Histogram::new(rows, edges) }
+    }
+
+    /// A lease has been taken at `at`.
+    #[inline]
+    pub fn lease_taken(&self, worker: usize, at: Instant) {
+        self.leases.clocks[worker].take(self.leases.since_origin_us(at));
+    }
+
+    /// The lease that `worker` took at `taken` has come back at `at`.
+    #[inline]
+    pub fn lease_returned(&self, worker: usize, taken: Instant, at: Instant) {
+        self.leases.clocks[worker].give_back(self.leases.since_origin_us(at));
+        self.upstream.record(worker, at.saturating_duration_since(taken));
+    }
+
+    /// A request is tried again because of `reason`.
+    pub fn retried(&self, worker: usize, reason: Retry) {
+        self.leases.retries.add(worker, reason as usize, 1);
+    }
+}
+
+impl std::fmt::Debug for PoolMeter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PoolMeter")
+    }
+}
+
+// === impl Retry ===
+
+impl Retry {
+    /// Every reason there is.
+    pub const ALL: [Retry; 2] = [Retry::ConnectFailed, Retry::Replayed];
+
+    /// The word used in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Retry::ConnectFailed => "connect_failed",
+            Retry::Replayed => "replayed",
+        }
+    }
+}
+
+// === impl LeaseMeter ===
+
+impl LeaseMeter {
+    pub(super) fn new(rows: usize, origin: Instant) -> Self {
+        Self {
+            origin,
+            clocks: (0..rows).map(|_| SlotClock::default()).collect(),
+            slot_us_read: AtomicU64::new(0),
+            retries: Cells::new(rows, Retry::ALL.len()),
+        }
+    }
+
+    /// Slot-seconds until `now`, leases that still run included.
+    pub(super) fn slot_seconds(&self, now: Instant) -> f64 {
+        let now_us = self.since_origin_us(now);
+        let slot_us = self.clocks.iter().map(|clock| clock.slot_us(now_us)).sum();
+        let before = self.slot_us_read.fetch_max(slot_us, Relaxed);
+        slot_us.max(before) as f64 / 1e6
+    }
+
+    pub(super) fn retries(&self) -> impl Iterator<Item = (Retry, u64)> {
+        Retry::ALL.into_iter().map(|reason| (reason, self.retries.sum(reason as usize)))
+    }
+
+    /// Microseconds, because nanoseconds × slots would soon not fit.
+    fn since_origin_us(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.origin);
+        since.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(since.subsec_micros()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn slot_seconds_are_the_integral_of_leases_over_all_workers() {
+        let origin = Instant::now();
+        let leases = Arc::new(LeaseMeter::new(3, origin));
+        let pool = PoolMeter::new(3, Arc::new(Edges::with(&[])), Arc::clone(&leases));
+        pool.lease_taken(0, origin);
+        pool.lease_taken(1, origin + SECOND);
+        assert_eq!(leases.slot_seconds(origin + 2 * SECOND), 2.0 + 1.0);
+        pool.lease_returned(1, origin + SECOND, origin + 3 * SECOND);
+        assert_eq!(leases.slot_seconds(origin + 10 * SECOND), 10.0 + 2.0);
+        pool.lease_returned(0, origin, origin + 10 * SECOND);
+        let read = pool.upstream.read();
+        assert_eq!((read.count(), read.sum_seconds()), (2, 12.0));
+    }
+
+    #[test]
+    fn slot_seconds_never_fall_when_a_lease_ended_before_it_was_said() {
+        let origin = Instant::now();
+        let leases = Arc::new(LeaseMeter::new(1, origin));
+        let pool = PoolMeter::new(1, Arc::new(Edges::with(&[])), Arc::clone(&leases));
+        pool.lease_taken(0, origin);
+        assert_eq!(leases.slot_seconds(origin + 5 * SECOND), 5.0);
+        pool.lease_returned(0, origin, origin + 4 * SECOND);
+        assert_eq!(leases.slot_seconds(origin + 6 * SECOND), 5.0);
+    }
+}

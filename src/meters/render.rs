@@ -1,0 +1,140 @@
+//! All metrics as one text.
+
+use std::time::Instant;
+
+use super::{
+    Meters,
+    gauges::{Gauges, PoolGauges},
+    names::{self, Family},
+    text::Text,
+};
+
+/// Room for four audiences, so that most texts are written without growing.
+const TEXT_BYTES: usize = 64 * 1024;
+
+// === impl Meters ===
+
+impl Meters {
+    /// Every metric, in Prometheus' text format 0.0.4. What is not counted here is in `gauges`.
+    pub fn render(&self, gauges: &Gauges) -> String {
+        let mut text = Text::with_capacity(TEXT_BYTES);
+        self.render_requests(&mut text);
+        self.render_answers(&mut text);
+        self.render_places(&mut text);
+        self.render_audiences(&mut text);
+        self.render_leases(&mut text);
+        render_pools(&gauges.pools, &mut text);
+        text.family(&names::CONNECTIONS);
+        for listener in &gauges.listeners {
+            text.sample(&names::CONNECTIONS, &[&listener.listener], listener.connections);
+        }
+        text.family(&names::CONFIG_INFO);
+        text.sample(&names::CONFIG_INFO, &[&gauges.config_hash], 1);
+        text.finish(&self.exporter.render(gauges))
+    }
+
+    fn render_requests(&self, text: &mut Text) {
+        text.family(&names::REQUESTS);
+        for ((audience, pool, arm), meter) in self.exchanges.live() {
+            for (status, outcome, count) in meter.requests() {
+                let values =
+                    [audience.as_str(), pool.as_str(), arm.name(), &status, outcome.name()];
+                text.sample(&names::REQUESTS, &values, count);
+            }
+        }
+    }
+
+    fn render_answers(&self, text: &mut Text) {
+        let answers = self.answers.live();
+        text.family(&names::FIRST_BYTE);
+        for ((audience, arm), meter) in &answers {
+            let values = [audience.as_str(), arm.name()];
+            text.histogram(&names::FIRST_BYTE, &values, &meter.first_byte.read());
+        }
+        text.family(&names::REQUEST_DURATION);
+        for ((audience, arm), meter) in &answers {
+            let values = [audience.as_str(), arm.name()];
+            text.histogram(&names::REQUEST_DURATION, &values, &meter.duration.read());
+        }
+    }
+
+    fn render_places(&self, text: &mut Text) {
+        let places = self.places.live();
+        text.family(&names::QUEUE_WAIT);
+        for ((audience, pool), meter) in &places {
+            let values = [audience.as_str(), pool.as_str()];
+            text.histogram(&names::QUEUE_WAIT, &values, &meter.queue_wait.read());
+        }
+        text.family(&names::FAULTS);
+        for ((audience, pool), meter) in &places {
+            for (fault, count) in meter.faults() {
+                let blame = fault.blame().name();
+                let values = [audience.as_str(), pool.as_str(), fault.name(), blame];
+                text.sample(&names::FAULTS, &values, count);
+            }
+        }
+    }
+
+    fn render_audiences(&self, text: &mut Text) {
+        let audiences = self.audiences.live();
+        text.family(&names::REQUESTS_IN_FLIGHT);
+        for (audience, meter) in &audiences {
+            text.sample(&names::REQUESTS_IN_FLIGHT, &[audience.as_str()], meter.in_flight());
+        }
+        text.family(&names::TUNNELS);
+        for (audience, meter) in &audiences {
+            text.sample(&names::TUNNELS, &[audience.as_str()], meter.tunnels());
+        }
+        text.family(&names::TUNNELS_CLOSED);
+        for (audience, meter) in &audiences {
+            for (reason, blame, count) in meter.tunnels_closed() {
+                let values = [audience.as_str(), reason.name(), blame.name()];
+                text.sample(&names::TUNNELS_CLOSED, &values, count);
+            }
+        }
+    }
+
+    fn render_leases(&self, text: &mut Text) {
+        text.family(&names::UPSTREAM);
+        for ((pool, arm), meter) in self.pools.live() {
+            let values = [pool.as_str(), arm.name()];
+            text.histogram(&names::UPSTREAM, &values, &meter.upstream.read());
+        }
+        let leases = self.leases.live();
+        text.family(&names::POOL_SLOT_SECONDS);
+        let now = Instant::now();
+        for (pool, meter) in &leases {
+            text.sample(&names::POOL_SLOT_SECONDS, &[pool.as_str()], meter.slot_seconds(now));
+        }
+        text.family(&names::RETRIES);
+        for (pool, meter) in &leases {
+            for (reason, count) in meter.retries() {
+                text.sample(&names::RETRIES, &[pool.as_str(), reason.name()], count);
+            }
+        }
+    }
+}
+
+// === free functions ===
+
+fn render_pools(pools: &[PoolGauges], text: &mut Text) {
+    text.family(&names::POOL_ENDPOINTS);
+    for pool in pools {
+        for (state, count) in pool.endpoints.by_state() {
+            text.sample(&names::POOL_ENDPOINTS, &[pool.name.as_str(), state], count);
+        }
+    }
+    let gauges: [(&Family, fn(&PoolGauges) -> u64); 5] = [
+        (&names::POOL_CAPACITY, |pool| pool.capacity),
+        (&names::POOL_IN_FLIGHT, |pool| pool.in_flight),
+        (&names::POOL_ORPHANS, |pool| pool.orphans),
+        (&names::POOL_QUEUE_LENGTH, |pool| pool.queue_length),
+        (&names::POOL_DEMAND, PoolGauges::demand),
+    ];
+    for (family, read) in gauges {
+        text.family(family);
+        for pool in pools {
+            text.sample(family, &[pool.name.as_str()], read(pool));
+        }
+    }
+}

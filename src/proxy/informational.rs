@@ -1,0 +1,85 @@
+//! 1xx answers on their way to a client, ahead of the final one.
+
+use std::{
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
+
+/// How many 1xx answers a request may have; more are dropped.
+pub const INFORMATIONAL_MAX: usize = 16;
+
+/// Passes 1xx answers on. It stands in the extensions of requests of HTTP/1.1 clients.
+///
+/// 100 and 101 are not its business: the door sends the first by itself when the body is asked for,
+/// and the second ends the request.
+#[derive(Clone, Debug, Default)]
+pub struct Informational(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    sent: usize,
+    closed: bool,
+    waiting: Vec<(StatusCode, HeaderMap)>,
+    door: Option<Waker>,
+}
+
+// === impl Informational ===
+
+impl Informational {
+    /// Sends an answer of the class 1xx. Anything else, or more than the bound, is dropped, and so
+    /// is what comes after the final answer began.
+    pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
+        let passes = status.is_informational()
+            && status != StatusCode::CONTINUE
+            && status != StatusCode::SWITCHING_PROTOCOLS;
+        let mut inner = self.0.lock();
+        if !passes || inner.closed || inner.sent == INFORMATIONAL_MAX {
+            return;
+        }
+        inner.sent += 1;
+        inner.waiting.push((status, fields.clone()));
+        if let Some(door) = inner.door.take() {
+            door.wake();
+        }
+    }
+
+    /// What was sent since the last look; the door's task is woken when there is more.
+    pub fn poll_take(&self, cx: &mut Context<'_>) -> Vec<(StatusCode, HeaderMap)> {
+        let mut inner = self.0.lock();
+        if !inner.door.as_ref().is_some_and(|door| door.will_wake(cx.waker())) {
+            inner.door = Some(cx.waker().clone());
+        }
+        std::mem::take(&mut inner.waiting)
+    }
+
+    /// The final answer begins: what is left goes out ahead of it, and nothing comes after.
+    pub fn close(&self) -> Vec<(StatusCode, HeaderMap)> {
+        let mut inner = self.0.lock();
+        inner.closed = true;
+        inner.door = None;
+        std::mem::take(&mut inner.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bounded_number_of_1xx_answers_passes_and_none_after_the_final_one() {
+        let informational = Informational::default();
+        let fields = HeaderMap::new();
+        for other in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::OK] {
+            informational.send(other, &fields);
+        }
+        for _ in 0..INFORMATIONAL_MAX + 5 {
+            informational.send(StatusCode::EARLY_HINTS, &fields);
+        }
+        assert_eq!(informational.close().len(), INFORMATIONAL_MAX);
+        informational.send(StatusCode::EARLY_HINTS, &fields);
+        assert!(informational.close().is_empty());
+    }
+}
