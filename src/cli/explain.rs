@@ -92,7 +92,8 @@ fn answer(args: ExplainArgs) -> Result<(Explanation, Options), String> {
     let (config, _warnings) = loaded.map_err(|problems| problems.to_string())?;
     let client = args.options.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let mut explanation = explain(&config, &asked, client);
-    if args.options.from.is_none() && verdict::asks_for_client(&config) {
+    let decided = explanation.audience.is_some();
+    if decided && args.options.from.is_none() && verdict::asks_for_client(&config) {
         explanation.notes.push(format!("the client is taken to be {client}; say `--from IP`"));
     }
     if asked.headers.contains_key("x-forwarded-for") {

@@ -147,6 +147,13 @@ fn another_method_that_rails_may_see_is_named() {
 }
 
 #[test]
+fn what_has_to_be_escaped_is_pointed_out() {
+    let (explanation, _) = ask(&["GET", "/café", "--from", "192.0.2.1"]).expect("an answer");
+    let note = "sent like this, with 'é' unescaped, it is refused: 400 bad_target";
+    assert_eq!(explanation.notes, [note]);
+}
+
+#[test]
 fn a_client_that_was_not_named_is_pointed_out() {
     let (explanation, _) = ask(&["GET", "/x"]).expect("an answer");
     assert_eq!(explanation.notes, ["the client is taken to be 127.0.0.1; say `--from IP`"]);

@@ -94,6 +94,7 @@ pub fn explain(config: &Config, asked: &Asked, client: IpAddr) -> Explanation {
         Err(problem) => explanation.refuse(Fault::AmbiguousPath, problem.to_string()),
     }
     explanation.notes.extend(method_note(asked));
+    explanation.notes.extend(escape_note(asked));
     explanation
 }
 
@@ -279,4 +280,12 @@ fn method_note(asked: &Asked) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// What a client must escape is refused when a request is read, before anything is decided.
+fn escape_note(asked: &Asked) -> Option<String> {
+    let mut written = asked.path.chars().chain(asked.query.iter().flat_map(|query| query.chars()));
+    let raw = |c: &char| !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>');
+    let character = written.find(raw)?;
+    Some(format!("sent like this, with {character:?} unescaped, it is refused: 400 bad_target"))
 }
