@@ -4,6 +4,8 @@
 //! error.
 
 pub mod check;
+pub mod curl;
+pub mod explain;
 pub mod run;
 pub mod schema;
 pub mod status;

@@ -23,6 +23,8 @@ enum Command {
     Run(cli::run::RunArgs),
     /// Validate and lint a configuration
     Check(cli::check::CheckArgs),
+    /// Say who a request is for, and why; takes METHOD URL or a pasted `curl` command line
+    Explain(cli::explain::ExplainArgs),
     /// Write the configuration's JSON Schema, or a complete annotated file
     Schema(cli::schema::SchemaArgs),
     /// Show how a running usher fares
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     let code = match &arguments.command {
         Command::Run(args) => cli::run::run(args),
         Command::Check(args) => cli::check::run(args),
+        Command::Explain(args) => cli::explain::run(args),
         Command::Schema(args) => cli::schema::run(args),
         Command::Status(args) => cli::status::run(args),
     };
