@@ -101,3 +101,6 @@ fn width() -> usize {
     let asked = std::io::stdout().is_terminal().then(crossterm::terminal::size);
     asked.and_then(Result::ok).map_or(WIDTH, |(columns, _)| usize::from(columns))
 }
+
+#[cfg(test)]
+mod tests;
