@@ -83,6 +83,7 @@ fn lease(bencher: Bencher<'_, '_>) {
 /// One line of the access log on its way to the writer. Most find no room here, as nothing is
 /// written meanwhile; making the line is what costs.
 #[divan::bench]
+#[expect(clippy::disallowed_methods, reason = "what is written for people has a date")]
 fn log_line(bencher: Bencher<'_, '_>) {
     let (log, _writer) = AccessLog::start(Target::Stdout, WORKERS).expect("standard output");
     let line = Line {

@@ -1,1 +1,192 @@
-//! To be built.
+//! The house: the only starter of threads and of tasks that outlive a connection.
+//!
+//! ```text
+//! build(Config) ─▶ Bound ─ run() ─▶ house thread (the caller's): control, metrics, log, names
+//!                                 ├▶ acceptor: every listening socket
+//!                                 └▶ worker 0..n: connections, requests
+//! ```
+//!
+//! Everything that can fail for want of a port, a file or a right fails in [`build`]. A worker or
+//! acceptor that ends before it was asked to ends the process: half a proxy is worse than none.
+
+mod house;
+mod listen;
+mod sight;
+mod stop;
+mod threads;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    config::{self, Config},
+    drain::{self, Drain, Drainer},
+    edge::Census,
+    meters::Meters,
+    proxy::{Common, Spool, Tunnels},
+    snapshot::{Published, World},
+    telemetry::{
+        AccessLog,
+        access_log::{Target, Writer},
+    },
+};
+
+pub use listen::BindError;
+pub use stop::{Ended, Remote};
+
+/// What is known of a start beside the configuration itself.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The file that the configuration came from; none when there is none.
+    pub path: Option<PathBuf>,
+    /// What `check` would warn of.
+    pub warnings: Vec<String>,
+}
+
+/// Why usher cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The access log cannot be opened.
+    #[error("cannot open the access log: {0}")]
+    AccessLog(#[source] std::io::Error),
+}
+
+/// Where a started usher can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Where clients connect, in the order of the configuration.
+    pub listeners: Vec<SocketAddr>,
+    /// The operators' port.
+    pub control: Option<SocketAddr>,
+    /// The port that Prometheus scrapes.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// An usher that has all its ports and files, and does not serve yet.
+pub struct Bound {
+    addresses: Addresses,
+    origin: Origin,
+    sockets: Sockets,
+    workers: usize,
+    config: Arc<Config>,
+    common: Arc<Common>,
+    census: Arc<Census>,
+    drainer: Arc<Drainer>,
+    drain: Drain,
+    writer: Writer,
+}
+
+/// Listening sockets, not blocking.
+struct Sockets {
+    listeners: Vec<TcpListener>,
+    control: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+}
+
+/// Takes every port and file that `config` names, and compiles it.
+///
+/// # Errors
+/// A port or a file cannot be had. Nothing has been started then.
+pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
+    let sockets = Sockets {
+        listeners: config
+            .listeners
+            .iter()
+            .map(|listener| listen::bind(listener.bind))
+            .collect::<Result<_, _>>()?,
+        control: config.control.map(listen::bind).transpose()?,
+        metrics: config.metrics.map(listen::bind).transpose()?,
+    };
+    let workers = config.workers.unwrap_or_else(threads::workers_auto);
+    let target = match &config.access_log {
+        config::AccessLog::Off => Target::Off,
+        config::AccessLog::Stdout => Target::Stdout,
+        config::AccessLog::File(path) => Target::File(path.clone()),
+    };
+    let (log, writer) = AccessLog::start(target, workers).map_err(BuildError::AccessLog)?;
+    let config = Arc::new(config);
+    let meters = Meters::new(workers, &edges(&config));
+    let world = World::new(meters.clone());
+    let snapshot = world.compile(config.clone(), 1);
+    let (drainer, drain) = drain::channel();
+    let common = Common {
+        published: Published::new(Arc::new(snapshot)),
+        meters,
+        log,
+        spool: Spool::default(),
+        drain: drain.clone(),
+        pseudonym: Common::draw_pseudonym(),
+        tunnels: Arc::new(Tunnels::default()),
+    };
+    Ok(Bound {
+        addresses: sockets.addresses(),
+        census: Census::new(sockets.listeners.len()),
+        sockets,
+        origin,
+        workers,
+        config,
+        common: Arc::new(common),
+        drainer: Arc::new(drainer),
+        drain,
+        writer,
+    })
+}
+
+/// Every latency that was promised: an edge of all histograms, so that what Prometheus counts
+/// below it is exact.
+fn edges(config: &Config) -> Vec<Duration> {
+    let objectives = config.audiences.iter().flat_map(|audience| &audience.objectives);
+    objectives.filter_map(|objective| objective.latency).map(|latency| latency.within).collect()
+}
+
+// === impl Bound ===
+
+impl Bound {
+    /// Where it can be reached.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// A hand that stops it, and eyes that see how it fares, from any thread.
+    pub fn remote(&self) -> Remote {
+        Remote::new(self.drainer.clone(), self.sight())
+    }
+
+    fn sight(&self) -> Arc<sight::HouseSight> {
+        let listeners = self.addresses.listeners.clone();
+        sight::HouseSight::new(
+            self.common.clone(),
+            self.census.clone(),
+            listeners,
+            self.origin.clone(),
+        )
+    }
+
+    /// Serves on this thread and on those it starts, until it is stopped.
+    ///
+    /// # Errors
+    /// A worker or the acceptor died; nothing is served any more.
+    pub fn run(self) -> Result<(), Ended> {
+        house::run(self)
+    }
+}
+
+// === impl Sockets ===
+
+impl Sockets {
+    fn addresses(&self) -> Addresses {
+        let address = |socket: &TcpListener| socket.local_addr().ok();
+        Addresses {
+            listeners: self.listeners.iter().filter_map(address).collect(),
+            control: self.control.as_ref().and_then(address),
+            metrics: self.metrics.as_ref().and_then(address),
+        }
+    }
+}

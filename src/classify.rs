@@ -1,8 +1,41 @@
 //! Who a request is for: pure functions over a request's facts.
+//!
+//! A configuration says, audience by audience, what belongs to it; the first audience with a rule
+//! that matches takes the request. [`Classifier`] answers that from an index whose cost does not
+//! grow with the number of rules; [`trace`] answers it rule by rule, with reasons, for people and
+//! as the measure that the index is held to.
+//!
+//! Nothing here reads a file, a clock or a socket. Paths are compared as Rails' router will see
+//! them, values as Rack will: a request must not be one thing to usher and another to the monolith.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, Method};
+
+mod path;
+mod rack;
+mod text;
+
+mod host;
+mod pattern;
+mod subject;
+
+mod covers;
+mod index;
+mod trace;
+mod trie;
+
+pub use self::{
+    covers::covers,
+    host::HostPattern,
+    index::{Choice, Classifier},
+    path::{PathProblem, PathView},
+    pattern::PathPattern,
+    text::{PatternError, Text},
+    trace::{Miss, Step, trace},
+};
+
+use self::subject::Subject;
 
 /// What a decision may rest on. Borrowed from the request, so that deciding copies nothing.
 #[derive(Clone, Copy, Debug)]
@@ -53,49 +86,54 @@ pub enum Matcher {
     Client(Vec<ipnet::IpNet>),
 }
 
-/// A pattern over paths.
-#[derive(Clone, Debug)]
-pub struct PathPattern(());
+// === impl RuleSpec ===
 
-/// A pattern over hosts.
-#[derive(Clone, Debug)]
-pub struct HostPattern(());
-
-/// A pattern over a whole value.
-#[derive(Clone, Debug)]
-pub enum Text {
-    /// The value itself.
-    Exact(String),
-}
-
-/// Why a text is no pattern.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PatternError(String);
-
-// === impl PathPattern ===
-
-impl PathPattern {
-    /// Reads a pattern such as `/admin/**`.
-    pub fn parse(_text: &str) -> Result<Self, PatternError> {
-        Ok(Self(()))
+impl RuleSpec {
+    /// Whether any client can claim to be meant by this rule, since nothing but a header, a cookie
+    /// or a parameter guards it. A path or a host says what is asked for, a network who asks.
+    pub fn unverified(&self) -> bool {
+        let claimed = |m: &Matcher| {
+            matches!(m, Matcher::Header(..) | Matcher::Cookie(..) | Matcher::Query(..))
+        };
+        let method = |m: &Matcher| matches!(m, Matcher::Method(_));
+        self.all.iter().any(claimed) && self.all.iter().all(|m| claimed(m) || method(m))
     }
 }
 
-// === impl HostPattern ===
+// === impl Matcher ===
 
-impl HostPattern {
-    /// Reads a pattern such as `*.admin.example.com`.
-    pub fn parse(_text: &str) -> Result<Self, PatternError> {
-        Ok(Self(()))
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Matcher::Path(values) => write!(f, "path {}", Alternatives(values)),
+            Matcher::Host(values) => write!(f, "host {}", Alternatives(values)),
+            Matcher::Method(values) => write!(f, "method {}", Alternatives(values)),
+            Matcher::Header(name, values) => write!(f, "header {name}: {}", Alternatives(values)),
+            Matcher::Cookie(name, values) => write!(f, "cookie {name}: {}", Alternatives(values)),
+            Matcher::Query(name, values) => write!(f, "query {name}: {}", Alternatives(values)),
+            Matcher::Client(values) => write!(f, "client {}", Alternatives(values)),
+        }
     }
 }
 
-// === impl Text ===
+struct Alternatives<'a, T>(&'a [T]);
 
-impl Text {
-    /// Reads a pattern: exact, a glob when it has `*`, a regular expression after `~`.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        Ok(Self::Exact(text.to_owned()))
+impl<T: fmt::Display> fmt::Display for Alternatives<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, value) in self.0.iter().enumerate() {
+            write!(f, "{}{value}", if i == 0 { "" } else { " or " })?;
+        }
+        Ok(())
     }
+}
+
+/// Whether any of `rules` matches; what `only` asks.
+pub fn any_matches(rules: &[RuleSpec], facts: &Facts<'_>, path: &PathView<'_>) -> bool {
+    let subject = Subject::new(facts, path);
+    rules.iter().any(|rule| subject.satisfies(&rule.all, &rule.not))
+}
+
+/// Whether any client can claim to be meant by `rule`: see [`RuleSpec::unverified`].
+pub fn unverified(rule: &RuleSpec) -> bool {
+    rule.unverified()
 }

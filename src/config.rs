@@ -3,15 +3,28 @@
 //! `document` is what was written, with spans; `lower` turns it into these types or into problems.
 //! Nothing here can be built from a file that has an error in it.
 
+mod defaults;
+pub(crate) mod document;
+mod include;
+mod lint;
+mod load;
+mod lower;
+mod problem;
+mod schema;
+mod source;
+mod view;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::{
-    classify::{PathPattern, RuleSpec, Text},
-    name::Name,
-    units::Percent,
-};
+pub use defaults::AddressError;
+pub use document::Environment;
+pub use load::{LoadOptions, check, control_only, load, parse_text};
+pub use problem::{Problem, Problems, Severity};
+pub use schema::{documented_keys, json_schema};
+
+use crate::{classify::RuleSpec, name::Name, units::Percent};
 
 /// Everything that `usher run` needs to know.
 #[derive(Clone, Debug)]
@@ -38,6 +51,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// SHA-256 over the resolved content of every file read, in lower-case hex.
     pub hash: String,
+    /// What was written, includes merged, with `${NAME}` for what came from the environment.
+    pub redacted: serde_json::Value,
 }
 
 /// An address where clients connect.

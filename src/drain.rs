@@ -11,8 +11,10 @@ pub enum Stage {
     Grace,
     /// Nothing is accepted; each connection closes after the request it is at.
     Finishing,
-    /// What is left is cut.
+    /// Requests that are left are cut.
     Cutting,
+    /// Tunnels that are left are cut.
+    Ending,
 }
 
 /// Tells the stage to all who hold a [`Drain`].

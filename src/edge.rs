@@ -1,1 +1,13 @@
-//! To be built.
+//! The doors: where clients' connections are accepted, spread over the workers, and read.
+//!
+//! One acceptor thread owns every listening socket. It hands a connection to the worker that has
+//! the fewest, and from then on the connection never leaves that worker's thread.
+
+mod accept;
+mod census;
+pub mod h1;
+mod work;
+
+pub use accept::{Door, accept};
+pub use census::{Census, Place};
+pub use work::{Accepted, Desk, INBOX, work};

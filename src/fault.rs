@@ -3,6 +3,8 @@
 //! The names are public and closed: the answer's body, `X-Usher-Fault`, the access log, the metric
 //! and `docs/faults.md` use the same word. A fault never names an endpoint.
 
+use std::fmt;
+
 use http::StatusCode;
 
 /// Whose doing a fault is.
@@ -30,7 +32,10 @@ pub enum Outcome {
 }
 
 macro_rules! faults {
-    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $blame:ident $outcome:ident $status:literal,)+) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $variant:ident $name:literal $blame:ident $outcome:ident $status:literal,
+    )+) => {
         /// A reason why a request was not served by the monolith as asked.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Fault {
@@ -134,6 +139,17 @@ faults! {
     /// The service behind paused too long within its answer.
     BetweenBytesTimeout "between_bytes_timeout" Upstream Failed 504,
 }
+
+// === impl Fault ===
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A body ends with a fault, and hyper wants an error there.
+impl std::error::Error for Fault {}
 
 // === impl Blame ===
 

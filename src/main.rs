@@ -1,2 +1,43 @@
-//! x
-fn main() {}
+//! The `usher` command: which command it is, and its exit code. Nothing else.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use usher::{cli, telemetry};
+
+/// Allocates less slowly than the system's allocator under a proxy's many small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// An audience-based L7 reverse proxy in front of one Rails monolith.
+#[derive(Parser)]
+#[command(name = "usher", version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the proxy
+    Run(cli::run::RunArgs),
+    /// Validate and lint a configuration
+    Check(cli::check::CheckArgs),
+    /// Write the configuration's JSON Schema, or a complete annotated file
+    Schema(cli::schema::SchemaArgs),
+    /// Show how a running usher fares
+    Status(cli::status::StatusArgs),
+}
+
+fn main() -> ExitCode {
+    // clap exits with 2 when the command line is wrong.
+    let arguments = Arguments::parse();
+    telemetry::start();
+    let code = match &arguments.command {
+        Command::Run(args) => cli::run::run(args),
+        Command::Check(args) => cli::check::run(args),
+        Command::Schema(args) => cli::schema::run(args),
+        Command::Status(args) => cli::status::run(args),
+    };
+    ExitCode::from(code)
+}

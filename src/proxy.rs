@@ -1,18 +1,52 @@
 //! What happens to one request: decide, admit, forward, settle.
+//!
+//! Values move one way. A door hands in an [`Arrival`]; the snapshot decides whom it is for; the
+//! [`Exchange`] opens its ledger; `forward` brings the monolith's answer; the answer's body, a
+//! [`Settling`], carries the exchange to its end.
 
+mod answer;
+mod asked;
+mod exchange;
+mod forward;
+mod gather;
+mod headers;
+mod informational;
+mod panics;
+mod record;
+mod reply;
 mod settle;
+mod upgrade;
+mod upload;
+mod worker;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
 
-use http::{Method, Request};
+use bytes::Bytes;
+use http::{Method, Request, Response};
 
 use crate::{
     body::Body,
+    classify::Facts,
     fault::Fault,
     peer::{Peer, Protocol},
 };
 
+use asked::Asked;
+use forward::{Said, forward};
+use reply::Form;
+
+pub use exchange::Exchange;
+pub use gather::Spool;
+pub use informational::{Informational, Informations};
 pub use settle::{End, Settling};
+pub use upgrade::Tunnel;
+pub use worker::{Common, Tunnels, Worker};
 
 /// What a door hands in: a request read and found good, or what is known of one that is not.
 pub struct Arrival {
@@ -36,4 +70,98 @@ pub struct Refusal {
     pub host: Option<String>,
     /// Its path without the query, where it got so far.
     pub path: Option<String>,
+}
+
+/// usher's work on one worker. Cheap to clone; each connection has one.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    worker: Arc<Worker>,
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// The proxy that runs on `worker`.
+    pub fn new(worker: Arc<Worker>) -> Self {
+        Self { worker }
+    }
+
+    /// Takes one request from its arrival to the head of its answer.
+    pub async fn handle(self, arrival: Arrival) -> Response<Settling> {
+        let Arrival { peer, protocol, arrived, request } = arrival;
+        match request {
+            Ok(request) => self.serve(peer, protocol, arrived, request).await,
+            Err(refusal) => self.refuse(peer, protocol, arrived, &refusal),
+        }
+    }
+
+    async fn serve(
+        self,
+        peer: Arc<Peer>,
+        protocol: Protocol,
+        arrived: Instant,
+        request: Request<Body>,
+    ) -> Response<Settling> {
+        let (head, body) = request.into_parts();
+        let view = self.worker.view();
+        let client = headers::client_of(&head.headers, &peer, &view.config.trusted_proxies);
+        let decision = view.decide(&Facts {
+            method: &head.method,
+            path: head.uri.path(),
+            query: head.uri.query(),
+            host: headers::host_of(&head.headers),
+            headers: &head.headers,
+            client,
+        });
+        let form = Form::wanted(&head.headers);
+        let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
+        let asked = Asked::of(peer, protocol, &head, client, request_id);
+        let mut exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
+        let said = match exchange.admit() {
+            Ok(()) => forward(&mut exchange, head, body).await,
+            Err(fault) => Err(fault),
+        };
+        match said {
+            Ok(Said::Answer(head, answer)) => {
+                let idle = exchange.keep_alive_idle();
+                Response::from_parts(head, Settling::answer(answer, idle, exchange))
+            }
+            Ok(Said::Switched(mut head, tunnel)) => {
+                exchange.give_back();
+                head.extensions.insert(*tunnel);
+                Response::from_parts(head, Settling::made(Bytes::new(), Some(exchange)))
+            }
+            Err(fault) => reply::from_fault(exchange, fault, form),
+        }
+    }
+
+    /// A request that a door has refused is decided, counted and logged like any other.
+    fn refuse(
+        self,
+        peer: Arc<Peer>,
+        protocol: Protocol,
+        arrived: Instant,
+        refusal: &Refusal,
+    ) -> Response<Settling> {
+        let view = self.worker.view();
+        let decision = view.undecided(refusal.fault);
+        let asked = Asked::of_refused(peer, protocol, refusal, || self.worker.draw());
+        let exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
+        reply::from_fault(exchange, refusal.fault, Form::Problem)
+    }
+}
+
+impl tower::Service<Arrival> for Proxy {
+    type Response = Response<Settling>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, arrival: Arrival) -> Self::Future {
+        let handled = self.clone().handle(arrival);
+        Box::pin(async { Ok(panics::caught(handled).await.unwrap_or_else(reply::after_panic)) })
+    }
 }

@@ -1,1 +1,126 @@
-//! To be built.
+//! The compiled configuration that a request is decided by: immutable, swapped whole.
+//!
+//! `decide` is pure: it looks at facts and at this snapshot and at nothing else. What outlives a
+//! snapshot (endpoints, pools, meters) is kept by [`World`] and only referred to from here.
+
+mod view;
+mod world;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::{
+    classify::{Classifier, Facts, PathView, RuleSpec, any_matches},
+    config::{self, Config, Timeouts},
+    fault::Fault,
+    meters::{ExchangeMeter, PoolMeter},
+    name::Name,
+    upstream,
+};
+
+pub use view::{Published, View, Viewer};
+pub use world::World;
+
+/// A configuration, ready to decide requests.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts up by one with every snapshot that is published.
+    pub generation: u64,
+    /// What it was compiled from.
+    pub config: Arc<Config>,
+    /// In file order, and after them the reserved `none`.
+    audiences: Vec<Audience>,
+    pools: Vec<Pool>,
+    classifier: Classifier,
+}
+
+/// An audience, compiled.
+#[derive(Debug)]
+pub struct Audience {
+    /// Its name.
+    pub name: Name,
+    /// Its name as `X-Audience` carries it.
+    pub header: HeaderValue,
+    /// Its rules as they were written, for the log.
+    pub labels: Vec<Arc<str>>,
+    /// Who may be of it; empty: everyone.
+    pub only: Vec<RuleSpec>,
+    /// A page of its own for made-up answers.
+    pub page: Option<Bytes>,
+    /// Where its requests are counted.
+    pub meter: Arc<ExchangeMeter>,
+    /// Which pool serves it; only `none` has no pool.
+    pub pool: Option<usize>,
+}
+
+/// A pool, with what this snapshot says about it.
+#[derive(Debug)]
+pub struct Pool {
+    /// Its name.
+    pub name: Name,
+    /// Its endpoints, which outlive the snapshot.
+    pub upstream: Arc<upstream::Pool>,
+    /// Where its leases are counted.
+    pub meter: Arc<PoolMeter>,
+    /// How long the monolith may take.
+    pub timeouts: Timeouts,
+    /// The rest of what was configured.
+    pub config: config::Pool,
+}
+
+/// Who a request is for, and whether it may go there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The audience, as an index into the snapshot that decided.
+    pub audience: usize,
+    /// The rule of the audience that took the request; `None` for the catch-all.
+    pub rule: Option<usize>,
+    /// Why it may not go there.
+    pub fault: Option<Fault>,
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Who the request with these facts is for.
+    pub fn decide(&self, facts: &Facts<'_>) -> Decision {
+        let Ok(path) = PathView::of(facts.path) else {
+            return self.undecided(Fault::AmbiguousPath);
+        };
+        let Some(choice) = self.classifier.classify(facts, &path) else {
+            // Not reachable: a configuration without a catch-all is refused.
+            return self.undecided(Fault::BadTarget);
+        };
+        let only = &self.audiences[choice.audience].only;
+        let admitted = only.is_empty() || any_matches(only, facts, &path);
+        let fault = (!admitted).then_some(Fault::NotAdmitted);
+        Decision { audience: choice.audience, rule: choice.rule, fault }
+    }
+
+    /// The decision about a request that was refused before it could be decided.
+    pub fn undecided(&self, fault: Fault) -> Decision {
+        Decision { audience: self.audiences.len() - 1, rule: None, fault: Some(fault) }
+    }
+
+    /// The audience at `index`.
+    pub fn audience(&self, index: usize) -> &Audience {
+        &self.audiences[index]
+    }
+
+    /// The pool at `index`.
+    pub fn pool(&self, index: usize) -> &Pool {
+        &self.pools[index]
+    }
+
+    /// All audiences in file order, without `none`.
+    pub fn audiences(&self) -> &[Audience] {
+        &self.audiences[..self.audiences.len() - 1]
+    }
+
+    /// All pools in file order.
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+}

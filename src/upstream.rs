@@ -1,1 +1,19 @@
-//! To be built.
+//! Where the monolith is: addresses, endpoints, pools, and each worker's connections to them.
+//!
+//! This floor knows nothing of audiences. It hands out an endpoint, a lease and a connection; what
+//! to do when one of them breaks is decided above.
+
+mod address;
+mod balance;
+mod connect;
+mod connections;
+mod endpoint;
+mod pool;
+mod wire;
+
+pub use address::Address;
+pub use balance::{Member, Members};
+pub use connect::{ConnectError, connect};
+pub use connections::{Connection, Connections};
+pub use endpoint::{Endpoint, Endpoints, Lease, Trouble};
+pub use pool::{Pool, RESOLVE_EVERY, Resolution};

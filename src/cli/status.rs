@@ -4,20 +4,26 @@ mod client;
 
 use std::{
     io::{IsTerminal, Write},
-    net::SocketAddr,
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 use anyhow::Context;
 
-use crate::control::{StatusView, screen::screen};
+use super::{DONE, FAILED, Format, WRONG};
+use crate::{
+    config::{self, LoadOptions, Problems},
+    control::{StatusView, screen::screen},
+};
 
 /// Where the control port is when nothing says otherwise.
 const CONTROL: &str = "127.0.0.1:9900";
 
 /// Where the configuration is when nothing says otherwise.
 const CONFIG: &str = "config/usher.yaml";
+
+/// What is said when there is nobody to ask.
+const CONTROL_OFF: &str = "the configuration says `control: off`: a usher that runs by it cannot be \
+                           asked; --control ADDR asks another one";
 
 /// The variable with the token that the control port may ask for.
 const TOKEN_VARIABLE: &str = "USHER_TOKEN";
@@ -35,35 +41,37 @@ pub struct StatusArgs {
     #[arg(long, value_name = "FILE", env = "USHER_CONFIG")]
     pub config: Option<PathBuf>,
     /// For people, or for programs
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
 
-/// How the answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// One screen.
-    Text,
-    /// What the control port said.
-    Json,
+/// Asks the running usher, writes its answer to standard output, and returns the exit code.
+pub fn run(args: &StatusArgs) -> u8 {
+    let address = match args.address() {
+        Ok(Some(address)) => address,
+        Ok(None) => {
+            let _ = writeln!(std::io::stderr(), "{CONTROL_OFF}");
+            return FAILED;
+        }
+        Err(problems) => {
+            // The exit code says it too, should standard error be closed.
+            let _ = writeln!(std::io::stderr(), "{problems}");
+            return WRONG;
+        }
+    };
+    match show(args.format, &address) {
+        Ok(()) => DONE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            FAILED
+        }
+    }
 }
 
-/// Asks the running usher and writes its answer to standard output.
-///
-/// `control_of` reads only `control` from a configuration: none when it does not say, and an
-/// error when there is no control port or no file.
-///
-/// # Errors
-///
-/// usher cannot be reached, refuses, or answers what is no status.
-pub fn run(
-    args: &StatusArgs,
-    control_of: impl FnOnce(&Path) -> anyhow::Result<Option<SocketAddr>>,
-) -> anyhow::Result<ExitCode> {
-    let address = args.address(control_of)?;
+fn show(format: Format, address: &str) -> anyhow::Result<()> {
     let token = std::env::var(TOKEN_VARIABLE).ok();
-    let body = client::get(&address, "/api/v1/status", token.as_deref())?;
-    let text = match args.format {
+    let body = client::get(address, "/api/v1/status", token.as_deref())?;
+    let text = match format {
         Format::Json => body + "\n",
         Format::Text => {
             let view: StatusView = serde_json::from_str(&body)
@@ -71,27 +79,25 @@ pub fn run(
             screen(&view, width())
         }
     };
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
-    Ok(ExitCode::SUCCESS)
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
 // === impl StatusArgs ===
 
 impl StatusArgs {
-    /// The address asked for, else the configuration's, else the usual one.
-    fn address(
-        &self,
-        control_of: impl FnOnce(&Path) -> anyhow::Result<Option<SocketAddr>>,
-    ) -> anyhow::Result<String> {
+    /// The address asked for, else the configuration's, else the usual one. None when the
+    /// configuration has no control port.
+    fn address(&self) -> Result<Option<String>, Problems> {
         if let Some(address) = &self.control {
-            return Ok(address.clone());
+            return Ok(Some(address.clone()));
         }
         let path = self.config.as_deref().unwrap_or(Path::new(CONFIG));
         // Without a file one may have been started without one: `usher run --upstream`.
         if self.config.is_none() && !path.exists() {
-            return Ok(CONTROL.to_owned());
+            return Ok(Some(CONTROL.to_owned()));
         }
-        Ok(control_of(path)?.map_or(CONTROL.to_owned(), |address| address.to_string()))
+        let control = config::control_only(path, &LoadOptions::default())?;
+        Ok(control.map(|address| address.to_string()))
     }
 }
 

@@ -35,6 +35,7 @@ const LAST_ANSWER: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` until dropped.
+#[expect(clippy::disallowed_methods, reason = "a pause of the port, on the house thread")]
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -57,6 +58,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "few connections, on the house thread: there is no wheel here"
+)]
 async fn converse(stream: TcpStream, router: Router) {
     // Without it answers of two writes wait for each other; an error only costs that.
     let _ = stream.set_nodelay(true);

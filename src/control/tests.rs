@@ -1,3 +1,5 @@
+//! Both ports over real connections.
+
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicBool, Ordering::Relaxed},

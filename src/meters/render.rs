@@ -12,6 +12,9 @@ use super::{
 /// Room for four audiences, so that most texts are written without growing.
 const TEXT_BYTES: usize = 64 * 1024;
 
+/// A metric of pools, and what it shows of one.
+type PoolGauge = (&'static Family, fn(&PoolGauges) -> u64);
+
 // === impl Meters ===
 
 impl Meters {
@@ -124,7 +127,7 @@ fn render_pools(pools: &[PoolGauges], text: &mut Text) {
             text.sample(&names::POOL_ENDPOINTS, &[pool.name.as_str(), state], count);
         }
     }
-    let gauges: [(&Family, fn(&PoolGauges) -> u64); 5] = [
+    let gauges: [PoolGauge; 5] = [
         (&names::POOL_CAPACITY, |pool| pool.capacity),
         (&names::POOL_IN_FLIGHT, |pool| pool.in_flight),
         (&names::POOL_ORPHANS, |pool| pool.orphans),

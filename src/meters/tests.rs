@@ -1,3 +1,5 @@
+//! The meters as a whole: what is counted, and what is rendered of it.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;

@@ -1,13 +1,21 @@
 //! The body of every answer. It owns the exchange; its end, its failure or its drop settles it.
+//!
+//! ```text
+//!   carrying ── last byte from the monolith ──> ended ── last byte to the client ──> settled
+//!      │                (lease goes back)         │
+//!      └── broken off by either side, or dropped ─┴────────────────────────────────> settled
+//! ```
 
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 
+use super::{answer::Answer, exchange::Exchange};
 use crate::{body::Body, fault::Fault};
 
 /// How an answer's way to the client ended.
@@ -24,8 +32,19 @@ pub enum End {
 /// A door polls it to its end, writes what it gets, and calls [`Settling::delivered`] once the
 /// last byte has been handed to the connection. Dropped before that, the client has left.
 pub struct Settling {
-    body: Body,
-    end: Option<Box<dyn FnOnce(End) + Send>>,
+    source: Source,
+    owner: Option<Owner>,
+}
+
+enum Source {
+    Made(Option<Bytes>),
+    Body(Body),
+    Answer { answer: Answer, keep_alive_idle: Duration },
+}
+
+enum Owner {
+    Exchange(Box<Exchange>),
+    Hook(Box<dyn FnOnce(End) + Send>),
 }
 
 // === impl Settling ===
@@ -33,7 +52,20 @@ pub struct Settling {
 impl Settling {
     /// An answer's body whose end is told to `end`, exactly once.
     pub fn new(body: Body, end: impl FnOnce(End) + Send + 'static) -> Self {
-        Self { body, end: Some(Box::new(end)) }
+        Self { source: Source::Body(body), owner: Some(Owner::Hook(Box::new(end))) }
+    }
+
+    /// The monolith's answer.
+    pub fn answer(answer: Answer, keep_alive_idle: Duration, exchange: Box<Exchange>) -> Self {
+        let owner = Some(Owner::Exchange(exchange));
+        let mut settling = Self { source: Source::Answer { answer, keep_alive_idle }, owner };
+        settling.let_go_when_ended();
+        settling
+    }
+
+    /// An answer made up by usher, or one without a body.
+    pub fn made(bytes: Bytes, exchange: Option<Box<Exchange>>) -> Self {
+        Self { source: Source::Made(Some(bytes)), owner: exchange.map(Owner::Exchange) }
     }
 
     /// The last byte was handed to the connection.
@@ -47,8 +79,36 @@ impl Settling {
     }
 
     fn settle(&mut self, end: End) {
-        if let Some(hook) = self.end.take() {
-            hook(end);
+        match self.owner.take() {
+            Some(Owner::Exchange(mut exchange)) => exchange.settle(end),
+            Some(Owner::Hook(hook)) => hook(end),
+            None => {}
+        }
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match &mut self.source {
+            Source::Made(bytes) => {
+                let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
+                Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
+            Source::Body(body) => Pin::new(body).poll_frame(cx),
+            Source::Answer { answer, .. } => answer.poll(cx),
+        }
+    }
+
+    /// The lease and the connection go back as soon as the monolith has said its last byte, not
+    /// when a slow client has read it.
+    fn let_go_when_ended(&mut self) {
+        let Some(Owner::Exchange(exchange)) = &mut self.owner else { return };
+        let Source::Answer { answer, keep_alive_idle } = &mut self.source else { return };
+        if !answer.has_ended() {
+            return;
+        }
+        exchange.give_back();
+        if let (Some(connection), Some(endpoint)) = (answer.take_connection(), exchange.endpoint())
+        {
+            exchange.worker().connections.put(endpoint, connection, *keep_alive_idle);
         }
     }
 }
@@ -61,20 +121,47 @@ impl http_body::Body for Settling {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Err(fault))) = &polled {
-            let fault = *fault;
-            self.settle(End::Broken(fault));
+        let polled = self.poll_source(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(Owner::Exchange(exchange)), Some(data)) =
+                    (&mut self.owner, frame.data_ref())
+                {
+                    exchange.sent(data.len());
+                }
+                self.let_go_when_ended();
+            }
+            Poll::Ready(Some(Err(fault))) => {
+                let fault = *fault;
+                if let Some(Owner::Exchange(exchange)) = &self.owner
+                    && let Some(endpoint) = exchange.endpoint()
+                {
+                    endpoint.note_trouble(format!("answer broke off: {fault}"));
+                }
+                self.settle(End::Broken(fault));
+            }
+            Poll::Ready(None) => self.let_go_when_ended(),
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.source {
+            Source::Made(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Source::Body(body) => body.is_end_stream(),
+            Source::Answer { answer, .. } => answer.has_ended(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.source {
+            Source::Made(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Source::Body(body) => body.size_hint(),
+            Source::Answer { answer, .. } => answer.size_hint(),
+        }
     }
 }
 

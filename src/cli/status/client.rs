@@ -34,6 +34,7 @@ struct Problem {
 /// # Errors
 ///
 /// It cannot be reached in time, or answers anything but 200.
+#[expect(clippy::disallowed_methods, reason = "a command of one request has no wheel")]
 pub(super) fn get(address: &str, path: &str, token: Option<&str>) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -58,6 +59,7 @@ pub(super) fn get(address: &str, path: &str, token: Option<&str>) -> anyhow::Res
     })
 }
 
+#[expect(clippy::disallowed_methods, reason = "a command of one request has no wheel")]
 async fn connect(address: &str) -> io::Result<TcpStream> {
     timeout(CONNECT_WAIT, TcpStream::connect(address)).await?
 }

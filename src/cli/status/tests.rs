@@ -1,3 +1,5 @@
+//! The command against a control port.
+
 use std::{net::TcpListener, sync::Arc};
 
 use clap::Parser;
@@ -93,13 +95,21 @@ fn what_is_no_usher_is_said_to_be_none() {
 }
 
 #[test]
-fn the_address_is_the_one_asked_for_then_the_configurations_then_the_usual_one() {
-    let configured = |_: &Path| Ok(Some("127.0.0.1:7000".parse()?));
-    let silent = |_: &Path| Ok(None);
-    let asked = args(&["--control", "usher-0:9900", "--config", "usher.yaml"]);
-    assert_eq!(asked.address(configured).expect("an address"), "usher-0:9900");
-    let of_file = args(&["--config", "usher.yaml"]);
-    assert_eq!(of_file.address(configured).expect("an address"), "127.0.0.1:7000");
-    assert_eq!(of_file.address(silent).expect("an address"), CONTROL);
-    assert!(of_file.address(|_| anyhow::bail!("control is off")).is_err());
+fn the_address_is_the_one_asked_for_then_the_configurations() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("it can be written");
+        path.display().to_string()
+    };
+    let address = |arguments: &[&str]| args(arguments).address().ok();
+    let bound = file("bound.yaml", "control: { bind: 127.0.0.1:7000 }\nwrong: [");
+    assert_eq!(address(&["--control", "a:1", "--config", &bound]), Some(Some("a:1".into())));
+    let bound = file("wrong.yaml", "control: { bind: 127.0.0.1:7000 }\nunknown: key\n");
+    assert_eq!(address(&["--config", &bound]), Some(Some("127.0.0.1:7000".into())));
+    let silent = file("silent.yaml", "pools: {}\n");
+    assert_eq!(address(&["--config", &silent]), Some(Some(CONTROL.into())));
+    let off = file("off.yaml", "control: off\n");
+    assert_eq!(address(&["--config", &off]), Some(None));
+    assert_eq!(address(&["--config", "/nonexistent/usher.yaml"]), None);
 }

@@ -53,6 +53,10 @@ impl Writer {
     ///
     /// A target that blocks (a pipe that nobody reads) blocks one thread of the runtime's blocking
     /// pool; give that runtime a time limit when it ends.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one timer for the whole log, on the house thread"
+    )]
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         loop {
@@ -79,6 +83,10 @@ impl Writer {
     }
 
     /// Writes what there is on a thread that may block.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one task at a time: a disk must not hold the house up"
+    )]
     async fn flush(&mut self) {
         let batches = self.take_lines();
         let reopen = self.shared.reopen.swap(false, Relaxed);
@@ -142,6 +150,7 @@ impl Complaints {
 // === free functions ===
 
 /// Waits for a line and some time more, or for a reason to reopen.
+#[expect(clippy::disallowed_methods, reason = "one timer for the whole log, on the house thread")]
 async fn gather(shared: &Shared) {
     shared.sleeps.store(true, Relaxed);
     // Looked at after having said that we sleep: who logs from here on wakes us.
@@ -192,6 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    #[expect(clippy::disallowed_methods, reason = "time is paused")]
     async fn a_line_wakes_a_writer_that_sleeps() {
         let directory = tempfile::tempdir().expect("a directory");
         let (path, target) = file_in(&directory);

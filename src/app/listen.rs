@@ -1,0 +1,51 @@
+//! Taking a port.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How many connections the system queues while the acceptor is busy; Linux lowers it to
+/// `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}{}", hint(.source))]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A listening socket at `address`.
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    try_bind(address).map_err(|source| BindError { address, source })
+}
+
+fn try_bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A port whose last connections are in TIME_WAIT can be taken again at once.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (does another usher run?)",
+        io::ErrorKind::PermissionDenied => {
+            " (a port below 1024 needs the right CAP_NET_BIND_SERVICE)"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,197 @@
+//! What the ports show of the house.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use parking_lot::Mutex;
+
+use super::Origin;
+use crate::{
+    config::Objective,
+    control::{
+        AudienceView, ConfigView, EndpointView, PoolView, PromiseView, Readiness, Sight, StatusView,
+    },
+    drain::Stage,
+    edge::Census,
+    meters::{EndpointGauges, Gauges, ListenerGauges, PoolGauges, recent::Recent},
+    proxy::Common,
+    snapshot::{Pool, Snapshot},
+    upstream::{Endpoint, Member},
+};
+
+/// Over how long `status` looks back.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Sees the house. One is shared by both ports and by whoever holds the remote.
+pub struct HouseSight {
+    common: Arc<Common>,
+    census: Arc<Census>,
+    listeners: Vec<SocketAddr>,
+    origin: Origin,
+    started: Instant,
+    started_at: SystemTime,
+    resolved: AtomicBool,
+    recent: Mutex<Recent>,
+}
+
+// === impl HouseSight ===
+
+impl HouseSight {
+    pub(super) fn new(
+        common: Arc<Common>,
+        census: Arc<Census>,
+        listeners: Vec<SocketAddr>,
+        origin: Origin,
+    ) -> Arc<Self> {
+        let mut recent = Recent::new(WINDOW);
+        recent.note(Instant::now(), common.meters.audiences());
+        Arc::new(Self {
+            common,
+            census,
+            listeners,
+            origin,
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            resolved: AtomicBool::new(false),
+            recent: Mutex::new(recent),
+        })
+    }
+
+    /// Names have been resolved for the first time.
+    pub(super) fn resolved(&self) {
+        self.resolved.store(true, Ordering::Release);
+    }
+
+    /// Reads the meters for the window that `status` looks back over.
+    pub(super) fn read(&self) {
+        self.recent.lock().note(Instant::now(), self.common.meters.audiences());
+    }
+
+    fn audiences(&self, snapshot: &Snapshot) -> Vec<AudienceView> {
+        let lately = self.recent.lock().lately();
+        let configured = snapshot.config.audiences.iter();
+        let view = |audience: &crate::config::Audience| {
+            let lately = lately.iter().find(|lately| lately.name == audience.name)?;
+            Some(AudienceView::new(lately, &audience.pool, promise(&audience.objectives)))
+        };
+        configured.filter_map(view).collect()
+    }
+
+    fn gauges(&self, snapshot: &Snapshot) -> Gauges {
+        let listeners = self.listeners.iter().enumerate().map(|(index, listener)| ListenerGauges {
+            listener: listener.to_string(),
+            connections: self.census.of_listener(index),
+        });
+        Gauges {
+            pools: snapshot.pools().iter().map(pool_gauges).collect(),
+            listeners: listeners.collect(),
+            config_hash: snapshot.config.hash.clone(),
+            config_generation: snapshot.generation,
+            log_lines_dropped: self.common.log.dropped(),
+        }
+    }
+}
+
+impl Sight for HouseSight {
+    fn status(&self) -> StatusView {
+        let snapshot = self.common.published.current();
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            draining: self.common.drain.stage() > Stage::Running,
+            config: ConfigView {
+                path: self.origin.path.as_ref().map(|path| path.display().to_string()),
+                hash: snapshot.config.hash.clone(),
+                generation: snapshot.generation,
+                loaded_at: jiff::Timestamp::try_from(self.started_at)
+                    .map(|at| format!("{at:.3}"))
+                    .unwrap_or_default(),
+            },
+            audiences: self.audiences(&snapshot),
+            pools: snapshot.pools().iter().map(pool_view).collect(),
+            problems: self.origin.warnings.clone(),
+        }
+    }
+
+    fn config(&self) -> serde_json::Value {
+        self.common.published.current().config.redacted.clone()
+    }
+
+    fn metrics(&self) -> String {
+        let snapshot = self.common.published.current();
+        self.common.meters.render(&self.gauges(&snapshot))
+    }
+
+    fn readiness(&self) -> Readiness {
+        if self.common.drain.stage() > Stage::Running {
+            Readiness::Draining
+        } else if self.resolved.load(Ordering::Acquire) {
+            Readiness::Ready
+        } else {
+            Readiness::NotResolved
+        }
+    }
+}
+
+/// What the audience as a whole was promised: its objective without a name.
+fn promise(objectives: &[Objective]) -> Option<PromiseView> {
+    let whole = objectives.iter().find(|objective| objective.name.is_none())?;
+    Some(PromiseView {
+        availability: whole.availability.map(|share| share.ratio()),
+        within_ms: whole.latency.map(|latency| latency.within.as_secs_f64() * 1e3),
+        target: whole.latency.map(|latency| latency.target.ratio()),
+    })
+}
+
+fn pool_view(pool: &Pool) -> PoolView {
+    let members = pool.upstream.members();
+    let capacity = u64::from(pool.config.capacity);
+    let mut endpoints: Vec<EndpointView> =
+        members.iter().map(|Member { endpoint, .. }| endpoint_view(endpoint, capacity)).collect();
+    endpoints.extend(pool.upstream.unresolved().into_iter().map(|(name, trouble)| EndpointView {
+        address: name.clone(),
+        state: "down".to_owned(),
+        last_error: Some(trouble),
+        resolved_from: Some(name),
+        ..EndpointView::default()
+    }));
+    PoolView {
+        name: pool.name.to_string(),
+        capacity: capacity * members.iter().count() as u64,
+        capacity_is_per_process: true,
+        in_flight: endpoints.iter().map(|endpoint| endpoint.in_flight).sum(),
+        orphans: 0,
+        queue_length: 0,
+        endpoints,
+    }
+}
+
+fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView {
+    EndpointView {
+        address: endpoint.as_str().to_owned(),
+        state: "up".to_owned(),
+        in_flight: u64::from(endpoint.in_flight()),
+        capacity,
+        last_error: endpoint.trouble().map(|trouble| trouble.what),
+        resolved_from: None,
+    }
+}
+
+fn pool_gauges(pool: &Pool) -> PoolGauges {
+    let view = pool_view(pool);
+    let up = view.endpoints_up() as u64;
+    PoolGauges {
+        name: pool.name.clone(),
+        endpoints: EndpointGauges { up, down: view.endpoints.len() as u64 - up },
+        capacity: view.capacity,
+        in_flight: view.in_flight,
+        orphans: view.orphans,
+        queue_length: view.queue_length,
+    }
+}

@@ -1,0 +1,248 @@
+//! The rules of all audiences, compiled.
+//!
+//! Every rule is filed under one of its conditions, the one that the fewest other rules share: its
+//! path patterns or hosts in a tree, the values of a header, a cookie or a parameter in a hash map.
+//! What no index can hold (regular expressions, globs, networks, methods, `not` alone) is residual
+//! and tried in turn.
+//!
+//! **Invariant:** the answer is that of trying all rules in file order. Rules are numbered in that
+//! order; whatever order the indexes yield them in, the lowest number that matches wins, and a rule
+//! numbered above the best found so far is not even looked at.
+
+use http::HeaderName;
+use rustc_hash::FxHashMap;
+
+use super::{
+    Facts, HostPattern, Matcher, PathPattern, PathView, RuleSpec, Subject, Text,
+    pattern::End,
+    trie::{Bucket, Grammar, Trie},
+};
+
+/// The rules of all audiences, compiled for lookup.
+#[derive(Debug)]
+pub struct Classifier {
+    rules: Vec<Compiled>,
+    paths: Trie,
+    hosts: Trie,
+    headers: Vec<Values<HeaderName>>,
+    cookies: Vec<Values<String>>,
+    queries: Vec<Values<String>>,
+    residual: Bucket,
+}
+
+/// Which audience takes a request, because of which of its rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The audience, counted in file order.
+    pub audience: usize,
+    /// Its rule, counted in file order; none for an audience that takes all that is left.
+    pub rule: Option<usize>,
+}
+
+/// A rule without the condition that it is filed under: what remains to be asked.
+#[derive(Debug)]
+struct Compiled {
+    choice: Choice,
+    all: Vec<Matcher>,
+    not: Vec<Matcher>,
+}
+
+/// The rules filed under exact values of one header, cookie or parameter.
+#[derive(Debug)]
+struct Values<N> {
+    name: N,
+    least: u32,
+    buckets: FxHashMap<Box<[u8]>, Bucket>,
+}
+
+/// The search for the lowest number that matches.
+struct Search<'a> {
+    rules: &'a [Compiled],
+    subject: &'a Subject<'a>,
+    best: u32,
+}
+
+/// How many rules hold each value, by condition and value.
+struct Crowds(FxHashMap<String, usize>);
+
+const NOBODY: u32 = u32::MAX;
+
+// === impl Classifier ===
+
+impl Classifier {
+    /// Compiles the rules of all audiences, in file order. An audience without rules takes all
+    /// that is left.
+    pub fn new(audiences: &[Vec<RuleSpec>]) -> Self {
+        let mut index = Self {
+            rules: Vec::new(),
+            paths: Trie::new(Grammar::Path),
+            hosts: Trie::new(Grammar::Host),
+            headers: Vec::new(),
+            cookies: Vec::new(),
+            queries: Vec::new(),
+            residual: Bucket::new(),
+        };
+        let crowds = Crowds::of(audiences);
+        for (audience, rules) in audiences.iter().enumerate() {
+            for (rule, spec) in rules.iter().enumerate() {
+                index.file(Choice { audience, rule: Some(rule) }, spec, &crowds);
+            }
+            if rules.is_empty() {
+                let choice = Choice { audience, rule: None };
+                index.residual.push(index.number());
+                index.rules.push(Compiled { choice, all: Vec::new(), not: Vec::new() });
+            }
+        }
+        index
+    }
+
+    /// The first audience in file order with a rule that matches; none only when no audience takes
+    /// all that is left.
+    pub fn classify(&self, facts: &Facts<'_>, path: &PathView<'_>) -> Option<Choice> {
+        let subject = Subject::new(facts, path);
+        let mut search = Search { rules: &self.rules, subject: &subject, best: NOBODY };
+        self.paths.find(subject.path().tail(), &mut |rules| search.among(rules));
+        if !self.hosts.is_empty() {
+            self.hosts.find(Some(subject.host()), &mut |rules| search.among(rules));
+        }
+        for values in &self.headers {
+            search.under(values, |name| subject.header(name));
+        }
+        for values in &self.cookies {
+            search.under(values, |name| subject.cookie(name));
+        }
+        for values in &self.queries {
+            search.under(values, |name| subject.parameter(name));
+        }
+        search.among(&self.residual);
+        self.rules.get(search.best as usize).map(|rule| rule.choice)
+    }
+
+    fn number(&self) -> u32 {
+        u32::try_from(self.rules.len()).expect("fewer rules than bytes of a file")
+    }
+
+    fn file(&mut self, choice: Choice, spec: &RuleSpec, crowds: &Crowds) {
+        let number = self.number();
+        let mut all = spec.all.clone();
+        match crowds.least_shared(&all).map(|at| all.remove(at)) {
+            Some(Matcher::Path(patterns)) => self.file_paths(&patterns, number),
+            Some(Matcher::Host(patterns)) => self.file_hosts(&patterns, number),
+            Some(Matcher::Header(name, texts)) => {
+                Values::file(&mut self.headers, name, &texts, number)
+            }
+            Some(Matcher::Cookie(name, texts)) => {
+                Values::file(&mut self.cookies, name, &texts, number)
+            }
+            Some(Matcher::Query(name, texts)) => {
+                Values::file(&mut self.queries, name, &texts, number)
+            }
+            Some(Matcher::Method(_) | Matcher::Client(_)) | None => self.residual.push(number),
+        }
+        self.rules.push(Compiled { choice, all, not: spec.not.clone() });
+    }
+
+    fn file_paths(&mut self, patterns: &[PathPattern], number: u32) {
+        for segments in patterns.iter().filter_map(PathPattern::segments) {
+            self.paths.insert(&segments.parts, segments.end, number);
+        }
+    }
+
+    fn file_hosts(&mut self, patterns: &[HostPattern], number: u32) {
+        for labels in patterns.iter().filter_map(HostPattern::labels) {
+            self.hosts.insert(labels, End::Here, number);
+        }
+    }
+}
+
+// === impl Values ===
+
+impl<N: PartialEq> Values<N> {
+    fn file(fields: &mut Vec<Self>, name: N, texts: &[Text], number: u32) {
+        let at = fields.iter().position(|field| field.name == name).unwrap_or_else(|| {
+            fields.push(Self { name, least: number, buckets: FxHashMap::default() });
+            fields.len() - 1
+        });
+        for text in texts {
+            if let Text::Exact(value) = text {
+                fields[at].buckets.entry(value.as_bytes().into()).or_default().push(number);
+            }
+        }
+    }
+}
+
+// === impl Search ===
+
+impl Search<'_> {
+    /// Tries rules in rising order, up to the best found so far.
+    fn among(&mut self, rules: &[u32]) {
+        for &number in rules {
+            if number >= self.best {
+                return;
+            }
+            let rule = &self.rules[number as usize];
+            if self.subject.satisfies(&rule.all, &rule.not) {
+                self.best = number;
+                return;
+            }
+        }
+    }
+
+    fn under<N, V: AsRef<[u8]>>(&mut self, values: &Values<N>, read: impl Fn(&N) -> Option<V>) {
+        if values.least < self.best
+            && let Some(value) = read(&values.name)
+            && let Some(rules) = values.buckets.get(value.as_ref())
+        {
+            self.among(rules);
+        }
+    }
+}
+
+// === impl Crowds ===
+
+impl Crowds {
+    fn of(audiences: &[Vec<RuleSpec>]) -> Self {
+        let mut crowds = FxHashMap::default();
+        for matcher in audiences.iter().flatten().flat_map(|rule| &rule.all) {
+            for key in keys(matcher).into_iter().flatten() {
+                *crowds.entry(key).or_default() += 1;
+            }
+        }
+        Self(crowds)
+    }
+
+    /// Where the condition stands that can be filed and has the fewest rules beside it.
+    fn least_shared(&self, all: &[Matcher]) -> Option<usize> {
+        let crowd = |matcher| {
+            let counts = keys(matcher)?.into_iter().map(|key| self.0.get(&key).copied());
+            counts.flatten().max()
+        };
+        let filed = all.iter().enumerate().filter_map(|(at, matcher)| Some((crowd(matcher)?, at)));
+        filed.min().map(|(_, at)| at)
+    }
+}
+
+/// What a condition would be filed under; none when an index cannot hold all of it.
+fn keys(matcher: &Matcher) -> Option<Vec<String>> {
+    let exact = |kind: &str, name: &str, texts: &[Text]| {
+        let key = |text: &Text| match text {
+            Text::Exact(value) => Some(format!("{kind} {name}: {value}")),
+            Text::Glob(_) | Text::Regex(_) => None,
+        };
+        texts.iter().map(key).collect()
+    };
+    match matcher {
+        Matcher::Path(patterns) => {
+            let key = |p: &PathPattern| p.segments().map(|segments| format!("path {segments:?}"));
+            patterns.iter().map(key).collect()
+        }
+        Matcher::Host(patterns) => {
+            let key = |p: &HostPattern| p.labels().map(|labels| format!("host {labels:?}"));
+            patterns.iter().map(key).collect()
+        }
+        Matcher::Header(name, texts) => exact("header", name.as_str(), texts),
+        Matcher::Cookie(name, texts) => exact("cookie", name, texts),
+        Matcher::Query(name, texts) => exact("query", name, texts),
+        Matcher::Method(_) | Matcher::Client(_) => None,
+    }
+}

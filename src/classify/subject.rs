@@ -1,0 +1,84 @@
+//! A request while it is being classified: its facts, its path, and what has been worked out.
+
+use std::{borrow::Cow, cell::OnceCell, net::IpAddr};
+
+use http::HeaderName;
+
+use super::{Facts, Matcher, PathView, host::normal_host, rack};
+
+/// Facts are read when a rule asks for them and not before: most requests are decided by a path.
+pub(super) struct Subject<'a> {
+    facts: &'a Facts<'a>,
+    path: &'a PathView<'a>,
+    host: OnceCell<Cow<'a, str>>,
+}
+
+// === impl Subject ===
+
+impl<'a> Subject<'a> {
+    pub(super) fn new(facts: &'a Facts<'a>, path: &'a PathView<'a>) -> Self {
+        Self { facts, path, host: OnceCell::new() }
+    }
+
+    /// Whether all of `all` match and none of `not` does.
+    pub(super) fn satisfies(&self, all: &[Matcher], not: &[Matcher]) -> bool {
+        all.iter().all(|m| self.matches(m)) && !not.iter().any(|m| self.matches(m))
+    }
+
+    /// Whether one condition holds.
+    pub(super) fn matches(&self, matcher: &Matcher) -> bool {
+        match matcher {
+            Matcher::Path(patterns) => patterns.iter().any(|p| p.matches(self.path)),
+            Matcher::Host(patterns) => patterns.iter().any(|p| p.takes(self.host())),
+            Matcher::Client(networks) => {
+                let client = self.client();
+                networks.iter().any(|network| network.contains(&client))
+            }
+            Matcher::Method(texts)
+            | Matcher::Header(_, texts)
+            | Matcher::Cookie(_, texts)
+            | Matcher::Query(_, texts) => self
+                .value(matcher)
+                .is_some_and(|value| texts.iter().any(|text| text.matches(&value))),
+        }
+    }
+
+    /// The value that a condition is about, when the request has one.
+    pub(super) fn value(&self, matcher: &Matcher) -> Option<Cow<'a, [u8]>> {
+        match matcher {
+            Matcher::Path(_) => Some(Cow::Borrowed(self.path.as_str().as_bytes())),
+            Matcher::Host(_) => Some(Cow::Owned(self.host().as_bytes().to_vec())),
+            Matcher::Method(_) => Some(Cow::Borrowed(self.facts.method.as_str().as_bytes())),
+            Matcher::Header(name, _) => self.header(name),
+            Matcher::Cookie(name, _) => self.cookie(name),
+            Matcher::Query(name, _) => self.parameter(name),
+            Matcher::Client(_) => Some(Cow::Owned(self.client().to_string().into_bytes())),
+        }
+    }
+
+    pub(super) fn header(&self, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
+        rack::header(self.facts.headers, name)
+    }
+
+    pub(super) fn cookie(&self, name: &str) -> Option<Cow<'a, [u8]>> {
+        rack::cookie(self.facts.headers, name)
+    }
+
+    pub(super) fn parameter(&self, name: &str) -> Option<Cow<'a, [u8]>> {
+        rack::parameter(self.facts.query?, name)
+    }
+
+    pub(super) fn path(&self) -> &'a PathView<'a> {
+        self.path
+    }
+
+    /// The host as patterns see it.
+    pub(super) fn host(&self) -> &str {
+        self.host.get_or_init(|| normal_host(self.facts.host))
+    }
+
+    /// An IPv4 client of a socket that speaks both is an IPv4 client.
+    fn client(&self) -> IpAddr {
+        self.facts.client.to_canonical()
+    }
+}

@@ -1,0 +1,229 @@
+//! From a file to a configuration, or to everything that is wrong with it.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Config,
+    document::{
+        self, Document, Environment, Kind, Node, Off, Or, Port, Read, Reader, Scalar, parse,
+        replace,
+    },
+    include, lint,
+    lower::lower,
+    problem::{Problem, Problems, Severity},
+    source::{Source, Span},
+};
+
+/// The largest file, in bytes: room for 100,000 rules.
+const FILE_BYTES_MAX: u64 = 32 << 20;
+
+/// What a configuration may rest on.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Where `${NAME}` comes from.
+    pub environment: Environment,
+    /// Whether a missing variable is passed over. No configuration comes out of one that has any.
+    pub allow_missing_env: bool,
+    /// Whether missing files and directories are passed over.
+    pub allow_missing_files: bool,
+}
+
+/// Reads the configuration at `path`. Returns it with its warnings, or everything that is wrong.
+pub fn load(path: &Path, options: &LoadOptions) -> Result<(Config, Vec<Problem>), Problems> {
+    let text = read_file(path).map_err(|problem| Problems::new(vec![problem]))?;
+    finish(examine(path_source(path, text), options))
+}
+
+/// Reads a configuration out of `text`. `name` stands in messages; relative paths start at the
+/// working directory.
+pub fn parse_text(
+    name: &str,
+    text: &str,
+    options: &LoadOptions,
+) -> Result<(Config, Vec<Problem>), Problems> {
+    let directory = PathBuf::new();
+    finish(examine(Source { name: name.to_owned(), text: text.to_owned(), directory }, options))
+}
+
+/// Everything that there is to say about the configuration at `path`.
+pub fn check(path: &Path, options: &LoadOptions) -> Problems {
+    match read_file(path) {
+        Ok(text) => examine(path_source(path, text), options).problems,
+        Err(problem) => Problems::new(vec![problem]),
+    }
+}
+
+/// The control port that the file at `path` names, even when all else in it is wrong; `None` is
+/// `off`.
+pub fn control_only(path: &Path, options: &LoadOptions) -> Result<Option<SocketAddr>, Problems> {
+    let text = read_file(path).map_err(|problem| Problems::new(vec![problem]))?;
+    let mut reader = Reader::default();
+    let file = reader.sources.add(path_source(path, text.clone()));
+    let address = parse_source(&text, file, &mut reader).and_then(|mut root| {
+        let Kind::Mapping(entries) = &mut root.kind else { return None };
+        entries.retain(|entry| entry.key == "control");
+        replace_variables(&mut root, options, &mut reader);
+        let default = SocketAddr::from(([127, 0, 0, 1], 9900));
+        let Some(control) = root.value("control") else { return Some(Some(default)) };
+        match <Or<Off, Port> as Read>::read(control, &mut reader)? {
+            Or::Word(_) => Some(None),
+            Or::Value(port) => Some(Some(port.bind?.value.0)),
+        }
+    });
+    match address {
+        Some(address) => Ok(address),
+        None => {
+            if !reader.has_errors() {
+                let span = Span { file, line: 1, column: 1, length: 1 };
+                reader.error(span, "the control port cannot be read here");
+            }
+            Err(problems(reader))
+        }
+    }
+}
+
+struct Examined {
+    config: Option<Config>,
+    problems: Problems,
+}
+
+fn finish(examined: Examined) -> Result<(Config, Vec<Problem>), Problems> {
+    match examined.config {
+        Some(config) => Ok((config, examined.problems.into_vec())),
+        None => Err(examined.problems),
+    }
+}
+
+fn examine(source: Source, options: &LoadOptions) -> Examined {
+    let mut reader = Reader::new(!options.allow_missing_files);
+    let text = source.text.clone();
+    let file = reader.sources.add(source);
+    let config = read_all(&text, file, options, &mut reader);
+    Examined { config, problems: problems(reader) }
+}
+
+fn read_all(text: &str, file: usize, options: &LoadOptions, reader: &mut Reader) -> Option<Config> {
+    let mut root = parse_source(text, file, reader)?;
+    let mut all_known = replace_variables(&mut root, options, reader);
+    let mut included = Vec::new();
+    for (path, span) in include::files(&root, reader) {
+        let text = match read_file(&path) {
+            Ok(text) => text,
+            Err(problem) => {
+                reader.error(span, format!("{}: {}", problem.file, problem.message));
+                continue;
+            }
+        };
+        let file = reader.sources.add(path_source(&path, text.clone()));
+        if let Some(mut node) = parse_source(&text, file, reader) {
+            all_known &= replace_variables(&mut node, options, reader);
+            included.push(node);
+        }
+    }
+    let root = include::merge(root, included, reader);
+    let document = Document::read(&root, reader)?;
+    let lowered = lower(&document, &root, reader);
+    lint::lint(&lowered, reader);
+    (all_known && !reader.has_errors()).then_some(lowered.config)
+}
+
+fn parse_source(text: &str, file: usize, reader: &mut Reader) -> Option<Node> {
+    let start = Span { file, line: 1, column: 1, length: 1 };
+    match parse(text, file) {
+        Ok(Node { kind: Kind::Nothing, .. }) => {
+            let hint = "`usher schema --example` writes one to begin with";
+            reader.error_with(start, "there is nothing in this file", hint);
+            None
+        }
+        Ok(root) => Some(root),
+        Err(document::Broken { span, message }) => {
+            let span = if span.line == 0 { start } else { span };
+            reader.error(span, format!("this is not YAML: {message}"));
+            None
+        }
+    }
+}
+
+/// Replaces all variables; false when one is missing.
+fn replace_variables(root: &mut Node, options: &LoadOptions, reader: &mut Reader) -> bool {
+    let mut all_known = true;
+    root.for_each_scalar(&mut |span: Span, scalar: &mut Scalar| match replace(
+        &scalar.text,
+        &options.environment,
+    ) {
+        Ok(None) => {}
+        Ok(Some(replaced)) => {
+            scalar.known = replaced.missing.is_empty();
+            all_known &= scalar.known;
+            if !options.allow_missing_env {
+                for name in &replaced.missing {
+                    let message = format!("the environment variable `{name}` is not set");
+                    let hint = format!("set it, or write `${{{name}:-DEFAULT}}`");
+                    reader.error_with(span, message, hint);
+                }
+            }
+            scalar.text = replaced.text;
+            scalar.shown = Some(replaced.shown);
+        }
+        Err(error) => {
+            scalar.known = false;
+            all_known = false;
+            let hint = "write `${NAME}` or `${NAME:-default}`, and `$$` for a `$`";
+            reader.error_with(span, error.to_string(), hint);
+        }
+    });
+    all_known
+}
+
+fn problems(reader: Reader) -> Problems {
+    let Reader { sources, mut findings, .. } = reader;
+    findings.sort_by_key(|finding| (finding.span, finding.severity));
+    let problem = |finding: document::Finding| Problem {
+        severity: finding.severity,
+        file: sources.of(finding.span).name.clone(),
+        line: finding.span.line,
+        column: finding.span.column,
+        length: finding.span.length,
+        message: finding.message,
+        hint: finding.hint,
+        excerpt: sources.line(finding.span).to_owned(),
+    };
+    Problems::new(findings.into_iter().map(problem).collect())
+}
+
+fn path_source(path: &Path, text: String) -> Source {
+    let directory = path.parent().map(Path::to_owned).unwrap_or_default();
+    Source { name: path.display().to_string(), text, directory }
+}
+
+fn read_file(path: &Path) -> Result<String, Problem> {
+    let name = path.display().to_string();
+    let refused = |error: &io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound => {
+                Some("name a file with `--config`; `usher schema --example` writes one".to_owned())
+            }
+            _ => None,
+        };
+        Problem::of_file(&name, format!("cannot be read: {error}"), hint)
+    };
+    let file = fs::File::open(path).map_err(|error| refused(&error))?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| refused(&error))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
+        let message = format!("is larger than {} MiB", FILE_BYTES_MAX >> 20);
+        return Err(Problem::of_file(&name, message, None));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Problem::of_file(&name, format!("is not UTF-8 from byte {at} on"), None)
+    })
+}
+
+// The severity is part of the order: at one place, errors come before warnings.
+const _: () = assert!((Severity::Error as u8) < (Severity::Warning as u8));

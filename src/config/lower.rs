@@ -1,0 +1,100 @@
+//! From what was written to what it means, or to problems.
+//!
+//! Everything is lowered, whatever was wrong before it, so that all problems come out at once. The
+//! result is only worth something when none of them is an error.
+
+mod audiences;
+mod house;
+mod pools;
+mod rules;
+
+use super::{
+    Audience, Config, Pool,
+    document::{At, Document, Reader},
+    source::Span,
+    view,
+};
+
+pub(crate) use rules::LoweredRule;
+
+/// The most rules of a configuration.
+pub(crate) const RULES_MAX: usize = 200_000;
+/// The most audiences, pools and endpoints of one pool: each is a label of metrics.
+pub(crate) const NAMES_MAX: usize = 500;
+/// The most listeners.
+const LISTENERS_MAX: usize = 64;
+
+/// An audience, and where its parts stand.
+pub(crate) struct LoweredAudience {
+    pub(crate) audience: Audience,
+    pub(crate) name: Span,
+    pub(crate) rules: Vec<LoweredRule>,
+}
+
+/// A pool, and where its parts stand.
+pub(crate) struct LoweredPool {
+    pub(crate) pool: Pool,
+    pub(crate) name: Span,
+    pub(crate) timeouts: Span,
+}
+
+/// All parts, and where they stand.
+pub(crate) struct Lowered {
+    pub(crate) config: Config,
+    pub(crate) audiences: Vec<LoweredAudience>,
+    pub(crate) pools: Vec<LoweredPool>,
+    pub(crate) trusted_proxies: Vec<(ipnet::IpNet, Span)>,
+}
+
+/// Lowers a document. `written` is its content for hash and view.
+pub(crate) fn lower(
+    document: &Document,
+    written: &super::document::Node,
+    reader: &mut Reader,
+) -> Lowered {
+    let house = house::lower(document, reader);
+    let pools = match &document.pools {
+        Some(pools) => pools::lower(pools, reader),
+        None => Vec::new(),
+    };
+    let audiences = match &document.audiences {
+        Some(audiences) => audiences::lower(audiences, document, reader),
+        None => Vec::new(),
+    };
+    let config = Config {
+        listeners: house.listeners,
+        control: house.control,
+        metrics: house.metrics,
+        trusted_proxies: house.trusted_proxies.iter().map(|(network, _)| *network).collect(),
+        workers: house.workers,
+        access_log: house.access_log,
+        state_dir: house.state_dir,
+        drain: house.drain,
+        hash: view::hash(written, audiences.iter().filter_map(|a| a.audience.page.as_deref())),
+        redacted: view::redacted(written),
+        audiences: audiences
+            .iter()
+            .map(|lowered| Audience {
+                rules: lowered.rules.iter().map(|rule| rule.spec.clone()).collect(),
+                ..lowered.audience.clone()
+            })
+            .collect(),
+        pools: pools.iter().map(|lowered| lowered.pool.clone()).collect(),
+    };
+    let trusted_proxies = house.trusted_proxies;
+    Lowered { config, audiences, pools, trusted_proxies }
+}
+
+/// Warns that a key is read and checked, and does nothing.
+fn no_effect_yet<T>(at: Option<&At<T>>, name: &str, hint: &str, reader: &mut Reader) {
+    if let Some(at) = at {
+        reader.warn(at.key, format!("`{name}` has no effect yet"), hint);
+    }
+}
+
+/// Complains about what is more than `most`.
+fn bounded(count: usize, most: usize, what: &str, span: Span, reader: &mut Reader) {
+    if count > most {
+        reader.error(span, format!("{count} {what} are more than the most there may be, {most}"));
+    }
+}

@@ -1,0 +1,252 @@
+//! Ports, limits, log and the end: everything that is about usher itself.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::{LISTENERS_MAX, bounded, no_effect_yet};
+use crate::config::{
+    AccessLog, Drain, Limits, Listener,
+    document::{self, At, Auto, Count, Document, Off, Or, Port, Reader, Size, Wait},
+    source::Span,
+};
+
+const CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+const WORKERS_MAX: u32 = 1024;
+
+/// What is about usher itself.
+pub(super) struct House {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) control: Option<SocketAddr>,
+    pub(super) metrics: Option<SocketAddr>,
+    pub(super) trusted_proxies: Vec<(IpNet, Span)>,
+    pub(super) workers: Option<usize>,
+    pub(super) access_log: AccessLog,
+    pub(super) state_dir: Option<PathBuf>,
+    pub(super) drain: Drain,
+}
+
+/// Lowers it.
+pub(super) fn lower(document: &Document, reader: &mut Reader) -> House {
+    limits(document.limits.as_ref(), reader);
+    let listeners = listeners(document, reader);
+    let control = port(document.control.as_ref(), CONTROL);
+    if let Some(address) = control.filter(|address| !address.ip().is_loopback()) {
+        let message = format!(
+            "the control port may not be at {address}: off loopback it needs a token, which comes \
+             with a later version"
+        );
+        let span = bind_span(document.control.as_ref());
+        reader.error_with(span, message, "write `bind: 127.0.0.1:9900`, or `control: off`");
+    }
+    ports_are_distinct(document, reader);
+    no_effect_yet(
+        document.state_dir.as_ref(),
+        "state_dir",
+        "nothing is kept over a restart in this version",
+        reader,
+    );
+    House {
+        listeners,
+        control,
+        metrics: port(document.metrics.as_ref(), METRICS),
+        trusted_proxies: document.trusted_proxies.as_ref().map_or_else(Vec::new, |networks| {
+            networks.value.items.iter().map(|at| (at.value.pattern, at.span)).collect()
+        }),
+        workers: workers(document.workers.as_ref(), reader),
+        access_log: access_log(document.access_log.as_ref(), reader),
+        state_dir: document.state_dir.as_ref().map(|at| reader.path(at.span, &at.value.text)),
+        drain: drain(document.drain.as_ref()),
+    }
+}
+
+fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
+    let Some(listeners) = &document.listeners else { return Vec::new() };
+    if listeners.value.empty {
+        let hint = "write `- bind: 0.0.0.0:8080`";
+        reader.error_with(listeners.span, "usher needs at least one listener", hint);
+    }
+    bounded(listeners.value.items.len(), LISTENERS_MAX, "listeners", listeners.key, reader);
+    let mut lowered = Vec::new();
+    for listener in &listeners.value.items {
+        protects(&listener.value, reader);
+        let limits = limits(listener.value.limits.as_ref(), reader);
+        if let Some(bind) = &listener.value.bind {
+            lowered.push(Listener { bind: bind.value.0, limits });
+        }
+    }
+    lowered
+}
+
+/// What makes a listener safer, or laxer, than this version can.
+fn protects(listener: &document::Listener, reader: &mut Reader) {
+    if let Some(tls) = &listener.tls {
+        let message = "`tls` comes with a later version: this listener would speak plain HTTP";
+        let hint = "end TLS before usher, and remove `tls` here";
+        reader.error_with(tls.key, message, hint);
+        for certificate in tls.value.certificates.iter().flat_map(|list| &list.value.items) {
+            for file in [&certificate.value.cert, &certificate.value.key].into_iter().flatten() {
+                reader.file_is_there(file.span, &file.value.text);
+            }
+        }
+    }
+    if let Some(h2c) = listener.h2c.as_ref().filter(|h2c| h2c.value.0) {
+        let message = "`h2c` comes with a later version: this listener speaks HTTP/1.1";
+        reader.error_with(h2c.key, message, "remove it, or write `h2c: off`");
+    }
+}
+
+fn port(at: Option<&At<Or<Off, Port>>>, default: SocketAddr) -> Option<SocketAddr> {
+    match at.map(|at| &at.value) {
+        Some(Or::Word(_)) => None,
+        Some(Or::Value(port)) => Some(port.bind.as_ref().map_or(default, |bind| bind.value.0)),
+        None => Some(default),
+    }
+}
+
+fn bind_span(at: Option<&At<Or<Off, Port>>>) -> Span {
+    match at {
+        Some(At { value: Or::Value(Port { bind: Some(bind), .. }), .. }) => bind.span,
+        Some(at) => at.span,
+        None => Span::default(),
+    }
+}
+
+fn ports_are_distinct(document: &Document, reader: &mut Reader) {
+    let listeners = document.listeners.iter().flat_map(|list| &list.value.items);
+    let binds = listeners.filter_map(|listener| listener.value.bind.as_ref());
+    let mut taken: Vec<(SocketAddr, Option<Span>)> = Vec::new();
+    let mut take = |address: SocketAddr, span: Option<Span>| {
+        let clash = taken.iter().find(|(other, _)| *other == address && address.port() != 0);
+        let message = match (clash, span) {
+            (Some((_, Some(first))), Some(span)) => {
+                let place = reader.place(*first, span);
+                Some((span, format!("{address} is bound twice, first {place}")))
+            }
+            (Some((_, span)), other) => other.or(*span).map(|span| {
+                (span, format!("{address} is where the control or metrics port is by default"))
+            }),
+            (None, _) => None,
+        };
+        taken.push((address, span));
+        if let Some((span, message)) = message {
+            reader.error_with(span, message, "give each its own port");
+        }
+    };
+    for bind in binds {
+        take(bind.value.0, Some(bind.span));
+    }
+    for (at, default) in [(&document.control, CONTROL), (&document.metrics, METRICS)] {
+        if let Some(address) = port(at.as_ref(), default) {
+            take(address, at.as_ref().map(|at| bind_span(Some(at))));
+        }
+    }
+}
+
+fn workers(at: Option<&At<Or<Auto, Count>>>, reader: &mut Reader) -> Option<usize> {
+    let at = at?;
+    let Or::Value(Count(count)) = at.value else { return None };
+    if count > WORKERS_MAX {
+        reader.error(at.span, format!("{count} workers are more than the most, {WORKERS_MAX}"));
+    }
+    usize::try_from(count).ok()
+}
+
+fn access_log(at: Option<&At<Or<Off, document::AccessLog>>>, reader: &mut Reader) -> AccessLog {
+    let log = match at.map(|at| &at.value) {
+        None => return AccessLog::Stdout,
+        Some(Or::Word(_)) => return AccessLog::Off,
+        Some(Or::Value(log)) => log,
+    };
+    if let Some(redact) = &log.redact {
+        let message = "`redact` comes with a later version: secrets in paths would be logged";
+        let hint = "write `access_log: off` where paths carry secrets";
+        reader.error_with(redact.key, message, hint);
+    }
+    let Some(path) = &log.path else { return AccessLog::Stdout };
+    match path.value.text.as_str() {
+        "stdout" => AccessLog::Stdout,
+        "off" => AccessLog::Off,
+        text => {
+            let file = reader.path(path.span, text);
+            if let Some(parent) = file.parent() {
+                reader.directory_is_there(path.span, parent);
+            }
+            AccessLog::File(file)
+        }
+    }
+}
+
+fn drain(at: Option<&At<document::Drain>>) -> Drain {
+    let default = Drain::default();
+    let Some(At { value, .. }) = at else { return default };
+    let or = |at: &Option<At<Wait>>, default| at.as_ref().map_or(default, |at| at.value.0);
+    Drain {
+        grace: or(&value.grace, default.grace),
+        requests: or(&value.requests, default.requests),
+        tunnels: or(&value.tunnels, default.tunnels),
+    }
+}
+
+/// A listener's limits have been laid over the configuration's before they were read.
+fn limits(at: Option<&At<document::Limits>>, reader: &mut Reader) -> Limits {
+    let default = Limits::default();
+    let Some(At { value, .. }) = at else { return default };
+    let mut wait = |at: &Option<At<Wait>>, default| positive(at.as_ref(), default, reader);
+    let head_wait = wait(&value.head_wait, default.head_wait);
+    let write_wait = wait(&value.write_wait, default.write_wait);
+    let keep_alive = wait(&value.keep_alive, default.keep_alive);
+    let age = wait(&value.age, default.age);
+    let tunnel_idle = wait(&value.tunnel_idle, default.tunnel_idle);
+    let count =
+        |at: &Option<At<Count>>, default| at.as_ref().map_or(default, |at| at.value.0.into());
+    let limits = Limits {
+        connections: match &value.connections {
+            Some(At { value: Or::Value(Count(count)), .. }) => Some(u64::from(*count)),
+            Some(At { value: Or::Word(_), .. }) | None => None,
+        },
+        per_client: count(&value.per_client, default.per_client),
+        head_bytes: room(value.head.as_ref(), default.head_bytes, reader),
+        headers: count(&value.headers, default.headers),
+        target_bytes: room(value.target.as_ref(), default.target_bytes, reader),
+        body_bytes: value.body.as_ref().map_or(default.body_bytes, |at| at.value.0),
+        head_wait,
+        body_rate: value.body_rate.as_ref().map_or(default.body_rate, |at| at.value.0),
+        write_wait,
+        keep_alive,
+        age,
+        tunnels: count(&value.tunnels, default.tunnels),
+        tunnel_idle,
+    };
+    if let Some(at) = value.target.as_ref().or(value.head.as_ref())
+        && limits.target_bytes > limits.head_bytes
+    {
+        let message = "`target` is larger than `head`, which holds it";
+        reader.warn(at.key, message, "raise `head` or lower `target`");
+    }
+    limits
+}
+
+/// A head or target of less than 256 bytes, or of more than 1 MiB for each connection.
+fn room(at: Option<&At<Size>>, default: u64, reader: &mut Reader) -> u64 {
+    let Some(at) = at else { return default };
+    if !(256..=1 << 20).contains(&at.value.0) {
+        reader.error(at.span, "this size must lie between 256B and 1MiB");
+    }
+    at.value.0
+}
+
+/// A duration that may not be zero.
+pub(super) fn positive(at: Option<&At<Wait>>, default: Duration, reader: &mut Reader) -> Duration {
+    let Some(at) = at else { return default };
+    if at.value.0.is_zero() {
+        let hint = "leave the key out for the default; there is no way to wait for ever";
+        reader.error_with(at.span, "this duration may not be zero", hint);
+    }
+    at.value.0
+}

@@ -1,0 +1,202 @@
+//! Pools.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use super::{LoweredPool, NAMES_MAX, bounded, house::positive, no_effect_yet};
+use crate::{
+    config::{
+        AddressSpec, Buffer, EndpointSpec, Pool, Queue, Timeouts, defaults,
+        document::{self, At, Endpoint, Named, Reader},
+        source::Span,
+    },
+    name::Name,
+};
+
+const WEIGHT_MAX: u32 = 1_000;
+const CAPACITY_MAX: u32 = 100_000;
+
+/// Lowers all of them.
+pub(super) fn lower(pools: &At<Named<document::Pool>>, reader: &mut Reader) -> Vec<LoweredPool> {
+    bounded(pools.value.entries.len(), NAMES_MAX, "pools", pools.key, reader);
+    if pools.value.empty {
+        reader.error(pools.span, "usher needs at least one pool");
+    }
+    let mut lowered: Vec<LoweredPool> = Vec::new();
+    let mut capacities = HashMap::new();
+    for (name, pool) in &pools.value.entries {
+        match Name::parse(&name.value) {
+            Ok(parsed) => {
+                let pool = lower_pool(name.span, parsed, pool, reader);
+                one_capacity_an_address(&pool, &mut capacities, reader);
+                lowered.push(LoweredPool {
+                    pool: pool.0,
+                    name: name.span,
+                    timeouts: pool.1.timeouts,
+                });
+            }
+            Err(error) => {
+                reader.error(name.span, format!("`{}` is not a name: {error}", name.value));
+            }
+        }
+    }
+    lowered
+}
+
+/// Where a pool's parts stand.
+struct Places {
+    timeouts: Span,
+    endpoints: Vec<Span>,
+}
+
+fn lower_pool(
+    span: Span,
+    name: Name,
+    pool: &document::Pool,
+    reader: &mut Reader,
+) -> (Pool, Places) {
+    warn_of_what_is_idle(pool, reader);
+    let endpoints = endpoints(pool.endpoints.as_ref(), reader);
+    let capacity = capacity(span, &name, pool, reader);
+    let keep_alive = pool.keep_alive.as_ref().and_then(|at| at.value.idle.as_ref());
+    let hold = pool.abandoned.as_ref().and_then(|at| at.value.hold.as_ref());
+    let lowered = Pool {
+        name,
+        endpoints: endpoints.iter().map(|(endpoint, _)| endpoint.clone()).collect(),
+        capacity,
+        capacity_written: pool.capacity.is_some(),
+        queue: queue(pool.queue.as_ref()),
+        timeouts: timeouts(pool.timeouts.as_ref(), reader),
+        keep_alive_idle: positive(keep_alive, defaults::KEEP_ALIVE_IDLE, reader),
+        abandoned_hold: hold.map_or(defaults::ABANDONED_HOLD, |at| at.value.0),
+        buffer: buffer(pool.buffer.as_ref(), reader),
+    };
+    let places = Places {
+        timeouts: pool.timeouts.as_ref().map_or(span, |at| at.key),
+        endpoints: endpoints.into_iter().map(|(_, span)| span).collect(),
+    };
+    (lowered, places)
+}
+
+fn warn_of_what_is_idle(pool: &document::Pool, reader: &mut Reader) {
+    let queue = "no request waits for a slot in this version; `capacity` bounds nothing";
+    no_effect_yet(pool.queue.as_ref(), "queue", queue, reader);
+    let abandoned = "slots are not held in this version";
+    no_effect_yet(pool.abandoned.as_ref(), "abandoned", abandoned, reader);
+    let health = "endpoints are not asked in this version";
+    no_effect_yet(pool.health.as_ref(), "health", health, reader);
+    let answer = pool.buffer.as_ref().and_then(|at| at.value.answer.as_ref());
+    no_effect_yet(answer, "buffer.answer", "answers are passed on as they come", reader);
+}
+
+fn capacity(span: Span, name: &Name, pool: &document::Pool, reader: &mut Reader) -> u32 {
+    let Some(at) = &pool.capacity else {
+        let assumed = defaults::CAPACITY;
+        let message = format!("pool `{name}` has no `capacity`: {assumed} per endpoint is assumed");
+        let hint = "write `capacity:` with Puma's workers times its threads";
+        reader.warn(span, message, hint);
+        return assumed;
+    };
+    if at.value.0 > CAPACITY_MAX {
+        reader.error(at.span, format!("a capacity is at most {CAPACITY_MAX}"));
+    }
+    at.value.0
+}
+
+fn endpoints(
+    at: Option<&At<document::Many<Endpoint>>>,
+    reader: &mut Reader,
+) -> Vec<(EndpointSpec, Span)> {
+    let Some(at) = at else { return Vec::new() };
+    if at.value.empty {
+        reader.error(at.span, "a pool needs at least one endpoint");
+    }
+    bounded(at.value.items.len(), NAMES_MAX, "endpoints", at.key, reader);
+    let mut lowered: Vec<(EndpointSpec, Span)> = Vec::new();
+    for Endpoint(endpoint) in at.value.items.iter().map(|at| &at.value) {
+        let Some(address) = &endpoint.address else { continue };
+        let spec = EndpointSpec {
+            address: resolve(&address.value.0, address.span, reader),
+            weight: weight(endpoint, reader),
+        };
+        if let Some((_, first)) = lowered.iter().find(|(e, _)| e.address == spec.address) {
+            let place = reader.place(*first, address.span);
+            let message = format!("{} stands twice in this pool, first {place}", spec.address);
+            reader.error_with(address.span, message, "give one of them a `weight:` instead");
+        }
+        lowered.push((spec, address.span));
+    }
+    lowered
+}
+
+fn weight(endpoint: &document::WeightedEndpoint, reader: &mut Reader) -> u32 {
+    let Some(at) = &endpoint.weight else { return 1 };
+    if at.value.0 > WEIGHT_MAX {
+        reader.error(at.span, format!("a weight is at most {WEIGHT_MAX}"));
+    }
+    at.value.0
+}
+
+/// The path of a socket starts at the file it stands in.
+fn resolve(address: &AddressSpec, span: Span, reader: &Reader) -> AddressSpec {
+    match address {
+        AddressSpec::Unix(path) => AddressSpec::Unix(reader.path(span, &path.to_string_lossy())),
+        AddressSpec::Socket(_) | AddressSpec::Named(..) => address.clone(),
+    }
+}
+
+/// Slots are counted by address, so that an address has one capacity whatever pools it is in.
+fn one_capacity_an_address(
+    (pool, places): &(Pool, Places),
+    seen: &mut HashMap<AddressSpec, (u32, Name, Span)>,
+    reader: &mut Reader,
+) {
+    for (endpoint, span) in pool.endpoints.iter().zip(&places.endpoints) {
+        let this = (pool.capacity, pool.name.clone(), *span);
+        let first = seen.entry(endpoint.address.clone()).or_insert(this);
+        if first.0 != pool.capacity {
+            let message = format!(
+                "{} has two capacities: {} in pool `{}`, {} in pool `{}`",
+                endpoint.address, first.0, first.1, pool.capacity, pool.name
+            );
+            reader.error_with(*span, message, "write the same `capacity` in both pools");
+        }
+    }
+}
+
+fn queue(at: Option<&At<document::Queue>>) -> Queue {
+    let default = Queue::default();
+    let Some(At { value, .. }) = at else { return default };
+    Queue {
+        length: value.length.as_ref().map_or(default.length, |at| at.value.0),
+        wait: value.wait.as_ref().map_or(default.wait, |at| at.value.0),
+    }
+}
+
+fn timeouts(at: Option<&At<document::Timeouts>>, reader: &mut Reader) -> Timeouts {
+    let default = Timeouts::default();
+    let Some(At { value, .. }) = at else { return default };
+    Timeouts {
+        connect: positive(value.connect.as_ref(), default.connect, reader),
+        first_byte: positive(value.first_byte.as_ref(), default.first_byte, reader),
+        between_bytes: positive(value.between_bytes.as_ref(), default.between_bytes, reader),
+        total: positive(value.total.as_ref(), default.total, reader),
+    }
+}
+
+fn buffer(at: Option<&At<document::Buffer>>, reader: &mut Reader) -> Buffer {
+    let default = Buffer::default();
+    let Some(At { value, .. }) = at else { return default };
+    let directory: PathBuf = match &value.directory {
+        Some(at) => {
+            let directory = reader.path(at.span, &at.value.text);
+            reader.directory_is_there(at.span, &directory);
+            directory
+        }
+        None => default.directory,
+    };
+    Buffer {
+        request: value.request.as_ref().map_or(default.request, |at| at.value.0),
+        directory,
+        disk_bytes: value.disk.as_ref().map_or(default.disk_bytes, |at| at.value.0),
+    }
+}

@@ -1,0 +1,188 @@
+//! Rules: matchers and how people read them.
+
+use ipnet::IpNet;
+
+use crate::{
+    classify::{Matcher, RuleSpec, Text},
+    config::{
+        document::{
+            At, Later, Many, Matchers, Named, OneOrMany, Pattern, Reader, Rule, header_name,
+        },
+        source::Span,
+    },
+};
+
+/// A rule, and where it stands.
+pub(crate) struct LoweredRule {
+    pub(crate) spec: RuleSpec,
+    pub(crate) span: Span,
+}
+
+/// The most values of a matcher, and the most rules of an `only`.
+const VALUES_MAX: usize = 10_000;
+
+/// Lowers a list of rules. One that says nothing is an error: it would match everything or nothing,
+/// and nobody could tell which.
+pub(super) fn lower(rules: &At<Many<Rule>>, empty: &str, reader: &mut Reader) -> Vec<LoweredRule> {
+    if rules.value.empty {
+        reader.error_with(rules.span, "an empty list of rules", empty);
+    }
+    rules.value.items.iter().filter_map(|rule| lower_rule(rule, reader)).collect()
+}
+
+fn lower_rule(rule: &At<Rule>, reader: &mut Reader) -> Option<LoweredRule> {
+    let mut list = MatcherList::default();
+    list.add(&rule.value.matchers(), "", reader);
+    let mut none = MatcherList::default();
+    for not in rule.value.not.iter().flat_map(|not| &not.value.items) {
+        none.add(&not.value.matchers(), "not ", reader);
+    }
+    if list.matchers.is_empty() && none.matchers.is_empty() {
+        if rule.value.written.is_empty() {
+            let hint = "write for example `- path: /admin/**`";
+            reader.error_with(rule.span, "a rule without a matcher", hint);
+        }
+        return None;
+    }
+    let labels: Vec<String> = list.labels.into_iter().chain(none.labels).collect();
+    let spec = RuleSpec {
+        label: labels.join(" and ").into(),
+        line: rule.span.line,
+        all: list.matchers,
+        not: none.matchers,
+    };
+    Some(LoweredRule { spec, span: rule.span })
+}
+
+#[derive(Default)]
+struct MatcherList {
+    matchers: Vec<Matcher>,
+    labels: Vec<String>,
+}
+
+// === impl MatcherList ===
+
+impl MatcherList {
+    fn add(&mut self, matchers: &Matchers<'_>, prefix: &str, reader: &mut Reader) {
+        for (name, later) in matchers.later {
+            not_yet(name, later, reader);
+        }
+        if let Some(at) = matchers.path {
+            self.push(Matcher::Path(values(at, reader)), prefix, &label("path", &at.value));
+        }
+        if let Some(at) = matchers.host {
+            self.push(Matcher::Host(values(at, reader)), prefix, &label("host", &at.value));
+        }
+        if let Some(at) = matchers.method {
+            methods_are_upper_case(&at.value, reader);
+            self.push(Matcher::Method(values(at, reader)), prefix, &label("method", &at.value));
+        }
+        if let Some(at) = matchers.header {
+            self.headers(at, prefix, reader);
+        }
+        if let Some(at) = matchers.cookie {
+            self.named(at, prefix, "cookie", Matcher::Cookie, reader);
+        }
+        if let Some(at) = matchers.query {
+            self.named(at, prefix, "query", Matcher::Query, reader);
+        }
+        if let Some(at) = matchers.client {
+            let networks: Vec<IpNet> = values(at, reader);
+            self.push(Matcher::Client(networks), prefix, &label("client", &at.value));
+        }
+    }
+
+    fn headers(
+        &mut self,
+        at: &At<Named<OneOrMany<Pattern<Text>>>>,
+        prefix: &str,
+        reader: &mut Reader,
+    ) {
+        names_are_there(at, reader);
+        for (name, patterns) in &at.value.entries {
+            let Some(header) = header_name(&name.value) else {
+                let message = format!("`{}` is not the name of a header", name.value);
+                reader.error(name.span, message);
+                continue;
+            };
+            if name.value.contains('_') {
+                let message = format!("a header with `_` never arrives: `{}`", name.value);
+                let hint = "usher drops such names, because Rack takes them for those with `-`";
+                reader.warn(name.span, message, hint);
+            }
+            let label = label(&format!("header {}:", name.value), patterns);
+            self.push(Matcher::Header(header, texts(patterns, name.span, reader)), prefix, &label);
+        }
+    }
+
+    fn named(
+        &mut self,
+        at: &At<Named<OneOrMany<Pattern<Text>>>>,
+        prefix: &str,
+        what: &str,
+        matcher: fn(String, Vec<Text>) -> Matcher,
+        reader: &mut Reader,
+    ) {
+        names_are_there(at, reader);
+        for (name, patterns) in &at.value.entries {
+            if name.value.is_empty() {
+                reader.error(name.span, format!("a {what} without a name"));
+                continue;
+            }
+            let label = label(&format!("{what} {}:", name.value), patterns);
+            let texts = texts(patterns, name.span, reader);
+            self.push(matcher(name.value.clone(), texts), prefix, &label);
+        }
+    }
+
+    fn push(&mut self, matcher: Matcher, prefix: &str, label: &str) {
+        self.matchers.push(matcher);
+        self.labels.push(format!("{prefix}{label}"));
+    }
+}
+
+fn not_yet(name: &str, at: Option<&At<Later>>, reader: &mut Reader) {
+    if let Some(at) = at {
+        let message = format!("`{name}` is not available yet: it comes with a later version");
+        let hint = "remove it: a rule that silently never matched would send people elsewhere";
+        reader.error_with(at.key, message, hint);
+    }
+}
+
+fn values<P: Clone>(at: &At<OneOrMany<Pattern<P>>>, reader: &mut Reader) -> Vec<P> {
+    collect(&at.value, at.span, reader)
+}
+
+fn texts(patterns: &OneOrMany<Pattern<Text>>, span: Span, reader: &mut Reader) -> Vec<Text> {
+    collect(patterns, span, reader)
+}
+
+fn collect<P: Clone>(patterns: &OneOrMany<Pattern<P>>, span: Span, reader: &mut Reader) -> Vec<P> {
+    if patterns.empty {
+        reader.error(span, "an empty list of values, which nothing can match");
+    }
+    super::bounded(patterns.items.len(), VALUES_MAX, "values", span, reader);
+    patterns.items.iter().map(|at| at.value.pattern.clone()).collect()
+}
+
+fn names_are_there(at: &At<Named<OneOrMany<Pattern<Text>>>>, reader: &mut Reader) {
+    if at.value.empty {
+        reader.error_with(at.span, "no name is given here", "write `{ NAME: VALUE }`");
+    }
+}
+
+fn methods_are_upper_case(methods: &OneOrMany<Pattern<Text>>, reader: &mut Reader) {
+    for at in &methods.items {
+        let shown = &at.value.shown;
+        if !shown.starts_with('~') && shown.bytes().any(|b| b.is_ascii_lowercase()) {
+            let message = format!("no client sends the method `{shown}`");
+            let hint = format!("methods are upper-case: `{}`", shown.to_ascii_uppercase());
+            reader.warn(at.span, message, hint);
+        }
+    }
+}
+
+fn label<P>(what: &str, patterns: &OneOrMany<Pattern<P>>) -> String {
+    let shown: Vec<&str> = patterns.items.iter().map(|at| at.value.shown.as_str()).collect();
+    format!("{what} {}", shown.join(", "))
+}

@@ -1,0 +1,52 @@
+//! The files that were read, and places in them.
+
+use std::path::PathBuf;
+
+/// A place in one of the [`Sources`]. Ordered as a reader would come across it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Span {
+    /// Which file, in the order in which they were read.
+    pub(crate) file: usize,
+    /// From 1; 0 speaks of the file as a whole.
+    pub(crate) line: usize,
+    /// From 1, in characters.
+    pub(crate) column: usize,
+    /// In characters.
+    pub(crate) length: usize,
+}
+
+/// One file, or one text without a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// As it is called in messages.
+    pub(crate) name: String,
+    /// What it holds.
+    pub(crate) text: String,
+    /// Where its relative paths start.
+    pub(crate) directory: PathBuf,
+}
+
+/// All that was read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources(Vec<Source>);
+
+// === impl Sources ===
+
+impl Sources {
+    /// Takes `source` in and says which file it is.
+    pub(crate) fn add(&mut self, source: Source) -> usize {
+        self.0.push(source);
+        self.0.len() - 1
+    }
+
+    /// The file that `span` lies in.
+    pub(crate) fn of(&self, span: Span) -> &Source {
+        &self.0[span.file]
+    }
+
+    /// The line that `span` begins in; empty when it speaks of the file as a whole.
+    pub(crate) fn line(&self, span: Span) -> &str {
+        let line = span.line.checked_sub(1);
+        line.and_then(|index| self.of(span).text.lines().nth(index)).unwrap_or("")
+    }
+}

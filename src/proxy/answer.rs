@@ -1,0 +1,73 @@
+//! The monolith's answer on its way through usher, watched.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::{
+    deadline::{Deadline, Wheel},
+    fault::Fault,
+    upstream::Connection,
+};
+
+/// The body of an answer, and the connection that it comes from.
+///
+/// The connection is kept here so that it goes back only when the answer has ended whole; dropped
+/// before that, it is closed, and hyper tells the endpoint so.
+pub struct Answer {
+    incoming: Incoming,
+    connection: Option<Connection>,
+    wheel: Wheel,
+    between_bytes: Duration,
+    silence: Option<Deadline>,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// An answer whose silences last at most `between_bytes`.
+    pub fn new(
+        incoming: Incoming,
+        connection: Connection,
+        wheel: &Wheel,
+        between_bytes: Duration,
+    ) -> Self {
+        let (wheel, silence) = (wheel.clone(), None);
+        Self { incoming, connection: Some(connection), wheel, between_bytes, silence }
+    }
+
+    /// The connection, once the answer has ended whole.
+    pub fn take_connection(&mut self) -> Option<Connection> {
+        self.connection.take()
+    }
+
+    /// The next frame; silence counts only while somebody waits for it.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if let Poll::Ready(frame) = polled {
+            self.silence = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(|_| Fault::UpstreamBroke)));
+        }
+        let between_bytes = self.between_bytes;
+        let wheel = &self.wheel;
+        let silence = self.silence.get_or_insert_with(|| wheel.at(Instant::now() + between_bytes));
+        Pin::new(silence).poll(cx).map(|()| Some(Err(Fault::BetweenBytesTimeout)))
+    }
+
+    /// Whether its last byte has been read.
+    pub fn has_ended(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    /// How much is left of it.
+    pub fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,73 @@
+//! What was asked, as far as the log and the made-up answers want to know.
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, HeaderValue, Method, Uri, header::HOST};
+
+use super::{Refusal, headers};
+use crate::peer::{Peer, Protocol};
+
+/// What was asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Who asks.
+    pub peer: Arc<Peer>,
+    /// Who asks, after trusted proxies have been believed.
+    pub client: IpAddr,
+    /// What the client spoke.
+    pub protocol: Protocol,
+    /// The request's name in all logs.
+    pub request_id: HeaderValue,
+    /// `traceparent`, as it came.
+    pub trace_parent: Option<HeaderValue>,
+    /// The method, where it got so far.
+    pub method: Option<Method>,
+    /// The host, where it got so far.
+    pub host: Option<HeaderValue>,
+    /// The target, where it got so far.
+    pub target: Option<Uri>,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// What the head of a good request says.
+    pub fn of(
+        peer: Arc<Peer>,
+        protocol: Protocol,
+        head: &http::request::Parts,
+        client: IpAddr,
+        request_id: HeaderValue,
+    ) -> Self {
+        Self {
+            peer,
+            client,
+            protocol,
+            request_id,
+            trace_parent: head.headers.get("traceparent").cloned(),
+            method: Some(head.method.clone()),
+            host: head.headers.get(HOST).cloned(),
+            target: Some(head.uri.clone()),
+        }
+    }
+
+    /// What could be read of a request that was refused.
+    pub fn of_refused(
+        peer: Arc<Peer>,
+        protocol: Protocol,
+        refusal: &Refusal,
+        drawn: impl FnOnce() -> u128,
+    ) -> Self {
+        let request_id = headers::request_id(&HeaderMap::new(), &peer, drawn);
+        Self {
+            client: peer.ip(),
+            peer,
+            protocol,
+            request_id,
+            trace_parent: None,
+            method: refusal.method.clone(),
+            host: refusal.host.as_deref().and_then(|host| HeaderValue::from_str(host).ok()),
+            target: refusal.path.as_deref().and_then(|path| path.parse().ok()),
+        }
+    }
+}

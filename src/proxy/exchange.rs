@@ -1,0 +1,301 @@
+//! The ledger of one request, settled exactly once.
+//!
+//! It opens when a request has been decided and closes when the answer's last byte has been handed
+//! to the connection, or when whatever carries it is dropped. Metrics and log are fed here and
+//! nowhere else.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use http::StatusCode;
+
+use super::{
+    asked::Asked,
+    record::{Record, TunnelRecord},
+    settle::End,
+    upload::Flow,
+    worker::Worker,
+};
+use crate::{
+    fault::{Fault, Outcome},
+    meters::{Retry, Settled},
+    snapshot::{Audience, Decision, Pool, View},
+    telemetry::Line,
+    upstream::{Endpoint, Lease},
+};
+
+/// 499: what the log says of a client that left. It is never sent.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// The ledger of one request.
+pub struct Exchange {
+    worker: Arc<Worker>,
+    view: Arc<View>,
+    decision: Decision,
+    asked: Asked,
+    arrived: Instant,
+    arrived_at: SystemTime,
+    read_whole: Option<Instant>,
+    first_byte: Option<Instant>,
+    status: Option<StatusCode>,
+    fault: Option<Fault>,
+    lease: Option<Held>,
+    endpoint: Option<Arc<Endpoint>>,
+    attempts: u32,
+    connecting: Duration,
+    upstream: Duration,
+    bytes_in: u64,
+    flow: Option<Arc<Flow>>,
+    bytes_out: u64,
+    settled: bool,
+}
+
+/// A lease, and since when.
+struct Held {
+    _lease: Lease,
+    taken: Instant,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Opens the ledger of a request that `view` has decided.
+    pub fn open(
+        worker: &Arc<Worker>,
+        view: &Arc<View>,
+        decision: Decision,
+        asked: Asked,
+        arrived: Instant,
+    ) -> Box<Self> {
+        view.audience(decision.audience).meter.open(worker.index);
+        Box::new(Self {
+            worker: worker.clone(),
+            view: view.clone(),
+            decision,
+            asked,
+            arrived,
+            arrived_at: SystemTime::now(),
+            read_whole: None,
+            first_byte: None,
+            status: None,
+            fault: None,
+            lease: None,
+            endpoint: None,
+            attempts: 0,
+            connecting: Duration::ZERO,
+            upstream: Duration::ZERO,
+            bytes_in: 0,
+            flow: None,
+            bytes_out: 0,
+            settled: false,
+        })
+    }
+
+    /// Whether the request may go where it was decided to go.
+    pub fn admit(&self) -> Result<(), Fault> {
+        self.decision.fault.map_or(Ok(()), Err)
+    }
+
+    /// The worker it runs on.
+    pub fn worker(&self) -> &Arc<Worker> {
+        &self.worker
+    }
+
+    /// The snapshot it was decided by.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// Its audience.
+    pub fn audience(&self) -> &Audience {
+        self.view.audience(self.decision.audience)
+    }
+
+    /// Its pool; `None` before it was decided.
+    pub fn pool(&self) -> Option<&Pool> {
+        self.audience().pool.map(|index| self.view.pool(index))
+    }
+
+    /// What was asked.
+    pub fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    /// When its head had been read, in milliseconds since 1970.
+    pub fn arrived_ms(&self) -> u64 {
+        let since = self.arrived_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The request has been read whole, after so many bytes of body.
+    pub fn read_whole(&mut self, at: Instant, bytes: u64) {
+        self.read_whole = Some(at);
+        self.bytes_in = bytes;
+    }
+
+    /// The request's body is passed on as it comes.
+    pub fn streams(&mut self, flow: Arc<Flow>) {
+        self.flow = Some(flow);
+    }
+
+    /// Another attempt begins, with a lease.
+    pub fn attempt(&mut self, lease: Lease) {
+        self.give_back();
+        self.attempts += 1;
+        self.endpoint = Some(lease.endpoint().clone());
+        let taken = Instant::now();
+        if let Some(pool) = self.pool() {
+            pool.meter.lease_taken(self.worker.index, taken);
+        }
+        self.lease = Some(Held { _lease: lease, taken });
+    }
+
+    /// So long it took to get a connection.
+    pub fn connected(&mut self, took: Duration) {
+        self.connecting += took;
+    }
+
+    /// The lease goes back: the monolith has said its last byte, or the attempt is over.
+    pub fn give_back(&mut self) {
+        let Some(held) = self.lease.take() else { return };
+        let now = Instant::now();
+        self.upstream += now.saturating_duration_since(held.taken);
+        if let Some(pool) = self.pool() {
+            pool.meter.lease_returned(self.worker.index, held.taken, now);
+        }
+    }
+
+    /// The monolith's answer has begun.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.first_byte = Some(Instant::now());
+        self.status = Some(status);
+    }
+
+    /// usher answers itself.
+    pub fn made_up(&mut self, fault: Fault) {
+        self.fault = Some(fault);
+        self.status = Some(fault.status());
+        self.first_byte = None;
+    }
+
+    /// So many bytes of body have been handed to the door.
+    pub fn sent(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    /// The endpoint that was asked last.
+    pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.endpoint.as_ref()
+    }
+
+    /// How long an unused connection of its pool is kept.
+    pub fn keep_alive_idle(&self) -> Duration {
+        self.pool().map_or(Duration::ZERO, |pool| pool.config.keep_alive_idle)
+    }
+
+    /// An attempt is repeated for `reason`.
+    pub fn retried(&self, reason: Retry) {
+        if let Some(pool) = self.pool() {
+            pool.meter.retried(self.worker.index, reason);
+        }
+    }
+
+    /// What is needed to write down the tunnel that this request became.
+    pub fn tunnel_record(&self) -> TunnelRecord {
+        TunnelRecord::new(
+            self.worker.clone(),
+            self.view.clone(),
+            self.decision,
+            self.asked.clone(),
+            self.endpoint.clone(),
+        )
+    }
+
+    /// Settles the ledger; only the first call does anything.
+    pub fn settle(&mut self, end: End) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        self.give_back();
+        if let Some(flow) = self.flow.take() {
+            self.bytes_in = flow.bytes();
+            self.read_whole = flow.ended_at();
+        }
+        if let End::Broken(fault) = end {
+            // A refusal stays a refusal when the client does not wait for it.
+            self.fault.get_or_insert(fault);
+        }
+        let now = Instant::now();
+        let outcome = self.fault.map_or(Outcome::Served, Fault::outcome);
+        let answered = self.first_byte.is_some();
+        let settled = Settled {
+            status: self.status.filter(|_| outcome != Outcome::Abandoned),
+            outcome,
+            fault: self.fault,
+            first_byte: self.since_read_whole(self.first_byte),
+            duration: answered.then(|| now.saturating_duration_since(self.arrived)),
+            queue_wait: (self.attempts > 0).then_some(Duration::ZERO),
+        };
+        self.audience().meter.settle(self.worker.index, &settled);
+        if self.worker.common.log.is_on() {
+            self.log(outcome, now);
+        }
+    }
+
+    fn since_read_whole(&self, at: Option<Instant>) -> Option<Duration> {
+        // An answer that begins before a streamed body has ended took no time at all.
+        let at = at?;
+        Some(self.read_whole.map_or(Duration::ZERO, |whole| at.saturating_duration_since(whole)))
+    }
+
+    fn log(&self, outcome: Outcome, now: Instant) {
+        let asked_endpoint = self.attempts > 0;
+        let status = match outcome {
+            Outcome::Abandoned => Some(CLIENT_CLOSED_REQUEST),
+            Outcome::Served | Outcome::Refused | Outcome::Failed => {
+                self.status.map(|status| status.as_u16())
+            }
+        };
+        let record = self.record();
+        let texts = record.texts();
+        let line = Line {
+            status,
+            outcome: Some(outcome),
+            attempts: self.attempts,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            fault: self.fault,
+            blame: self.fault.map(Fault::blame),
+            queue_ms: asked_endpoint.then_some(Duration::ZERO),
+            connect_ms: asked_endpoint.then_some(self.connecting),
+            first_byte_ms: self.since_read_whole(self.first_byte),
+            upstream_ms: asked_endpoint.then_some(self.upstream),
+            total_ms: Some(now.saturating_duration_since(self.arrived)),
+            ..record.line(&texts)
+        };
+        self.worker.common.log.write(self.worker.index, &line);
+    }
+
+    /// What is written down about this request whatever becomes of it.
+    fn record(&self) -> Record<'_> {
+        Record {
+            asked: &self.asked,
+            view: &self.view,
+            decision: self.decision,
+            endpoint: self.endpoint.as_deref(),
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // Whoever held it was dropped with it: by a panic, or because the client has left.
+        let panicked = std::thread::panicking();
+        if panicked && !self.settled {
+            self.made_up(Fault::Panicked);
+        }
+        self.settle(End::Broken(Fault::ClientLeft));
+    }
+}

@@ -1,0 +1,289 @@
+//! From an admitted request to the monolith's answer: the only loop.
+//!
+//! An attempt takes a lease and a connection, sends, and judges what comes back. Another attempt is
+//! made where the monolith cannot have seen the request: no connection could be made, or one that
+//! was reused had died. Everything else ends with a fault.
+
+use std::{error::Error as _, time::Instant as Clock};
+
+use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
+use hyper::{body::Incoming, client::conn::TrySendError};
+use tokio::time::Instant;
+
+use super::{
+    answer::Answer,
+    exchange::Exchange,
+    headers::{self, Framing, Introduction},
+    upgrade::Tunnel,
+    upload::{Sent, Upload, sent},
+    worker::TunnelPlace,
+};
+use crate::{
+    body::Body,
+    config::Timeouts,
+    fault::Fault,
+    meters::Retry,
+    upstream::{Connection, connect},
+};
+
+/// The most attempts of one request. A replay is none.
+const ATTEMPTS_MAX: usize = 3;
+
+/// What the monolith said.
+pub enum Said {
+    /// An answer, whose body is still to come.
+    Answer(http::response::Parts, Answer),
+    /// That it speaks WebSocket from here on.
+    Switched(http::response::Parts, Box<Tunnel>),
+}
+
+/// A request on its way, and what is known of its attempts.
+struct Journey<'a> {
+    exchange: &'a mut Exchange,
+    head: Parts,
+    upload: Upload,
+    timeouts: Timeouts,
+    total_at: Instant,
+    tried: Vec<u32>,
+    place: Option<TunnelPlace>,
+}
+
+/// How an attempt ended that brought no answer.
+enum Failed {
+    /// There is no connection; the endpoint has seen nothing.
+    Unconnected,
+    /// A reused connection had died, and the request may be sent again.
+    Stale(Option<Request<Body>>),
+    /// The request is over.
+    Fault(Fault),
+}
+
+/// Takes the request to an endpoint of its pool, and brings the answer's head.
+pub async fn forward(exchange: &mut Exchange, head: Parts, body: Body) -> Result<Said, Fault> {
+    if headers::has_passed(&head.headers, &exchange.worker().common.pseudonym) {
+        return Err(Fault::LoopDetected);
+    }
+    let upgrade = headers::asks_for_websocket(&head.method, &head.headers);
+    let place = if upgrade { Some(enter(exchange)?) } else { None };
+    let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
+    let timeouts = pool.timeouts;
+    let upload = Upload::take(exchange, body).await?;
+    let mut journey = Journey {
+        total_at: Instant::now() + timeouts.total,
+        exchange,
+        head,
+        upload,
+        timeouts,
+        tried: Vec::new(),
+        place,
+    };
+    journey.introduce(upgrade);
+    journey.travel().await
+}
+
+/// A place among the tunnels, before anything is sent: a WebSocket that must be cut off again
+/// would cost Rails more than one that was refused.
+fn enter(exchange: &Exchange) -> Result<TunnelPlace, Fault> {
+    let limits = exchange.view().config.listeners.iter().map(|listener| listener.limits.tunnels);
+    let max = limits.max().unwrap_or(0);
+    exchange.worker().common.tunnels.enter(max).ok_or(Fault::TunnelLimit)
+}
+
+// === impl Journey ===
+
+impl Journey<'_> {
+    /// Writes the head as Rails is to see it.
+    fn introduce(&mut self, upgrade: bool) {
+        let framing = match &self.upload {
+            Upload::None => Framing::AsDeclared,
+            Upload::Gathered(gathered) if gathered.has_trailers() => Framing::Chunked,
+            Upload::Gathered(gathered) => Framing::Length(gathered.len()),
+            Upload::Streamed(..) => Framing::AsDeclared,
+        };
+        let exchange = &*self.exchange;
+        let said = Introduction {
+            peer: &exchange.asked().peer,
+            audience: &exchange.audience().header,
+            request_id: &exchange.asked().request_id,
+            arrived_ms: exchange.arrived_ms(),
+            pseudonym: &exchange.worker().common.pseudonym,
+            framing,
+            upgrade,
+        };
+        headers::toward_endpoint(&mut self.head.headers, &said);
+        self.head.version = http::Version::HTTP_11;
+    }
+
+    async fn travel(&mut self) -> Result<Said, Fault> {
+        for _ in 0..ATTEMPTS_MAX {
+            match self.attempt().await {
+                Ok(said) => return Ok(said),
+                // Only a reused connection is stale, and that was replayed on a new one.
+                Err(Failed::Unconnected | Failed::Stale(_)) => {}
+                Err(Failed::Fault(fault)) => return Err(fault),
+            }
+        }
+        Err(Fault::NoEndpoint)
+    }
+
+    /// One attempt, and its replay where a reused connection had died.
+    async fn attempt(&mut self) -> Result<Said, Failed> {
+        let exchange = &mut *self.exchange;
+        let pool = exchange.pool().ok_or(Failed::Fault(Fault::NoEndpoint))?;
+        let endpoint = exchange.worker().choose(&pool.upstream, &self.tried);
+        let endpoint = endpoint.ok_or(Failed::Fault(Fault::NoEndpoint))?;
+        if !self.tried.is_empty() {
+            exchange.retried(Retry::ConnectFailed);
+        }
+        self.tried.push(endpoint.id());
+        exchange.attempt(endpoint.lease());
+        let mut unsent = None;
+        if let Some(connection) = exchange.worker().connections.take(&endpoint) {
+            match self.send(connection, None).await {
+                Err(Failed::Stale(request)) => {
+                    self.exchange.retried(Retry::Replayed);
+                    unsent = request;
+                }
+                ended => return ended,
+            }
+        }
+        let connection = self.connect().await?;
+        self.send(connection, unsent).await
+    }
+
+    /// A new connection to the endpoint of the lease.
+    async fn connect(&mut self) -> Result<Connection, Failed> {
+        let Some(endpoint) = self.exchange.endpoint().cloned() else {
+            return Err(Failed::Fault(Fault::NoEndpoint));
+        };
+        let began = Clock::now();
+        let wait = self.timeouts.connect.min(self.total_at - Instant::now());
+        let made = connect(endpoint.address(), wait, &self.exchange.worker().wheel).await;
+        self.exchange.connected(began.elapsed());
+        made.map_err(|error| {
+            tracing::debug!(endpoint = endpoint.as_str(), %error, "no connection");
+            endpoint.note_trouble(error.to_string());
+            if Instant::now() >= self.total_at {
+                Failed::Fault(Fault::TotalTimeout)
+            } else {
+                Failed::Unconnected
+            }
+        })
+    }
+
+    /// Sends the request on `connection`, and waits for the head of an answer.
+    async fn send(
+        &mut self,
+        mut connection: Connection,
+        unsent: Option<Request<Body>>,
+    ) -> Result<Said, Failed> {
+        let request = match unsent {
+            Some(request) => request,
+            None => self.request(connection.is_reused())?,
+        };
+        let read_before = connection.bytes_read();
+        let sending = connection.sender().try_send_request(request);
+        let wheel = self.exchange.worker().wheel.clone();
+        let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
+        match sent(self.upload.flow(), &wheel, first_byte, total_at, sending).await {
+            Sent::Answered(Ok(response)) => self.judge(response, connection),
+            Sent::Answered(Err(error)) => {
+                let untouched = connection.bytes_read() == read_before;
+                Err(self.diagnose(error, connection.is_reused(), untouched))
+            }
+            Sent::Late(fault) => Err(Failed::Fault(fault)),
+        }
+    }
+
+    /// The request for one attempt. The head is kept only where it may be needed again: copying it
+    /// costs more than all other work on it.
+    fn request(&mut self, reused: bool) -> Result<Request<Body>, Failed> {
+        let body = self.upload.body().ok_or(Failed::Fault(Fault::UpstreamBroke))?;
+        let mut request = Request::new(body);
+        *request.method_mut() = self.head.method.clone();
+        *request.uri_mut() = self.head.uri.clone();
+        *request.headers_mut() = if reused || self.tried.len() < ATTEMPTS_MAX {
+            self.head.headers.clone()
+        } else {
+            std::mem::take(&mut self.head.headers)
+        };
+        if let Some(informational) = self.head.extensions.get::<super::Informational>() {
+            informational.attach(&mut request);
+        }
+        Ok(request)
+    }
+
+    /// Why there is no answer, and whether the request may be sent again.
+    fn diagnose(
+        &self,
+        mut error: TrySendError<Request<Body>>,
+        reused: bool,
+        untouched: bool,
+    ) -> Failed {
+        let unsent = error.take_message();
+        let error = error.into_error();
+        // The client broke its own upload: hyper passes on what the body said.
+        if let Some(fault) = error.source().and_then(|source| source.downcast_ref::<Fault>()) {
+            return Failed::Fault(*fault);
+        }
+        if reused && (unsent.is_some() || (untouched && self.may_be_repeated())) {
+            return Failed::Stale(unsent);
+        }
+        if let Some(endpoint) = self.exchange.endpoint() {
+            tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");
+            endpoint.note_trouble(format!("no answer: {error}"));
+        }
+        let malformed = error.is_parse() || error.is_parse_too_large();
+        Failed::Fault(if malformed { Fault::UpstreamMalformed } else { Fault::UpstreamBroke })
+    }
+
+    /// Whether doing it twice is doing it once (RFC 9110 §9.2.2), and the body is still there.
+    fn may_be_repeated(&self) -> bool {
+        let safe = is_idempotent(&self.head.method) || has_idempotency_key(&self.head.headers);
+        safe && self.upload.can_be_sent_again()
+    }
+
+    /// Whether the answer is one that may be passed on.
+    fn judge(
+        &mut self,
+        mut response: Response<Incoming>,
+        connection: Connection,
+    ) -> Result<Said, Failed> {
+        let fault = |fault| Err(Failed::Fault(fault));
+        let headers = response.headers();
+        if headers::hands_over_a_file(headers) {
+            return fault(Fault::SendfileAnswer);
+        }
+        if !headers::frames_clearly(headers) {
+            return fault(Fault::UpstreamMalformed);
+        }
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && self.place.is_none() {
+            return fault(Fault::UpstreamUpgrade);
+        }
+        self.exchange.answered(response.status());
+        if let Some(endpoint) = self.exchange.endpoint() {
+            endpoint.note_answer();
+        }
+        headers::toward_client(response.headers_mut());
+        if let Some(place) = self.place.take().filter(|_| switches) {
+            let upgraded = hyper::upgrade::on(&mut response);
+            let (mut head, _) = response.into_parts();
+            headers::switch(&mut head.headers);
+            let tunnel = Tunnel::new(upgraded, self.exchange, place);
+            return Ok(Said::Switched(head, Box::new(tunnel)));
+        }
+        let (head, incoming) = response.into_parts();
+        let wheel = &self.exchange.worker().wheel;
+        let answer = Answer::new(incoming, connection, wheel, self.timeouts.between_bytes);
+        Ok(Said::Answer(head, answer))
+    }
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
+}
+
+fn has_idempotency_key(headers: &HeaderMap) -> bool {
+    headers.contains_key("idempotency-key")
+}

@@ -1,0 +1,139 @@
+//! What the heads of requests and answers look like on the other side.
+//!
+//! This is the only place that rewrites them. A head is walked once to find what must go; then
+//! what usher says is set, so that nothing a client nominated in `Connection` can remove it.
+
+mod forwarded;
+mod hop;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{self, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+};
+
+use crate::peer::Peer;
+
+pub use forwarded::{client_of, request_id};
+
+/// What usher calls the audience towards Rails.
+pub const X_AUDIENCE: HeaderName = HeaderName::from_static("x-audience");
+/// The request's name in all logs.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Why usher answered itself.
+pub const X_USHER_FAULT: HeaderName = HeaderName::from_static("x-usher-fault");
+
+const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
+const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
+
+/// How a request's body goes on to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// As the client declared it; for a request without a body this may be nothing at all.
+    AsDeclared,
+    /// So many bytes: the body has been gathered.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+}
+
+/// What is said to Rails about one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Introduction<'a> {
+    /// Who asks.
+    pub peer: &'a Peer,
+    /// The audience's name.
+    pub audience: &'a HeaderValue,
+    /// The request's name.
+    pub request_id: &'a HeaderValue,
+    /// When it arrived, in milliseconds since 1970.
+    pub arrived_ms: u64,
+    /// This process's name in `Via`.
+    pub pseudonym: &'a str,
+    /// How the body goes on.
+    pub framing: Framing,
+    /// Whether a WebSocket is asked for.
+    pub upgrade: bool,
+}
+
+/// Turns a client's head into the one that Rails receives.
+pub fn toward_endpoint(headers: &mut HeaderMap, said: &Introduction<'_>) {
+    let origin = forwarded::Origin::of(headers, said.peer);
+    hop::strip_request(headers, said.peer.trusted);
+    origin.write(headers, said.peer);
+    let start = HeaderValue::try_from(format!("t={}", said.arrived_ms));
+    headers.insert(X_REQUEST_START, start.expect("digits are header characters"));
+    headers.insert(X_REQUEST_ID, said.request_id.clone());
+    headers.insert(X_AUDIENCE, said.audience.clone());
+    forwarded::append_via(headers, said.pseudonym);
+    match said.framing {
+        Framing::AsDeclared => {}
+        Framing::Length(bytes) => {
+            headers.insert(CONTENT_LENGTH, bytes.into());
+        }
+        Framing::Chunked => {
+            headers.remove(CONTENT_LENGTH);
+        }
+    }
+    if said.upgrade {
+        switch(headers);
+    }
+}
+
+/// Turns the monolith's head into the one that the client receives.
+pub fn toward_client(headers: &mut HeaderMap) {
+    hop::strip_answer(headers);
+}
+
+/// Asks for a WebSocket, or grants one.
+pub fn switch(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, UPGRADE);
+    headers.insert(header::UPGRADE, WEBSOCKET);
+}
+
+/// Whether the request has already passed through this process.
+pub fn has_passed(headers: &HeaderMap, pseudonym: &str) -> bool {
+    let mut vias = headers.get_all(header::VIA).iter();
+    vias.any(|via| memchr::memmem::find(via.as_bytes(), pseudonym.as_bytes()).is_some())
+}
+
+/// Whether the request asks for a WebSocket (RFC 6455 §4.1), which is all that is carried on.
+pub fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
+    let Some(upgrade) = headers.get(header::UPGRADE) else { return false };
+    let named = hop::tokens(headers, &header::CONNECTION)
+        .any(|token| token.eq_ignore_ascii_case("upgrade"));
+    *method == Method::GET && named && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
+}
+
+/// Whether the monolith wants a file sent in its stead, as it would tell nginx or Apache.
+pub fn hands_over_a_file(headers: &HeaderMap) -> bool {
+    headers.contains_key(X_ACCEL_REDIRECT) || headers.contains_key(X_SENDFILE)
+}
+
+/// Whether the head of an answer says unambiguously where its body ends.
+///
+/// hyper reads such an answer one way or the other, and keeps both fields (RFC 9112 §6.3 lets a
+/// proxy answer 502).
+pub fn frames_clearly(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let coded = headers.contains_key(TRANSFER_ENCODING);
+    let Some(length) = lengths.next() else { return is_chunked_or_absent(headers) };
+    let digits = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
+    digits && lengths.next().is_none() && !coded
+}
+
+fn is_chunked_or_absent(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// The host that a request names, as far as it is text.
+pub fn host_of(headers: &HeaderMap) -> &str {
+    headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("")
+}

@@ -1,0 +1,235 @@
+//! Where a request comes from: what trusted proxies may tell, and what Rails is told.
+
+use std::net::IpAddr;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{HOST, VIA},
+};
+use ipnet::IpNet;
+
+use super::X_REQUEST_ID;
+use crate::peer::Peer;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const HTTP: HeaderValue = HeaderValue::from_static("http");
+
+/// The longest request id that is believed, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Proto, Host and Port: one statement, made either by a trusted proxy or by usher.
+pub(super) struct Origin {
+    proto: HeaderValue,
+    host: Option<HeaderValue>,
+    port: Option<HeaderValue>,
+}
+
+// === impl Origin ===
+
+impl Origin {
+    pub(super) fn of(headers: &HeaderMap, peer: &Peer) -> Self {
+        let given = |name| headers.get(name).filter(|_| peer.trusted).cloned();
+        let proto = given(X_FORWARDED_PROTO);
+        let host = given(X_FORWARDED_HOST).or_else(|| headers.get(HOST).cloned());
+        let port = given(X_FORWARDED_PORT).or_else(|| match &proto {
+            // The proxy knows the proto and not the port: ours would contradict it.
+            Some(proto) => port_of(host.as_ref()).or_else(|| default_port(proto)),
+            None => Some(peer.local.port().into()),
+        });
+        Self { proto: proto.unwrap_or(HTTP), host, port }
+    }
+
+    /// Writes the statement, and adds the peer to those whom the request passed.
+    pub(super) fn write(self, headers: &mut HeaderMap, peer: &Peer) {
+        let before = joined(headers, &X_FORWARDED_FOR).filter(|_| peer.trusted);
+        let path = match before {
+            Some(before) => format!("{before}, {}", peer.ip()),
+            None => peer.ip().to_string(),
+        };
+        if let Ok(path) = HeaderValue::try_from(path) {
+            headers.insert(X_FORWARDED_FOR, path);
+        }
+        headers.insert(X_FORWARDED_PROTO, self.proto);
+        if let Some(host) = self.host {
+            headers.insert(X_FORWARDED_HOST, host);
+        }
+        if let Some(port) = self.port {
+            headers.insert(X_FORWARDED_PORT, port);
+        }
+    }
+}
+
+/// The client's address: the last hop that is not itself a trusted proxy.
+pub fn client_of(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
+    let mut client = peer.ip();
+    if !peer.trusted {
+        return client;
+    }
+    let lines: Vec<&str> =
+        headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).collect();
+    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        // What is no address ends the chain: whoever wrote it cannot be believed further.
+        let Some(address) = address_of(hop.trim()) else { break };
+        client = address;
+        if !trusted.iter().any(|network| network.contains(&client)) {
+            break;
+        }
+    }
+    client
+}
+
+/// The id that a trusted proxy gave, or one made of `drawn`.
+pub fn request_id(headers: &HeaderMap, peer: &Peer, drawn: impl FnOnce() -> u128) -> HeaderValue {
+    let given = headers.get(X_REQUEST_ID).filter(|_| peer.trusted);
+    let believed = |id: &&HeaderValue| {
+        let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(allowed)
+    };
+    if let Some(id) = given.filter(believed) {
+        return id.clone();
+    }
+    let mut id = [0; 32];
+    let bits = drawn();
+    for (n, digit) in id.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(bits >> (4 * n)) as usize & 15];
+    }
+    HeaderValue::from_bytes(&id).expect("hexadecimal digits are header characters")
+}
+
+/// Adds this process to those that the request passed (RFC 9110 §7.6.3).
+pub(super) fn append_via(headers: &mut HeaderMap, pseudonym: &str) {
+    let via = match joined(headers, &VIA) {
+        Some(before) => format!("{before}, 1.1 {pseudonym}"),
+        None => format!("1.1 {pseudonym}"),
+    };
+    if let Ok(via) = HeaderValue::try_from(via) {
+        headers.insert(VIA, via);
+    }
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let mut lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    let first = lines.next()?;
+    Some(lines.fold(first.to_owned(), |joined, line| joined + ", " + line))
+}
+
+/// An address with or without a port, IPv6 with or without brackets.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let socket = hop.parse::<std::net::SocketAddr>().map(|address| address.ip());
+    let bare = hop.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().or(socket).ok().map(|ip: IpAddr| ip.to_canonical())
+}
+
+fn port_of(host: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let host = host?.to_str().ok()?;
+    let after_brackets = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    let (_, port) = after_brackets.rsplit_once(':')?;
+    port.parse::<u16>().ok().map(HeaderValue::from)
+}
+
+fn default_port(proto: &HeaderValue) -> Option<HeaderValue> {
+    match proto.as_bytes() {
+        b"https" => Some(HeaderValue::from(443_u16)),
+        b"http" => Some(HeaderValue::from(80_u16)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(trusted: bool) -> Peer {
+        Peer { address: ([10, 0, 0, 9], 5000).into(), local: ([10, 0, 0, 1], 8080).into(), trusted }
+    }
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let parse = |(name, value): &(&str, &str)| {
+            (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())
+        };
+        lines.iter().map(parse).collect()
+    }
+
+    /// What Rails is told, as `for proto host port`.
+    fn told(trusted: bool, lines: &[(&str, &str)]) -> String {
+        let mut headers = headers(lines);
+        let peer = peer(trusted);
+        let origin = Origin::of(&headers, &peer);
+        origin.write(&mut headers, &peer);
+        let value = |name| headers.get(name).map_or("-", |v: &HeaderValue| v.to_str().unwrap());
+        [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_FORWARDED_PORT]
+            .map(value)
+            .join(" | ")
+    }
+
+    #[test]
+    fn a_stranger_tells_nothing() {
+        let lines = [
+            ("host", "shop.example"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-port", "443"),
+        ];
+        assert_eq!(told(false, &lines), "10.0.0.9 | http | shop.example | 8080");
+    }
+
+    #[test]
+    fn a_trusted_proxys_statement_is_one() {
+        let https = [("host", "shop.example"), ("x-forwarded-proto", "https")];
+        assert_eq!(told(true, &https), "10.0.0.9 | https | shop.example | 443");
+        let with_port = [("host", "shop.example:8443"), ("x-forwarded-proto", "https")];
+        assert_eq!(told(true, &with_port), "10.0.0.9 | https | shop.example:8443 | 8443");
+        let whole = [
+            ("host", "inner"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-for", "10.0.0.3"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "shop.example"),
+            ("x-forwarded-port", "444"),
+        ];
+        let expected = "1.1.1.1, 10.0.0.3, 10.0.0.9 | https | shop.example | 444";
+        assert_eq!(told(true, &whole), expected);
+        let silent = [("host", "[::1]:80")];
+        assert_eq!(told(true, &silent), "10.0.0.9 | http | [::1]:80 | 8080");
+    }
+
+    #[test]
+    fn the_client_is_the_last_hop_that_is_not_trusted() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let client = |trusted_peer, lines: &[(&str, &str)]| {
+            client_of(&headers(lines), &peer(trusted_peer), &trusted).to_string()
+        };
+        let chain = [("x-forwarded-for", "6.6.6.6, 1.1.1.1, 10.0.0.3")];
+        assert_eq!(client(true, &chain), "1.1.1.1");
+        assert_eq!(client(false, &chain), "10.0.0.9");
+        assert_eq!(client(true, &[("x-forwarded-for", "10.1.1.1, 10.0.0.3")]), "10.1.1.1");
+        assert_eq!(client(true, &[("x-forwarded-for", "1.1.1.1, junk")]), "10.0.0.9");
+        assert_eq!(client(true, &[("x-forwarded-for", "[2001:db8::1]:77")]), "2001:db8::1");
+        assert_eq!(client(true, &[]), "10.0.0.9");
+    }
+
+    #[test]
+    fn a_request_id_is_believed_only_from_a_trusted_proxy_and_within_its_alphabet() {
+        let id = |trusted, given: &str| {
+            let headers = headers(&[("x-request-id", given)]);
+            request_id(&headers, &peer(trusted), || 0xab).to_str().unwrap().to_owned()
+        };
+        assert_eq!(id(true, "Abc_1-2"), "Abc_1-2");
+        let drawn = "ba000000000000000000000000000000";
+        assert_eq!(id(false, "Abc"), drawn);
+        assert_eq!(id(true, "a b"), drawn);
+        assert_eq!(id(true, ""), drawn);
+        assert_eq!(id(true, &"a".repeat(129)), drawn);
+        assert_eq!(id(true, &"a".repeat(128)), "a".repeat(128));
+    }
+
+    #[test]
+    fn via_is_appended() {
+        let mut headers = headers(&[("via", "1.0 a"), ("via", "1.1 b")]);
+        append_via(&mut headers, "usher-00000001");
+        assert_eq!(headers[VIA], "1.0 a, 1.1 b, 1.1 usher-00000001");
+    }
+}

@@ -1,0 +1,217 @@
+//! Which fields end here.
+//!
+//! RFC 9110 §7.6.1: fields that speak about one connection, and those that `Connection` names, are
+//! not passed on. Beyond that, some fields are statements that only a trusted proxy or usher itself
+//! may make, and some would make Rails or what stands beside it do things on a client's word.
+
+use http::{
+    HeaderMap, HeaderName,
+    header::{self, CONNECTION},
+};
+use smallvec::SmallVec;
+
+/// What becomes of a field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It goes on.
+    Passes,
+    /// It ends here, whoever sent it.
+    Ends,
+    /// It goes on when a trusted proxy sent it.
+    NeedsTrust,
+}
+
+/// Fields that `Connection` cannot remove: usher and Rails rely on them from end to end.
+const NEVER_NOMINATED: [HeaderName; 8] = [
+    header::HOST,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::VIA,
+    header::FORWARDED,
+];
+
+/// Removes from a request what must not reach Rails.
+pub(super) fn strip_request(headers: &mut HeaderMap, trusted: bool) {
+    let mut ending: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    for name in headers.keys() {
+        match fate_in_request(name.as_str()) {
+            Fate::Passes => {}
+            Fate::Ends => ending.push(name.clone()),
+            Fate::NeedsTrust if trusted => {}
+            Fate::NeedsTrust => ending.push(name.clone()),
+        }
+    }
+    strip(headers, ending);
+}
+
+/// Removes from an answer what must not reach the client.
+pub(super) fn strip_answer(headers: &mut HeaderMap) {
+    let mut ending: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    for name in headers.keys() {
+        if ends_in_answer(name.as_str()) {
+            ending.push(name.clone());
+        }
+    }
+    strip(headers, ending);
+}
+
+fn strip(headers: &mut HeaderMap, ending: SmallVec<[HeaderName; 8]>) {
+    if headers.contains_key(CONNECTION) {
+        let nominated: SmallVec<[HeaderName; 4]> = tokens(headers, &CONNECTION)
+            .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+            .filter(|name| !NEVER_NOMINATED.contains(name))
+            .collect();
+        for name in nominated {
+            headers.remove(name);
+        }
+    }
+    for name in ending {
+        headers.remove(name);
+    }
+}
+
+/// The comma-separated tokens of a field, over all its lines.
+pub(super) fn tokens<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// Names arrive in lower case. Most fields leave after one comparison of their first letter.
+fn fate_in_request(name: &str) -> Fate {
+    match name.as_bytes()[0] {
+        b'c' => match name {
+            "connection" => Fate::Ends,
+            "client-ip" => Fate::NeedsTrust,
+            _ => Fate::Passes,
+        },
+        b'e' if name == "expect" => Fate::Ends,
+        b'f' if name == "forwarded" => Fate::Ends,
+        b'k' if name == "keep-alive" => Fate::Ends,
+        b'p' => match name {
+            "proxy" | "proxy-connection" | "proxy-authorization" => Fate::Ends,
+            _ => Fate::Passes,
+        },
+        b't' => match name {
+            "te" | "trailer" | "transfer-encoding" => Fate::Ends,
+            "true-client-ip" => Fate::NeedsTrust,
+            _ => Fate::Passes,
+        },
+        b'u' if name == "upgrade" => Fate::Ends,
+        b'x' => fate_of_extension(name),
+        _ => Fate::Passes,
+    }
+}
+
+fn fate_of_extension(name: &str) -> Fate {
+    match name {
+        "x-audience" | "x-sendfile-type" | "x-accel-mapping" => Fate::Ends,
+        "x-real-ip" | "x-client-ip" | "x-original-url" | "x-rewrite-url" | "x-request-id"
+        | "x-request-start" => Fate::NeedsTrust,
+        _ if name.starts_with("x-usher-") => Fate::Ends,
+        _ if name.starts_with("x-forwarded-") => Fate::NeedsTrust,
+        _ => Fate::Passes,
+    }
+}
+
+fn ends_in_answer(name: &str) -> bool {
+    match name.as_bytes()[0] {
+        b'c' => name == "connection",
+        b'k' => name == "keep-alive",
+        b'p' => name == "proxy-connection",
+        b't' => matches!(name, "te" | "trailer" | "transfer-encoding"),
+        b'u' => name == "upgrade",
+        b'x' => name.starts_with("x-usher-"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let parse = |(name, value): &(&str, &str)| {
+            (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())
+        };
+        lines.iter().map(parse).collect()
+    }
+
+    #[track_caller]
+    fn check(trusted: bool, lines: &[(&str, &str)], left: &[&str]) {
+        let mut headers = headers(lines);
+        strip_request(&mut headers, trusted);
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, left);
+    }
+
+    #[test]
+    fn what_speaks_about_the_connection_ends_here() {
+        let lines = [
+            ("host", "a"),
+            ("connection", "keep-alive, X-Secret"),
+            ("keep-alive", "5"),
+            ("x-secret", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("proxy-authorization", "x"),
+            ("proxy", "http://evil"),
+            ("expect", "100-continue"),
+            ("accept", "*/*"),
+        ];
+        check(true, &lines, &["host", "accept"]);
+    }
+
+    #[test]
+    fn connection_cannot_remove_what_others_rely_on() {
+        let lines =
+            [("host", "a"), ("cookie", "a=b"), ("connection", "Host, Cookie, close, bad token")];
+        check(false, &lines, &["host", "cookie"]);
+    }
+
+    #[test]
+    fn a_stranger_cannot_say_what_a_trusted_proxy_may() {
+        let lines = [
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-ssl", "on"),
+            ("x-real-ip", "1.2.3.4"),
+            ("client-ip", "1.2.3.4"),
+            ("x-client-ip", "1.2.3.4"),
+            ("true-client-ip", "1.2.3.4"),
+            ("x-original-url", "/admin"),
+            ("x-rewrite-url", "/admin"),
+            ("x-request-id", "a"),
+            ("x-request-start", "t=1"),
+        ];
+        check(false, &lines, &[]);
+        let names: Vec<_> = lines.iter().map(|(name, _)| *name).collect();
+        check(true, &lines, &names);
+    }
+
+    #[test]
+    fn nobody_speaks_in_ushers_name() {
+        let lines = [("x-audience", "admin"), ("x-usher-build", "1"), ("forwarded", "for=1.2.3.4")];
+        check(true, &lines, &[]);
+    }
+
+    #[test]
+    fn an_answer_loses_what_was_meant_for_usher() {
+        let lines = [
+            ("connection", "close"),
+            ("transfer-encoding", "chunked"),
+            ("x-usher-route", "orders#create"),
+            ("x-runtime", "0.1"),
+            ("set-cookie", "a=b"),
+        ];
+        let mut headers = headers(&lines);
+        strip_answer(&mut headers);
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["x-runtime", "set-cookie"]);
+    }
+}

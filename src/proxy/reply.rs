@@ -1,0 +1,145 @@
+//! The answers that usher makes up itself; the only place that invents responses.
+//!
+//! Problem details (RFC 9457) for programs, a small page for browsers, by `Accept`. Neither names
+//! an endpoint.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+};
+
+use super::{
+    exchange::Exchange,
+    headers::{X_REQUEST_ID, X_USHER_FAULT},
+    panics::Panicked,
+    settle::Settling,
+};
+use crate::fault::Fault;
+
+/// What `Retry-After` says: soon, but not at once.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// The methods that go on; CONNECT and TRACE are refused whatever they name.
+const ALLOWED: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// The form in which a client wants to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `application/problem+json`
+    Problem,
+    /// `text/html`
+    Page,
+}
+
+// === impl Form ===
+
+impl Form {
+    /// What the request's `Accept` asks for: a page only where it names HTML.
+    pub fn wanted(headers: &HeaderMap) -> Self {
+        let mut accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let html = accepts.any(|value| value.contains("text/html"));
+        if html { Form::Page } else { Form::Problem }
+    }
+}
+
+/// The answer to a request that ended with `fault`, carried to the client by its exchange.
+pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault, form: Form) -> Response<Settling> {
+    exchange.made_up(fault);
+    let request_id = exchange.asked().request_id.clone();
+    let page = exchange.audience().page.clone().filter(|_| form == Form::Page);
+    let body = page.unwrap_or_else(|| body_of(fault, form, &request_id));
+    let head_only = exchange.asked().method == Some(Method::HEAD);
+    let mut response = Response::new(Settling::made(Bytes::new(), None));
+    *response.status_mut() = fault.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, body.len().into());
+    headers.insert(X_REQUEST_ID, request_id);
+    describe(headers, fault, form);
+    let body = if head_only { Bytes::new() } else { body };
+    *response.body_mut() = Settling::made(body, Some(exchange));
+    response
+}
+
+/// The answer after a panic, whose exchange has been settled while the stack was unwound.
+pub fn after_panic(_: Panicked) -> Response<Settling> {
+    let body = body_of(Fault::Panicked, Form::Problem, &HeaderValue::from_static(""));
+    let mut response = Response::new(Settling::made(Bytes::new(), None));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+    describe(response.headers_mut(), Fault::Panicked, Form::Problem);
+    *response.body_mut() = Settling::made(body, None);
+    response
+}
+
+fn describe(headers: &mut HeaderMap, fault: Fault, form: Form) {
+    let content_type = match form {
+        Form::Problem => "application/problem+json",
+        Form::Page => "text/html; charset=utf-8",
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_USHER_FAULT, HeaderValue::from_static(fault.name()));
+    if fault.status() == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    }
+    if fault.status() == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, ALLOWED);
+    }
+}
+
+/// Nothing in here comes from the request but its id, which holds letters, digits, `-` and `_`.
+fn body_of(fault: Fault, form: Form, request_id: &HeaderValue) -> Bytes {
+    let status = fault.status();
+    let title = status.canonical_reason().unwrap_or("Error");
+    let (code, detail, name) = (status.as_u16(), fault.detail(), fault.name());
+    let id = request_id.to_str().unwrap_or_default();
+    let text = match form {
+        Form::Problem => format!(
+            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{code},\
+             \"detail\":\"{detail}\",\"fault\":\"{name}\",\"request_id\":\"{id}\"}}\n"
+        ),
+        Form::Page => format!(
+            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width\">\
+             <title>{code} {title}</title>\n\
+             <style>body{{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34em;\
+             padding:0 1em}}small{{color:#666}}</style>\n\
+             <h1>{title}</h1>\n<p>{detail}</p>\n<p><small>{code} {name} · {id}</small></p>\n"
+        ),
+    };
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_has_a_problem_that_is_json_and_says_its_name() {
+        let id = HeaderValue::from_static("abc");
+        for &fault in Fault::ALL {
+            let problem = body_of(fault, Form::Problem, &id);
+            let problem: serde_json::Value = serde_json::from_slice(&problem).unwrap();
+            assert_eq!(problem["fault"], fault.name());
+            assert_eq!(problem["status"], fault.status().as_u16());
+            assert_eq!(problem["request_id"], "abc");
+            let page = body_of(fault, Form::Page, &id);
+            assert!(std::str::from_utf8(&page).unwrap().contains(fault.detail()));
+        }
+    }
+
+    #[test]
+    fn a_page_is_for_those_who_ask_for_html() {
+        let wanted = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            Form::wanted(&headers)
+        };
+        assert_eq!(wanted("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"), Form::Page);
+        assert_eq!(wanted("*/*"), Form::Problem);
+        assert_eq!(wanted("application/json"), Form::Problem);
+        assert_eq!(Form::wanted(&HeaderMap::new()), Form::Problem);
+    }
+}

@@ -1,0 +1,182 @@
+//! A request's body as an attempt needs it: absent, gathered, or streamed as it comes.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant as Clock},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    exchange::Exchange,
+    gather::{Gathered, Room},
+};
+use crate::{body::Body, deadline::Wheel, fault::Fault};
+
+/// A request's body on its way to an endpoint.
+pub enum Upload {
+    /// There is none.
+    None,
+    /// It has been read whole.
+    Gathered(Gathered),
+    /// It is passed on as it comes, once.
+    Streamed(Option<Body>, Arc<Flow>),
+}
+
+/// How sending a request ended.
+pub enum Sent<E> {
+    /// With the head of an answer, or without.
+    Answered(Result<Response<Incoming>, E>),
+    /// Not in time.
+    Late(Fault),
+}
+
+/// What is known of a streamed body.
+#[derive(Debug, Default)]
+pub struct Flow {
+    bytes: AtomicU64,
+    ended: Notify,
+    ended_at: OnceLock<Clock>,
+}
+
+/// A streamed body that tells when its last byte has gone.
+struct Streamed {
+    body: Body,
+    flow: Arc<Flow>,
+}
+
+// === impl Upload ===
+
+impl Upload {
+    /// Takes over `body` as the pool wants it, and notes when the request has been read whole.
+    pub async fn take(exchange: &mut Exchange, body: Body) -> Result<Self, Fault> {
+        if body.is_end_stream() {
+            exchange.read_whole(Clock::now(), 0);
+            return Ok(Self::None);
+        }
+        let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
+        let buffer = &pool.config.buffer;
+        if !buffer.request {
+            let flow = Arc::new(Flow::default());
+            let body = Body::new(Streamed { body, flow: flow.clone() });
+            exchange.streams(flow.clone());
+            return Ok(Self::Streamed(Some(body), flow));
+        }
+        let room = Room { directory: buffer.directory.clone(), bytes_max: buffer.disk_bytes };
+        let common = exchange.worker().common.clone();
+        let gathered = common.spool.gather(body, &room).await?;
+        exchange.read_whole(Clock::now(), gathered.len());
+        Ok(Self::Gathered(gathered))
+    }
+
+    /// The body for an attempt; `None` when it has gone with another one.
+    pub fn body(&mut self) -> Option<Body> {
+        match self {
+            Upload::None => Some(Body::empty()),
+            Upload::Gathered(gathered) => Some(gathered.body()),
+            Upload::Streamed(body, _) => body.take(),
+        }
+    }
+
+    /// Whether the body is still whole.
+    pub fn can_be_sent_again(&self) -> bool {
+        match self {
+            Upload::None | Upload::Gathered(_) => true,
+            Upload::Streamed(body, _) => body.is_some(),
+        }
+    }
+
+    /// What is known of a body that is streamed.
+    pub fn flow(&self) -> Option<Arc<Flow>> {
+        match self {
+            Upload::None | Upload::Gathered(_) => None,
+            Upload::Streamed(_, flow) => Some(flow.clone()),
+        }
+    }
+}
+
+// === impl Flow ===
+
+impl Flow {
+    /// Bytes that have passed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// When the last of them did.
+    pub fn ended_at(&self) -> Option<Clock> {
+        self.ended_at.get().copied()
+    }
+
+    fn end(&self) {
+        if self.ended_at.set(Clock::now()).is_ok() {
+            self.ended.notify_one();
+        }
+    }
+}
+
+// === impl Streamed ===
+
+impl http_body::Body for Streamed {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+            self.flow.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.flow.end();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Waits for `sending`. The answer may take `first_byte` from the last byte sent, and must begin
+/// before `total_at`, unless the body is still coming.
+pub async fn sent<E>(
+    flow: Option<Arc<Flow>>,
+    wheel: &Wheel,
+    first_byte: Duration,
+    mut total_at: Instant,
+    sending: impl Future<Output = Result<Response<Incoming>, E>>,
+) -> Sent<E> {
+    let mut sending = std::pin::pin!(sending);
+    if let Some(flow) = flow {
+        // `sending` is polled by reference and not lost; `notified` only waits.
+        tokio::select! {
+            biased;
+            answered = &mut sending => return Sent::Answered(answered),
+            () = flow.ended.notified() => {}
+        }
+        total_at = total_at.max(Instant::now() + first_byte);
+    }
+    let first_byte_at = Instant::now() + first_byte;
+    match wheel.within(first_byte_at.min(total_at), sending).await {
+        Ok(answered) => Sent::Answered(answered),
+        Err(_late) if total_at <= first_byte_at => Sent::Late(Fault::TotalTimeout),
+        Err(_late) => Sent::Late(Fault::FirstByteTimeout),
+    }
+}

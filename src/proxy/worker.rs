@@ -1,0 +1,129 @@
+//! What one worker brings to every request, and what all workers share.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use super::gather::Spool;
+use crate::{
+    deadline::Wheel,
+    drain::Drain,
+    meters::Meters,
+    snapshot::{Published, View, Viewer},
+    telemetry::AccessLog,
+    upstream::{Connections, Endpoint, Pool},
+};
+
+/// One worker's means. Only its own thread touches them, so that its locks are never contended.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its number, from 0: which cell of a meter it writes.
+    pub index: usize,
+    /// Its deadlines.
+    pub wheel: Wheel,
+    /// Its connections to endpoints.
+    pub connections: Connections,
+    /// What it shares with the others.
+    pub common: Arc<Common>,
+    own: Mutex<Own>,
+}
+
+/// What all workers share. Nothing in here is written for an ordinary request.
+#[derive(Debug)]
+pub struct Common {
+    /// The snapshot that is current.
+    pub published: Published,
+    /// Where everything is counted.
+    pub meters: Arc<Meters>,
+    /// Where settled requests are written down.
+    pub log: AccessLog,
+    /// Where large bodies lie while they are gathered.
+    pub spool: Spool,
+    /// How far stopping has come.
+    pub drain: Drain,
+    /// This process's name in `Via`: `usher-<8 hex>`.
+    pub pseudonym: String,
+    /// Tunnels that are open.
+    pub tunnels: Arc<Tunnels>,
+}
+
+/// Counts tunnels, over all workers.
+#[derive(Debug, Default)]
+pub struct Tunnels(AtomicU64);
+
+/// A place among the tunnels. Dropping it makes room for another.
+#[derive(Debug)]
+pub struct TunnelPlace(Arc<Tunnels>);
+
+#[derive(Debug)]
+struct Own {
+    viewer: Viewer,
+    random: fastrand::Rng,
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Worker `index`, on the runtime that is current.
+    pub fn start(index: usize, common: Arc<Common>) -> Arc<Self> {
+        let own = Own { viewer: Viewer::new(&common.published), random: fastrand::Rng::new() };
+        Arc::new(Self {
+            index,
+            wheel: Wheel::start(),
+            connections: Connections::default(),
+            common,
+            own: Mutex::new(own),
+        })
+    }
+
+    /// A view of the snapshot that is current.
+    pub fn view(&self) -> Arc<View> {
+        self.own.lock().viewer.view()
+    }
+
+    /// An endpoint of `pool` that is not in `tried`.
+    pub fn choose(&self, pool: &Pool, tried: &[u32]) -> Option<Arc<Endpoint>> {
+        pool.choose(tried, &mut self.own.lock().random)
+    }
+
+    /// 128 random bits.
+    pub fn draw(&self) -> u128 {
+        self.own.lock().random.u128(..)
+    }
+}
+
+// === impl Common ===
+
+impl Common {
+    /// A name for `Via` that no other process is likely to have.
+    pub fn draw_pseudonym() -> String {
+        format!("usher-{:08x}", fastrand::u32(..))
+    }
+}
+
+// === impl Tunnels ===
+
+impl Tunnels {
+    /// A place, unless there are `max` already.
+    pub fn enter(self: &Arc<Self>, max: u64) -> Option<TunnelPlace> {
+        let enter = |open| (open < max).then_some(open + 1);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enter).ok()?;
+        Some(TunnelPlace(self.clone()))
+    }
+
+    /// How many are open.
+    pub fn open(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+// === impl TunnelPlace ===
+
+impl Drop for TunnelPlace {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

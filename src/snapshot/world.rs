@@ -1,0 +1,140 @@
+//! What outlives every snapshot, and how a snapshot is built upon it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::{Audience, Pool, Snapshot};
+use crate::{
+    classify::Classifier,
+    config::{self, Config},
+    fault::Fault,
+    meters::{Arm, Meters},
+    name::Name,
+    upstream::{self, Endpoints},
+};
+
+/// Faults of requests that had no audience yet.
+const UNDECIDED: &[Fault] = &[
+    Fault::MalformedHead,
+    Fault::BadHost,
+    Fault::BadTarget,
+    Fault::AmbiguousPath,
+    Fault::BadFraming,
+    Fault::BadVersion,
+    Fault::BadExpectation,
+    Fault::BadUpgrade,
+    Fault::MethodNotAllowed,
+    Fault::HeadTimeout,
+    Fault::BodyTooLarge,
+    Fault::TargetTooLong,
+    Fault::HeadTooLarge,
+    Fault::ClientLeft,
+];
+
+/// Faults that every audience can have.
+const DECIDED: &[Fault] = &[
+    Fault::BadChunk,
+    Fault::BodyTimeout,
+    Fault::BodyTooLarge,
+    Fault::ClientLeft,
+    Fault::ClientStalled,
+    Fault::LoopDetected,
+    Fault::Panicked,
+    Fault::BufferFull,
+    Fault::TunnelLimit,
+    Fault::NoEndpoint,
+    Fault::UpstreamBroke,
+    Fault::UpstreamMalformed,
+    Fault::UpstreamUpgrade,
+    Fault::SendfileAnswer,
+    Fault::FirstByteTimeout,
+    Fault::TotalTimeout,
+    Fault::BetweenBytesTimeout,
+];
+
+/// What outlives a snapshot, kept by identity: endpoints by address, pools by name, meters by
+/// audience, pool and arm.
+#[derive(Debug)]
+pub struct World {
+    meters: Arc<Meters>,
+    endpoints: Arc<Endpoints>,
+    pools: Mutex<FxHashMap<Name, Arc<upstream::Pool>>>,
+}
+
+// === impl World ===
+
+impl World {
+    /// A world without pools.
+    pub fn new(meters: Arc<Meters>) -> Self {
+        Self { meters, endpoints: Arc::default(), pools: Mutex::default() }
+    }
+
+    /// Compiles `config`. Names of endpoints are resolved by whoever runs the pools.
+    pub fn compile(&self, config: Arc<Config>, generation: u64) -> Snapshot {
+        let pools: Vec<Pool> = config.pools.iter().map(|pool| self.pool(pool)).collect();
+        let mut audiences: Vec<Audience> =
+            config.audiences.iter().map(|audience| self.audience(audience, &pools)).collect();
+        audiences.push(self.none());
+        let rules: Vec<_> = config.audiences.iter().map(|a| a.rules.clone()).collect();
+        let classifier = Classifier::new(&rules);
+        Snapshot { generation, config, audiences, pools, classifier }
+    }
+
+    /// Where everything is counted.
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.meters
+    }
+
+    fn pool(&self, config: &config::Pool) -> Pool {
+        let mut known = self.pools.lock();
+        let upstream = known.entry(config.name.clone()).or_insert_with(|| {
+            let specs = config.endpoints.clone();
+            Arc::new(upstream::Pool::new(specs, self.endpoints.clone()))
+        });
+        Pool {
+            name: config.name.clone(),
+            upstream: upstream.clone(),
+            meter: self.meters.pool(&config.name, Arm::Stable),
+            timeouts: config.timeouts,
+            config: config.clone(),
+        }
+    }
+
+    fn audience(&self, config: &config::Audience, pools: &[Pool]) -> Audience {
+        let mut possible = DECIDED.to_vec();
+        if !config.only.is_empty() {
+            possible.push(Fault::NotAdmitted);
+        }
+        Audience {
+            name: config.name.clone(),
+            header: header_of(&config.name),
+            labels: config.rules.iter().map(|rule| rule.label.clone()).collect(),
+            only: config.only.clone(),
+            page: config.page.clone().map(Bytes::from),
+            meter: self.meters.exchange(&config.name, &config.pool, Arm::Stable, &possible),
+            pool: pools.iter().position(|pool| pool.name == config.pool),
+        }
+    }
+
+    /// The reserved audience of what was refused before it was decided.
+    fn none(&self) -> Audience {
+        let name = Name::none();
+        Audience {
+            header: header_of(&name),
+            labels: Vec::new(),
+            only: Vec::new(),
+            page: None,
+            meter: self.meters.exchange(&name, &name, Arm::Stable, UNDECIDED),
+            pool: None,
+            name,
+        }
+    }
+}
+
+fn header_of(name: &Name) -> HeaderValue {
+    HeaderValue::from_str(name.as_str()).expect("a name holds only header characters")
+}

@@ -1,0 +1,76 @@
+//! Making a connection to an endpoint.
+
+use std::{io, time::Duration};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::Instant,
+};
+
+use super::{
+    address::Address,
+    connections::Connection,
+    wire::{Stream, Wire},
+};
+use crate::deadline::Wheel;
+
+/// The largest head of an answer, and the most that is read of a body at once, in bytes.
+const BUFFER_BYTES_MAX: usize = 256 * 1024;
+
+/// The most fields in the head of an answer.
+const HEADERS_MAX: usize = 256;
+
+/// Why there is no connection. Nothing of the request has been sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The operating system said no.
+    #[error("cannot connect: {0}")]
+    Io(#[from] io::Error),
+    /// It did not say anything in time.
+    #[error("no connection within {0:?}")]
+    Timeout(Duration),
+    /// hyper refused to speak on it.
+    #[error("cannot speak HTTP/1.1: {0}")]
+    Handshake(#[from] hyper::Error),
+}
+
+/// Connects to `address` within `wait`, and starts the driver of the connection on this worker.
+pub async fn connect(
+    address: &Address,
+    wait: Duration,
+    wheel: &Wheel,
+) -> Result<Connection, ConnectError> {
+    let stream = wheel
+        .within(Instant::now() + wait, dial(address))
+        .await
+        .map_err(|_late| ConnectError::Timeout(wait))??;
+    let (wire, tally) = Wire::new(stream);
+    let (sender, driver) = http1::Builder::new()
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .http09_responses(false)
+        .allow_spaces_after_header_name_in_responses(false)
+        .allow_obsolete_multiline_headers_in_responses(false)
+        .ignore_invalid_headers_in_responses(false)
+        .handshake(TokioIo::new(wire))
+        .await?;
+    // The driver ends when the connection does; its sender in `Connection` owns it. Its errors
+    // reach the request that is on the connection, and an idle connection's end is no news.
+    tokio::spawn(async move {
+        let _ = driver.with_upgrades().await;
+    });
+    Ok(Connection::new(sender, tally))
+}
+
+async fn dial(address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Socket(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        }
+        Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+    }
+}

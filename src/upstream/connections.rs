@@ -1,0 +1,115 @@
+//! One worker's connections to endpoints: those that are idle, and how one comes back.
+//!
+//! Idle connections are reused last in, first out: the one used last is the least likely to have
+//! been closed by Puma, and a Puma thread stays up to 0.2 s with the connection that it has just
+//! answered (`FAST_TRACK_KA_TIMEOUT`, puma/lib/puma/const.rb). They never leave their worker.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hyper::client::conn::http1::SendRequest;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::{endpoint::Endpoint, wire::Tally};
+use crate::body::Body;
+
+/// The most idle connections that one worker keeps to one endpoint.
+const IDLE_MAX: usize = 256;
+
+/// A connection to an endpoint. Dropping it closes it.
+#[derive(Debug)]
+pub struct Connection {
+    sender: SendRequest<Body>,
+    tally: Arc<Tally>,
+    reused: bool,
+}
+
+/// One worker's idle connections, by the number of their endpoint.
+#[derive(Debug, Default)]
+pub struct Connections {
+    idle: Mutex<FxHashMap<u32, Vec<Idle>>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    until: Instant,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(super) fn new(sender: SendRequest<Body>, tally: Arc<Tally>) -> Self {
+        Self { sender, tally, reused: false }
+    }
+
+    /// Whether it carried a request before: then its end may have nothing to do with this one.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Bytes read on it so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.tally.read()
+    }
+
+    /// Where requests go in.
+    pub fn sender(&mut self) -> &mut SendRequest<Body> {
+        &mut self.sender
+    }
+}
+
+// === impl Connections ===
+
+impl Connections {
+    /// The connection to `endpoint` that was used last and is still good.
+    pub fn take(&self, endpoint: &Endpoint) -> Option<Connection> {
+        let now = Instant::now();
+        let mut idle = self.idle.lock();
+        let stack = idle.get_mut(&endpoint.id())?;
+        // Those that were closed or have expired are left for `sweep`.
+        let usable = |idle: &Idle| idle.connection.sender.is_ready() && now < idle.until;
+        let last = stack.iter().rposition(usable)?;
+        Some(stack.remove(last).connection)
+    }
+
+    /// Keeps `connection` for the next request, for at most `idle`.
+    pub fn put(&self, endpoint: &Endpoint, mut connection: Connection, idle: Duration) {
+        if connection.sender.is_closed() {
+            return;
+        }
+        connection.reused = true;
+        let mut all = self.idle.lock();
+        let stack = all.entry(endpoint.id()).or_default();
+        if stack.len() < IDLE_MAX {
+            stack.push(Idle { connection, until: Instant::now() + idle });
+        }
+    }
+
+    /// Closes what has been idle for too long or was closed from the other side.
+    pub fn sweep(&self, now: Instant) {
+        let mut idle = self.idle.lock();
+        idle.retain(|_, stack| {
+            stack.retain(|idle| now < idle.until && !idle.connection.sender.is_closed());
+            !stack.is_empty()
+        });
+    }
+
+    /// Closes all of them.
+    pub fn clear(&self) {
+        self.idle.lock().clear();
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.idle.lock().values().map(Vec::len).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,187 @@
+//! One address of a pool: one Puma.
+//!
+//! An endpoint outlives every snapshot that mentions it and is shared by all workers and by all
+//! pools that name its address. It counts the leases that are out; it does not limit them.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::SystemTime,
+};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::address::Address;
+
+/// One address at which the monolith is served.
+#[derive(Debug)]
+pub struct Endpoint {
+    // The one number that every worker writes for each request stands first, beside the `Arc`'s own
+    // counters, so that taking a lease touches one shared cache line.
+    in_flight: AtomicU32,
+    id: u32,
+    address: Address,
+    text: Box<str>,
+    /// Whether `trouble` holds anything: read for each answer, written only when that changes.
+    troubled: AtomicBool,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// The last thing that went wrong at an endpoint, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// When.
+    pub at: SystemTime,
+    /// What, in the words of the operating system or of the HTTP client.
+    pub what: String,
+}
+
+/// All endpoints there are, by address: what makes two pools share one.
+#[derive(Debug, Default)]
+pub struct Endpoints {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_address: FxHashMap<Address, Weak<Endpoint>>,
+    next_id: u32,
+}
+
+/// An endpoint's slot held for one attempt. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Lease(Arc<Endpoint>);
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Its address as log and status show it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// A number that no other endpoint of this process has or had.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Leases that are out, over all workers and pools.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Takes a slot.
+    pub fn lease(self: &Arc<Self>) -> Lease {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Lease(self.clone())
+    }
+
+    /// Notes what went wrong.
+    pub fn note_trouble(&self, what: String) {
+        let mut trouble = self.trouble.lock();
+        *trouble = Some(Trouble { at: SystemTime::now(), what });
+        self.troubled.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that it answered. Costs a lock only where something had gone wrong before.
+    pub fn note_answer(&self) {
+        if self.troubled.load(Ordering::Relaxed) {
+            let mut trouble = self.trouble.lock();
+            *trouble = None;
+            self.troubled.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// What went wrong last, unless it has answered since.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().clone()
+    }
+}
+
+// === impl Endpoints ===
+
+impl Endpoints {
+    /// The endpoint at `address`, the same for all who ask while anybody holds it.
+    pub fn at(&self, address: &Address) -> Arc<Endpoint> {
+        let mut known = self.known.lock();
+        if let Some(endpoint) = known.by_address.get(address).and_then(Weak::upgrade) {
+            return endpoint;
+        }
+        known.by_address.retain(|_, endpoint| endpoint.strong_count() > 0);
+        let id = known.next_id;
+        known.next_id += 1;
+        let endpoint = Arc::new(Endpoint {
+            in_flight: AtomicU32::new(0),
+            id,
+            address: address.clone(),
+            text: address.to_string().into(),
+            troubled: AtomicBool::new(false),
+            trouble: Mutex::new(None),
+        });
+        known.by_address.insert(address.clone(), Arc::downgrade(&endpoint));
+        endpoint
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Whose slot it is.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.0
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let before = self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "a lease was given back twice");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> Address {
+        Address::Socket(([127, 0, 0, 1], port).into())
+    }
+
+    #[test]
+    fn an_address_in_two_pools_is_one_endpoint() {
+        let endpoints = Endpoints::default();
+        let first = endpoints.at(&address(1));
+        let lease = first.lease();
+        let again = endpoints.at(&address(1));
+        assert_eq!(again.in_flight(), 1);
+        assert_eq!(again.id(), first.id());
+        assert_ne!(endpoints.at(&address(2)).id(), first.id());
+        drop(lease);
+        assert_eq!(first.in_flight(), 0);
+    }
+
+    #[test]
+    fn an_endpoint_that_nobody_holds_is_forgotten_and_its_number_is_not_used_again() {
+        let endpoints = Endpoints::default();
+        let id = endpoints.at(&address(1)).id();
+        assert_ne!(endpoints.at(&address(1)).id(), id);
+        assert_eq!(endpoints.known.lock().by_address.len(), 1);
+    }
+
+    #[test]
+    fn an_answer_clears_what_went_wrong() {
+        let endpoint = Endpoints::default().at(&address(1));
+        endpoint.note_trouble("refused".into());
+        assert_eq!(endpoint.trouble().map(|t| t.what), Some("refused".into()));
+        endpoint.note_answer();
+        assert_eq!(endpoint.trouble(), None);
+    }
+}

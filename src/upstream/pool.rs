@@ -1,0 +1,173 @@
+//! A pool as it lives: its members now, whichever snapshot mentions it.
+//!
+//! Names among its endpoints are resolved here, at start and again; a name that does not resolve
+//! leaves what was known before in place, or is a down endpoint.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::{
+    address::Address,
+    balance::{Member, Members},
+    endpoint::{Endpoint, Endpoints},
+};
+use crate::config::{AddressSpec, EndpointSpec};
+
+/// How often names are resolved again. The system's resolver does not tell a time to live.
+pub const RESOLVE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long one look-up may take.
+const RESOLVE_WAIT: Duration = Duration::from_secs(5);
+
+/// The endpoints of one pool.
+#[derive(Debug)]
+pub struct Pool {
+    specs: Vec<EndpointSpec>,
+    endpoints: Arc<Endpoints>,
+    members: ArcSwap<Members>,
+    names: Mutex<FxHashMap<String, Resolution>>,
+}
+
+/// What became of a name.
+#[derive(Clone, Debug, Default)]
+pub struct Resolution {
+    /// The addresses found last.
+    pub addresses: Vec<IpAddr>,
+    /// Why the last look-up found none.
+    pub trouble: Option<String>,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// A pool of `specs`. Names are not resolved yet.
+    pub fn new(specs: Vec<EndpointSpec>, endpoints: Arc<Endpoints>) -> Self {
+        let pool = Self {
+            specs,
+            endpoints,
+            members: ArcSwap::from_pointee(Members::default()),
+            names: Mutex::default(),
+        };
+        pool.publish();
+        pool
+    }
+
+    /// An endpoint that is not in `tried`, or `None`: all were tried, or none has an address.
+    pub fn choose(&self, tried: &[u32], random: &mut fastrand::Rng) -> Option<Arc<Endpoint>> {
+        self.members.load().choose(tried, random).cloned()
+    }
+
+    /// Its members now.
+    pub fn members(&self) -> Arc<Members> {
+        self.members.load_full()
+    }
+
+    /// Names that have no address, and why.
+    pub fn unresolved(&self) -> Vec<(String, String)> {
+        let names = self.names.lock();
+        let trouble = |(name, known): (&String, &Resolution)| {
+            known.trouble.as_ref().map(|trouble| (name.clone(), trouble.clone()))
+        };
+        let mut unresolved: Vec<_> = names.iter().filter_map(trouble).collect();
+        unresolved.sort();
+        unresolved
+    }
+
+    /// Looks up every name, and takes what was found into use.
+    pub async fn resolve(&self) {
+        for spec in &self.specs {
+            let AddressSpec::Named(name, port) = &spec.address else { continue };
+            let found = look_up(name, *port).await;
+            let mut names = self.names.lock();
+            let known = names.entry(name.clone()).or_default();
+            match found {
+                Ok(addresses) => *known = Resolution { addresses, trouble: None },
+                Err(error) => known.trouble = Some(error.to_string()),
+            }
+        }
+        self.publish();
+    }
+
+    /// Whether any endpoint has to be resolved.
+    pub fn has_names(&self) -> bool {
+        self.specs.iter().any(|spec| matches!(spec.address, AddressSpec::Named(..)))
+    }
+
+    fn publish(&self) {
+        let names = self.names.lock();
+        let mut members: Vec<Member> = Vec::new();
+        for spec in &self.specs {
+            for address in addresses_of(spec, &names) {
+                let endpoint = self.endpoints.at(&address);
+                // Two names, or a name and an address, may stand for the same endpoint.
+                if !members.iter().any(|member| member.endpoint.id() == endpoint.id()) {
+                    members.push(Member { endpoint, weight: spec.weight });
+                }
+            }
+        }
+        self.members.store(Arc::new(Members::new(members)));
+    }
+}
+
+fn addresses_of(spec: &EndpointSpec, names: &FxHashMap<String, Resolution>) -> Vec<Address> {
+    match &spec.address {
+        AddressSpec::Socket(address) => vec![Address::Socket(*address)],
+        AddressSpec::Unix(path) => vec![Address::unix(path)],
+        AddressSpec::Named(name, port) => {
+            let known = names.get(name).map(|known| &*known.addresses).unwrap_or_default();
+            // 127.0.0.1 and ::1 are one Puma, not two: counted twice, its slots would be too.
+            let counted = if name == "localhost" { &known[..known.len().min(1)] } else { known };
+            counted.iter().map(|&ip| SocketAddr::new(ip, *port).into()).collect()
+        }
+    }
+}
+
+async fn look_up(name: &str, port: u16) -> io::Result<Vec<IpAddr>> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer to the look-up");
+    let found = tokio::time::timeout(RESOLVE_WAIT, tokio::net::lookup_host((name, port)));
+    let mut addresses: Vec<IpAddr> =
+        found.await.map_err(|_| late())??.map(|found| found.ip()).collect();
+    addresses.sort();
+    addresses.dedup();
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(address: AddressSpec) -> EndpointSpec {
+        EndpointSpec { address, weight: 1 }
+    }
+
+    #[tokio::test]
+    async fn localhost_counts_once() {
+        let named = spec(AddressSpec::Named("localhost".into(), 80));
+        let pool = Pool::new(vec![named], Arc::default());
+        assert_eq!(pool.members().iter().count(), 0, "not resolved yet");
+        pool.resolve().await;
+        assert_eq!(pool.members().iter().count(), 1);
+        assert!(pool.unresolved().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_is_no_endpoint_and_says_so() {
+        let named = spec(AddressSpec::Named("nowhere.invalid".into(), 80));
+        let fixed = spec(AddressSpec::Socket(([127, 0, 0, 1], 1).into()));
+        let pool = Pool::new(vec![named, fixed], Arc::default());
+        pool.resolve().await;
+        assert_eq!(pool.members().iter().count(), 1);
+        assert_eq!(pool.unresolved()[0].0, "nowhere.invalid");
+    }
+}

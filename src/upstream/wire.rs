@@ -1,0 +1,116 @@
+//! The bytes between usher and an endpoint, counted beneath hyper.
+//!
+//! hyper does not tell whether a connection died before or after the first byte of an answer, and
+//! whether a request may be sent again hangs on exactly that.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+
+/// A stream to an endpoint.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+/// A stream that counts.
+#[derive(Debug)]
+pub struct Wire {
+    stream: Stream,
+    tally: Arc<Tally>,
+}
+
+/// How many bytes a connection has seen. Written by its driver, read on the same thread.
+#[derive(Debug, Default)]
+pub struct Tally {
+    read: AtomicU64,
+}
+
+macro_rules! either {
+    ($stream:expr, $either:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($either) => $call,
+            Stream::Unix($either) => $call,
+        }
+    };
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// Counts what `stream` reads, and gives the count away.
+    pub fn new(stream: Stream) -> (Self, Arc<Tally>) {
+        let tally = Arc::new(Tally::default());
+        (Self { stream, tally: tally.clone() }, tally)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { stream, tally } = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = either!(stream, stream => Pin::new(stream).poll_read(cx, buffer));
+        let read = (buffer.filled().len() - before) as u64;
+        if read > 0 {
+            tally.read.store(tally.read.load(Ordering::Relaxed) + read, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_write_vectored(cx, bytes))
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Bytes read so far.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,4 @@
+class Restaurant < ApplicationRecord
+  has_many :menus
+  has_many :orders, through: :menus
+end

@@ -1,0 +1,18 @@
+module Shop
+  # Rack middleware: every answer, whoever makes it, says which pool and which process it is from.
+  class Pool
+    def initialize(app)
+      @app = app
+      @name = ENV.fetch("POOL", "none")
+      @build = ENV["BUILD"]
+    end
+
+    def call(env)
+      status, headers, body = @app.call(env)
+      headers["x-pool"] = @name
+      headers["x-process"] = Process.pid.to_s
+      headers["x-usher-build"] = @build if @build
+      [status, headers, body]
+    end
+  end
+end
