@@ -22,8 +22,8 @@ const CONTROL: &str = "127.0.0.1:9900";
 const CONFIG: &str = "config/usher.yaml";
 
 /// What is said when there is nobody to ask.
-const CONTROL_OFF: &str = "the configuration says `control: off`: a usher that runs by it cannot be \
-                           asked; --control ADDR asks another one";
+const CONTROL_OFF: &str = "the configuration says `control: off`: usher cannot be asked; \
+                           --control ADDR asks another one";
 
 /// The variable with the token that the control port may ask for.
 const TOKEN_VARIABLE: &str = "USHER_TOKEN";

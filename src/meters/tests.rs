@@ -52,16 +52,17 @@ fn what_can_happen_is_there_at_zero_before_it_happens() {
     let possible = [Fault::NoEndpoint, Fault::TotalTimeout];
     let _meter = meters.exchange(&customer, &customer, Arm::Stable, &possible);
     let samples = samples(&meters);
+    let place = r#"audience="customer",pool="customer""#;
     for series in [
-        r#"usher_requests_total{audience="customer",pool="customer",arm="stable",status="200",outcome="served"}"#,
-        r#"usher_faults_total{audience="customer",pool="customer",fault="no_endpoint",blame="usher"}"#,
-        r#"usher_faults_total{audience="customer",pool="customer",fault="total_timeout",blame="upstream"}"#,
-        r#"usher_first_byte_seconds_bucket{audience="customer",arm="stable",le="+Inf"}"#,
-        r#"usher_queue_wait_seconds_count{audience="customer",pool="customer"}"#,
-        r#"usher_requests_in_flight{audience="customer"}"#,
-        r#"usher_tunnels{audience="customer"}"#,
+        format!(r#"usher_requests_total{{{place},arm="stable",status="200",outcome="served"}}"#),
+        format!(r#"usher_faults_total{{{place},fault="no_endpoint",blame="usher"}}"#),
+        format!(r#"usher_faults_total{{{place},fault="total_timeout",blame="upstream"}}"#),
+        format!("usher_queue_wait_seconds_count{{{place}}}"),
+        r#"usher_first_byte_seconds_bucket{audience="customer",arm="stable",le="+Inf"}"#.into(),
+        r#"usher_requests_in_flight{audience="customer"}"#.into(),
+        r#"usher_tunnels{audience="customer"}"#.into(),
     ] {
-        assert_eq!(samples.get(series), Some(&0.0), "{series}");
+        assert_eq!(samples.get(&series), Some(&0.0), "{series}");
     }
     assert!(!samples.keys().any(|series| series.contains("client_left")));
 }

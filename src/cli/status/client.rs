@@ -11,7 +11,7 @@ use hyper::{
     header::{AUTHORIZATION, HOST},
 };
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
 /// How long the control port may take to accept.
@@ -22,12 +22,6 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// What is read of problem details.
-#[derive(Deserialize)]
-struct Problem {
-    detail: String,
-}
 
 /// The body that the control port at `address` answers for `path`.
 ///
@@ -54,8 +48,8 @@ pub(super) fn get(address: &str, path: &str, token: Option<&str>) -> anyhow::Res
         if status == StatusCode::OK {
             return Ok(body);
         }
-        let problem = serde_json::from_str(&body).map(|Problem { detail }| detail);
-        bail!("{address} answers {status}: {}", problem.unwrap_or(body))
+        let problem: Value = serde_json::from_str(&body).unwrap_or_default();
+        bail!("{address} answers {status}: {}", problem["detail"].as_str().unwrap_or(&body))
     })
 }
 

@@ -201,7 +201,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    #[expect(clippy::disallowed_methods, reason = "time is paused")]
     async fn a_line_wakes_a_writer_that_sleeps() {
         let directory = tempfile::tempdir().expect("a directory");
         let (path, target) = file_in(&directory);
@@ -210,7 +209,7 @@ mod tests {
         for n in 1..=3 {
             log.write(0, &line(n));
             while lines_of(&path).len() < n as usize {
-                tokio::time::sleep(GATHER).await;
+                tokio::time::advance(GATHER).await;
             }
         }
         running.abort();
