@@ -10,13 +10,14 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinHandle,
+    time::Instant,
 };
 
 use super::*;
 
 /// An usher that is ready until it is told to drain.
 #[derive(Default)]
-struct Stand {
+pub(super) struct Stand {
     draining: AtomicBool,
 }
 
@@ -196,4 +197,33 @@ async fn a_connection_that_says_nothing_is_closed() {
         let mut text = Vec::new();
         stream.read_to_end(&mut text).await.expect("it is closed in time");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_too_many_connections_the_next_one_waits_until_one_has_gone() {
+    let ports = Ports::open().await;
+    let start = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..port::CONNECTIONS_MAX {
+        silent.push(TcpStream::connect(ports.control).await.expect("it accepts"));
+    }
+    assert_eq!(get(ports.control, "/live").await.status, 200);
+    assert!(start.elapsed() >= port::HEAD_WAIT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_never_silent_ends_at_its_age() {
+    let ports = Ports::open().await;
+    let start = Instant::now();
+    let mut stream = TcpStream::connect(ports.metrics).await.expect("it accepts");
+    let mut answer = [0; 1_024];
+    loop {
+        let sent = stream.write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        if sent.is_err() || !matches!(stream.read(&mut answer).await, Ok(1..)) {
+            break;
+        }
+        tokio::time::advance(port::HEAD_WAIT / 2).await;
+    }
+    let age = start.elapsed();
+    assert!((port::AGE_MAX..port::AGE_MAX * 2).contains(&age), "{age:?}");
 }

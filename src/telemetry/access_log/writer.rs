@@ -258,6 +258,21 @@ mod tests {
         assert_eq!(log.dropped(), 0);
     }
 
+    #[tokio::test]
+    async fn without_room_lines_are_dropped_and_counted_until_there_is_some() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, target) = file_in(&directory);
+        let (log, mut writer) = AccessLog::start(target, 1).expect("a log");
+        let long = "x".repeat(100_000);
+        (0..20).for_each(|_| log.write(0, &Line { path: Some(&long), ..Line::default() }));
+        let dropped = log.dropped();
+        assert!((1..20).contains(&dropped));
+        writer.flush().await;
+        log.write(0, &line(1));
+        writer.flush().await;
+        assert_eq!((lines_of(&path).len() as u64, log.dropped()), (21 - dropped, dropped));
+    }
+
     #[test]
     fn a_file_that_cannot_be_opened_is_an_error_at_the_start() {
         let nowhere = Target::File("/nonexistent/access.log".into());
