@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::name::{NONE, Name};
+
 use super::{
     Meters,
     gauges::{Gauges, PoolGauges},
@@ -39,7 +41,9 @@ impl Meters {
     fn render_requests(&self, text: &mut Text) {
         text.family(&names::REQUESTS);
         for ((audience, pool, arm), meter) in self.exchanges.live() {
-            for (status, outcome, count) in meter.requests() {
+            // A 200 that was served is there from the start, but not where there can be none.
+            let counts = meter.requests().filter(|it| it.2 > 0 || is_decided(&audience));
+            for (status, outcome, count) in counts {
                 let values =
                     [audience.as_str(), pool.as_str(), arm.name(), &status, outcome.name()];
                 text.sample(&names::REQUESTS, &values, count);
@@ -48,7 +52,8 @@ impl Meters {
     }
 
     fn render_answers(&self, text: &mut Text) {
-        let answers = self.answers.live();
+        let mut answers = self.answers.live();
+        answers.retain(|((audience, _), _)| is_decided(audience));
         text.family(&names::FIRST_BYTE);
         for ((audience, arm), meter) in &answers {
             let values = [audience.as_str(), arm.name()];
@@ -64,7 +69,7 @@ impl Meters {
     fn render_places(&self, text: &mut Text) {
         let places = self.places.live();
         text.family(&names::QUEUE_WAIT);
-        for ((audience, pool), meter) in &places {
+        for ((audience, pool), meter) in places.iter().filter(|((it, _), _)| is_decided(it)) {
             let values = [audience.as_str(), pool.as_str()];
             text.histogram(&names::QUEUE_WAIT, &values, &meter.queue_wait.read());
         }
@@ -119,6 +124,12 @@ impl Meters {
 }
 
 // === free functions ===
+
+/// Whether it is an audience at all. What was refused before it had one never waits for a slot
+/// and never has an answer of the monolith, so there is nothing to show but the refusals.
+fn is_decided(audience: &Name) -> bool {
+    audience.as_str() != NONE
+}
 
 fn render_pools(pools: &[PoolGauges], text: &mut Text) {
     text.family(&names::POOL_ENDPOINTS);

@@ -299,3 +299,21 @@ fn an_audience_is_read_over_its_pools_and_arms() {
     assert_eq!(driver.faults[&Fault::UpstreamBroke], 3);
     assert_eq!(driver.first_byte.count(), 3);
 }
+
+#[test]
+fn what_was_never_decided_shows_its_refusals_and_nothing_that_cannot_be() {
+    let meters = Meters::new(1, &[]);
+    let none = Name::none();
+    let meter = meters.exchange(&none, &none, Arm::Stable, &[Fault::BadHost]);
+    meter.open(0);
+    meter.settle(0, &faulted(Fault::BadHost));
+    let samples = samples(&meters);
+    let shown: Vec<&str> = samples
+        .iter()
+        .filter(|(series, _)| series.contains(r#"audience="none""#))
+        .map(|(series, _)| series.split('{').next().unwrap_or_default())
+        .collect();
+    let refusals = ["usher_faults_total", "usher_requests_in_flight", "usher_requests_total"];
+    assert_eq!(shown[..3], refusals);
+    assert_eq!(shown[3..], ["usher_tunnels"]);
+}

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
@@ -35,9 +35,9 @@ pub(super) fn get(address: &str, path: &str, token: Option<&str>) -> anyhow::Res
         .build()
         .context("cannot start a runtime")?;
     runtime.block_on(async {
-        let stream = connect(address).await.with_context(|| {
-            format!(
-                "cannot connect to {address}: is usher running? \
+        let stream = connect(address).await.map_err(|error| {
+            anyhow!(
+                "cannot connect to {address}: {error}; is usher running? \
                  --control ADDR says where it listens"
             )
         })?;
