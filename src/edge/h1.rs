@@ -10,7 +10,5 @@ pub async fn serve(_s: TcpStream, _p: Arc<Peer>, _r: Arc<Rules>, _w: Wheel, _d: 
 
 impl Rules {
     /// stub
-    pub fn new(_: &crate::config::Limits) -> Self {
-        Self
-    }
+    pub fn new(_: &crate::config::Limits) -> Self { Self }
 }
