@@ -5,7 +5,9 @@
 
 pub mod check;
 pub mod curl;
+pub mod demo;
 pub mod explain;
+mod live;
 pub mod run;
 pub mod schema;
 pub mod status;

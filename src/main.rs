@@ -21,6 +21,8 @@ struct Arguments {
 enum Command {
     /// Run the proxy
     Run(cli::run::RunArgs),
+    /// Show usher at work: a stand-in monolith, the proxy and traffic, all in this process
+    Demo(cli::demo::DemoArgs),
     /// Validate and lint a configuration
     Check(cli::check::CheckArgs),
     /// Say who a request is for, and why; takes METHOD URL or a pasted `curl` command line
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     telemetry::start();
     let code = match &arguments.command {
         Command::Run(args) => cli::run::run(args),
+        Command::Demo(args) => cli::demo::run(args),
         Command::Check(args) => cli::check::run(args),
         Command::Explain(args) => cli::explain::run(args),
         Command::Schema(args) => cli::schema::run(args),

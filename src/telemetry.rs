@@ -5,6 +5,7 @@
 //! `info,usher::upstream=debug`); without it, `info`. Standard output is the access log's.
 
 pub mod access_log;
+mod aside;
 mod trace_parent;
 
 use std::io::IsTerminal;
@@ -12,6 +13,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 pub use access_log::{AccessLog, Line};
+pub use aside::Aside;
 pub use trace_parent::trace_id;
 
 /// The variable that holds the log's level.
@@ -28,7 +30,7 @@ pub fn start() {
     let (filter, complaint) = filter(&asked);
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| aside::Sink)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .try_init();

@@ -19,7 +19,7 @@ use crate::{
     },
     drain::Stage,
     edge::Census,
-    meters::{EndpointGauges, Gauges, ListenerGauges, PoolGauges, recent::Recent},
+    meters::{AudienceReading, EndpointGauges, Gauges, ListenerGauges, PoolGauges, recent::Recent},
     proxy::Common,
     snapshot::{Pool, Snapshot},
     upstream::{Endpoint, Member},
@@ -71,6 +71,11 @@ impl HouseSight {
     /// Reads the meters for the window that `status` looks back over.
     pub(super) fn read(&self) {
         self.recent.lock().note(Instant::now(), self.common.meters.audiences());
+    }
+
+    /// What has been counted so far for each audience.
+    pub(super) fn counted(&self) -> Vec<AudienceReading> {
+        self.common.meters.audiences()
     }
 
     fn audiences(&self, snapshot: &Snapshot) -> Vec<AudienceView> {

@@ -6,6 +6,7 @@ use super::sight::HouseSight;
 use crate::{
     control::{Sight, StatusView},
     drain::{Drainer, Stage},
+    meters::AudienceReading,
 };
 
 /// Why a running usher has ended when nobody asked it to.
@@ -60,6 +61,16 @@ impl Remote {
     /// Every metric in Prometheus' text format.
     pub fn metrics(&self) -> String {
         self.sight.metrics()
+    }
+
+    /// What has been counted so far for each audience.
+    pub fn audiences(&self) -> Vec<AudienceReading> {
+        self.sight.counted()
+    }
+
+    /// Whether it has been asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.sight.readiness() == crate::control::Readiness::Draining
     }
 
     /// Whether requests may be sent to it.

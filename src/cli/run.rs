@@ -1,15 +1,36 @@
 //! `usher run`: the proxy.
 
-use std::{fmt::Write as _, io::Write as _, net::IpAddr};
+use std::{
+    fmt::Write as _,
+    io::{ErrorKind, Write as _},
+    net::{IpAddr, Ipv4Addr},
+    sync::mpsc::{Receiver, TryRecvError, sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
 
-use super::{ConfigFile, DONE, FAILED, WRONG};
+use super::{
+    ConfigFile, DONE, FAILED, WRONG,
+    live::{Key, Screen},
+};
 use crate::{
-    app::{self, Addresses, Bound, Origin},
+    app::{self, Addresses, Bound, BuildError, Origin, Remote},
     config::{self, Config, LoadOptions, Problem, Problems},
+    control::screen::screen,
 };
 
 /// Where `--upstream` listens, for clients, for operators and for Prometheus.
 const PORTS: [u16; 3] = [8080, 9900, 9901];
+
+/// How often the live table changes.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How soon a key is noticed.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What to do when a port is taken and there is no file to say another.
+const WAY_OUT: &str = "stop what listens there, or listen elsewhere: --bind 127.0.0.2; with a \
+    configuration usher listens where that says (usher schema --example)";
 
 /// Runs the proxy, from a configuration or in front of the Rails that you name.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,21 +60,65 @@ pub fn run(args: &RunArgs) -> u8 {
         Ok(bound) => bound,
         Err(error) => {
             tracing::error!("{error}");
+            if !args.upstream.is_empty() && is_taken(&error) {
+                tracing::error!("{WAY_OUT}");
+            }
             return FAILED;
         }
     };
     announce(bound.addresses());
-    serve(bound)
-}
-
-fn serve(bound: Bound) -> u8 {
-    match bound.run() {
+    let screen = if args.upstream.is_empty() { None } else { Screen::open() };
+    let ran = match screen {
+        Some(screen) => serve_on(&screen, bound),
+        None => bound.run(),
+    };
+    match ran {
         Ok(()) => DONE,
         Err(error) => {
             tracing::error!("{error}");
             FAILED
         }
     }
+}
+
+/// Serves, and shows how everybody fares until then.
+fn serve_on(screen: &Screen, bound: Bound) -> Result<(), app::Ended> {
+    let (remote, addresses) = (bound.remote(), bound.addresses().clone());
+    // Nothing is ever sent: that the sender has gone says that usher has ended.
+    let (running, ended) = sync_channel::<()>(1);
+    thread::scope(|scope| {
+        scope.spawn(move || watch(screen, &remote, &addresses, &ended));
+        let ran = bound.run();
+        drop(running);
+        ran
+    })
+}
+
+fn watch(screen: &Screen, remote: &Remote, addresses: &Addresses, ended: &Receiver<()>) {
+    let mut next = Instant::now();
+    while ended.try_recv() != Err(TryRecvError::Disconnected) {
+        let now = Instant::now();
+        if now >= next {
+            screen.draw(&live_lines(remote, addresses, screen.width()));
+            next = now + TICK;
+        }
+        if screen.key(POLL) == Some(Key::Quit) {
+            // As with signals, the second one does not wait for anybody.
+            if remote.is_stopping() { remote.cut() } else { remote.stop() }
+        }
+    }
+}
+
+fn live_lines(remote: &Remote, addresses: &Addresses, width: usize) -> Vec<String> {
+    let clients: Vec<String> =
+        addresses.listeners.iter().map(|it| format!("http://{it}")).collect();
+    let mut lines = vec![format!("{}   q stops", clients.join(" ")), String::new()];
+    lines.extend(self::screen(&remote.status(), width).lines().map(str::to_owned));
+    lines
+}
+
+fn is_taken(error: &BuildError) -> bool {
+    matches!(error, BuildError::Bind(error) if error.source.kind() == ErrorKind::AddrInUse)
 }
 
 fn load(args: &RunArgs) -> Result<(Config, Vec<Problem>), Problems> {
@@ -76,7 +141,9 @@ pub fn upstream_text(upstream: &[String], bind: IpAddr) -> String {
     let [clients, control, metrics] = PORTS;
     let mut text = format!("listeners: [{{ bind: \"{}\" }}]\n", at(clients));
     // The operators' port stays on loopback: off it, it would demand a token.
-    let _ = writeln!(text, "control: {{ bind: \"127.0.0.1:{control}\" }}");
+    let inside = if bind.is_loopback() { bind } else { Ipv4Addr::LOCALHOST.into() };
+    let inside = std::net::SocketAddr::new(inside, control);
+    let _ = writeln!(text, "control: {{ bind: \"{inside}\" }}");
     let _ = writeln!(text, "metrics: {{ bind: \"{}\" }}", at(metrics));
     text.push_str("access_log: off\ndrain: { grace: 0s }\n");
     text.push_str("audiences: [{ name: everyone, pool: rails }]\n");

@@ -7,7 +7,8 @@ mod words;
 
 use super::views::{AudienceView, EndpointView, PoolView, StatusView};
 use table::{Align, table};
-use words::{age, cut, milliseconds, rate, share, target};
+use words::{age, rate, target};
+pub(crate) use words::{cut, milliseconds, share};
 
 /// The lines of a screen, without the one of the prompt.
 const LINES_MAX: usize = 23;

@@ -8,7 +8,7 @@ pub(super) fn rate(rate: f64) -> String {
 }
 
 /// A time with three digits that matter.
-pub(super) fn milliseconds(ms: Option<f64>) -> String {
+pub(crate) fn milliseconds(ms: Option<f64>) -> String {
     match ms {
         None => DASH.to_owned(),
         Some(ms) if ms < 9.95 => with_unit(ms, 1, "ms"),
@@ -19,7 +19,7 @@ pub(super) fn milliseconds(ms: Option<f64>) -> String {
 }
 
 /// A measured share, rounded down: only what is whole is 100 %.
-pub(super) fn share(share: Option<f64>) -> String {
+pub(crate) fn share(share: Option<f64>) -> String {
     let Some(share) = share else { return DASH.to_owned() };
     // The small amount undoes what binary fractions lose.
     let hundredths = (share * 1e4 + 1e-6).floor();
@@ -48,7 +48,7 @@ pub(super) fn age(seconds: u64) -> String {
 
 /// As much of `text` as `width` characters hold; a mark where something is left out. Control
 /// characters, which could move a terminal's cursor, are replaced.
-pub(super) fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     let plain = |character: char| if character.is_control() { '?' } else { character };
     if text.chars().count() <= width {
         return text.chars().map(plain).collect();
