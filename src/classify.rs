@@ -121,7 +121,7 @@ struct Alternatives<'a, T>(&'a [T]);
 impl<T: fmt::Display> fmt::Display for Alternatives<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, value) in self.0.iter().enumerate() {
-            write!(f, "{}{value}", if i == 0 { "" } else { " or " })?;
+            write!(f, "{}{value}", if i == 0 { "" } else { ", " })?;
         }
         Ok(())
     }

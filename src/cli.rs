@@ -4,7 +4,9 @@
 //! error.
 
 pub mod check;
+pub mod curl;
 pub mod demo;
+pub mod explain;
 mod live;
 pub mod run;
 pub mod schema;

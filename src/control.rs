@@ -80,3 +80,6 @@ impl Readiness {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

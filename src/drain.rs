@@ -54,6 +54,16 @@ impl Drain {
         *self.0.borrow()
     }
 
+    /// Whether the stage has changed since the last [`look`](Self::look); an atomic load.
+    pub fn moved(&self) -> bool {
+        self.0.has_changed().unwrap_or(true)
+    }
+
+    /// Takes the current stage as seen.
+    pub fn look(&mut self) {
+        self.0.borrow_and_update();
+    }
+
     /// Ready once `stage` has been reached, or whoever tells it has gone.
     pub async fn reached(&mut self, stage: Stage) {
         // An error means the house has gone, which is as good a reason to stop.

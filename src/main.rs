@@ -25,6 +25,8 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Validate and lint a configuration
     Check(cli::check::CheckArgs),
+    /// Say who a request is for, and why; takes METHOD URL or a pasted `curl` command line
+    Explain(cli::explain::ExplainArgs),
     /// Write the configuration's JSON Schema, or a complete annotated file
     Schema(cli::schema::SchemaArgs),
     /// Show how a running usher fares
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Run(args) => cli::run::run(args),
         Command::Demo(args) => cli::demo::run(args),
         Command::Check(args) => cli::check::run(args),
+        Command::Explain(args) => cli::explain::run(args),
         Command::Schema(args) => cli::schema::run(args),
         Command::Status(args) => cli::status::run(args),
     };

@@ -148,3 +148,6 @@ impl std::fmt::Debug for Meters {
         f.debug_struct("Meters").field("rows", &self.rows).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,10 +12,11 @@ mod gather;
 mod headers;
 mod informational;
 mod panics;
+mod presence;
 mod record;
 mod reply;
 mod settle;
-mod upgrade;
+pub mod upgrade;
 mod upload;
 mod worker;
 
@@ -43,7 +44,8 @@ use reply::Form;
 
 pub use exchange::Exchange;
 pub use gather::Spool;
-pub use informational::{Informational, Informations};
+pub use informational::Informational;
+pub use presence::{DroppedNames, Presence};
 pub use settle::{End, Settling};
 pub use upgrade::Tunnel;
 pub use worker::{Common, Tunnels, Worker};

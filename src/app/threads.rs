@@ -90,7 +90,7 @@ async fn accept(doors: Doors, desks: Arc<[Desk]>) -> io::Result<()> {
         let door = Door {
             index,
             listener: TcpListener::from_std(socket)?,
-            rules: Arc::new(Rules::new(limits)),
+            rules: Arc::new(Rules::from(limits)),
             per_client: limits.per_client,
             connections_max: limits.connections.unwrap_or_else(connections_auto),
             trusted: trusted.clone(),

@@ -5,7 +5,7 @@ use super::{Matcher, RuleSpec, Text};
 /// Whether every request that `later` takes is taken by `earlier`, so that `later` can never match
 /// behind it. True only when that is certain; patterns are compared, not all requests tried.
 pub fn covers(earlier: &RuleSpec, later: &RuleSpec) -> bool {
-    // What `earlier` asks, `later` must ask as strictly; what `earlier` shuts out, `later` must too.
+    // What `earlier` asks, `later` must ask as strictly; what it shuts out, `later` must, too.
     let asked = |wide: &Matcher| later.all.iter().any(|narrow| takes_in(wide, narrow));
     let shut_out = |narrow: &Matcher| later.not.iter().any(|wide| takes_in(wide, narrow));
     earlier.all.iter().all(asked) && earlier.not.iter().all(shut_out)

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use super::{
     Facts, HostPattern, Matcher, PathPattern, PathView, RuleSpec, Subject, Text,
     pattern::End,
-    trie::{Bucket, Grammar, Trie},
+    trie::{Bucket, Grammar, Key, Trie},
 };
 
 /// The rules of all audiences, compiled for lookup.
@@ -52,7 +52,7 @@ struct Compiled {
 struct Values<N> {
     name: N,
     least: u32,
-    buckets: FxHashMap<Box<[u8]>, Bucket>,
+    buckets: FxHashMap<Key, Bucket>,
 }
 
 /// The search for the lowest number that matches.

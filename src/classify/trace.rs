@@ -59,6 +59,9 @@ pub fn trace(audiences: &[Vec<RuleSpec>], facts: &Facts<'_>, path: &PathView<'_>
 impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Miss::Unmet { condition, seen: Some(seen) } if seen.is_empty() => {
+                write!(f, "{condition}: is empty")
+            }
             Miss::Unmet { condition, seen: Some(seen) } => write!(f, "{condition}: is `{seen}`"),
             Miss::Unmet { condition, seen: None } => write!(f, "{condition}: there is none"),
             Miss::ShutOut { condition } => write!(f, "not {condition}: it is"),

@@ -23,6 +23,9 @@ pub(super) enum Grammar {
     Host,
 }
 
+/// A text to look up, short ones in place: a lookup that misses the caches should miss them once.
+pub(super) type Key = SmallVec<[u8; 24]>;
+
 /// Patterns of one grammar, each with the rules that hold it.
 #[derive(Debug)]
 pub(super) struct Trie {
@@ -32,7 +35,7 @@ pub(super) struct Trie {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: FxHashMap<Box<str>, u32>,
+    literals: FxHashMap<Key, u32>,
     any: Option<u32>,
     here: Bucket,
     rest: Bucket,
@@ -54,7 +57,9 @@ impl Trie {
             let new = u32::try_from(self.nodes.len()).expect("fewer patterns than bytes of a file");
             let node = &mut self.nodes[at as usize];
             at = match part {
-                Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(new),
+                Segment::Literal(text) => {
+                    *node.literals.entry(text.as_bytes().into()).or_insert(new)
+                }
                 Segment::Any => *node.any.get_or_insert(new),
             };
             if at == new {
@@ -83,12 +88,12 @@ impl Trie {
         visit(&node.rest);
         let Some(text) = text else { return visit(&node.here) };
         let (part, after) = self.grammar.split(text);
-        if let Some(child) = node.literals.get(part) {
+        if let Some(child) = node.literals.get(part.as_bytes()) {
             self.walk(*child, after, visit);
         }
         if after.is_none()
             && let Some(stem) = self.grammar.stem(part)
-            && let Some(child) = node.literals.get(stem)
+            && let Some(child) = node.literals.get(stem.as_bytes())
         {
             self.walk(*child, None, visit);
         }

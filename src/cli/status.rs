@@ -21,6 +21,10 @@ const CONTROL: &str = "127.0.0.1:9900";
 /// Where the configuration is when nothing says otherwise.
 const CONFIG: &str = "config/usher.yaml";
 
+/// What is said when there is nobody to ask.
+const CONTROL_OFF: &str = "the configuration says `control: off`: usher cannot be asked; \
+                           --control ADDR asks another one";
+
 /// The variable with the token that the control port may ask for.
 const TOKEN_VARIABLE: &str = "USHER_TOKEN";
 
@@ -30,7 +34,7 @@ const WIDTH: usize = 80;
 /// What can be asked of `usher status`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusArgs {
-    /// Address of the control port; without it, the one in the configuration.
+    /// Address of the control port; without it, the one in the configuration
     #[arg(long, value_name = "ADDR", env = "USHER_CONTROL")]
     pub control: Option<String>,
     /// Configuration that says where the control port is
@@ -44,7 +48,11 @@ pub struct StatusArgs {
 /// Asks the running usher, writes its answer to standard output, and returns the exit code.
 pub fn run(args: &StatusArgs) -> u8 {
     let address = match args.address() {
-        Ok(address) => address,
+        Ok(Some(address)) => address,
+        Ok(None) => {
+            let _ = writeln!(std::io::stderr(), "{CONTROL_OFF}");
+            return FAILED;
+        }
         Err(problems) => {
             // The exit code says it too, should standard error be closed.
             let _ = writeln!(std::io::stderr(), "{problems}");
@@ -77,18 +85,19 @@ fn show(format: Format, address: &str) -> anyhow::Result<()> {
 // === impl StatusArgs ===
 
 impl StatusArgs {
-    /// The address asked for, else the configuration's, else the usual one.
-    fn address(&self) -> Result<String, Problems> {
+    /// The address asked for, else the configuration's, else the usual one. None when the
+    /// configuration has no control port.
+    fn address(&self) -> Result<Option<String>, Problems> {
         if let Some(address) = &self.control {
-            return Ok(address.clone());
+            return Ok(Some(address.clone()));
         }
         let path = self.config.as_deref().unwrap_or(Path::new(CONFIG));
         // Without a file one may have been started without one: `usher run --upstream`.
         if self.config.is_none() && !path.exists() {
-            return Ok(CONTROL.to_owned());
+            return Ok(Some(CONTROL.to_owned()));
         }
         let control = config::control_only(path, &LoadOptions::default())?;
-        Ok(control.map_or(CONTROL.to_owned(), |address| address.to_string()))
+        Ok(control.map(|address| address.to_string()))
     }
 }
 
@@ -98,3 +107,6 @@ fn width() -> usize {
     let asked = std::io::stdout().is_terminal().then(crossterm::terminal::size);
     asked.and_then(Result::ok).map_or(WIDTH, |(columns, _)| usize::from(columns))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{
-    document::{Entry, Included, Kind, Node, Reader, mapping},
+    document::{
+        AudienceDefaults, Entry, Included, Kind, Node, PoolDefaults, Reader, Scalar, mapping,
+    },
     source::Span,
 };
 
@@ -29,8 +31,7 @@ pub(crate) fn files(root: &Node, reader: &mut Reader) -> Vec<(PathBuf, Span)> {
         if !scalar.known || scalar.text.is_empty() {
             continue;
         }
-        let path = reader.path(pattern.span, &scalar.text);
-        for file in expand(&path, scalar.shown(), pattern.span, reader) {
+        for file in expand(scalar, pattern.span, reader) {
             if !files.iter().any(|(known, _)| *known == file) {
                 files.push((file, pattern.span));
             }
@@ -65,8 +66,8 @@ pub(crate) fn merge(mut root: Node, included: Vec<Node>, reader: &mut Reader) ->
     let span = root.span;
     add(&mut root, "audiences", Node { span, kind: Kind::List(audiences) });
     add(&mut root, "pools", Node { span, kind: Kind::Mapping(pools) });
-    inherit(&mut root, "audiences", &["defaults", "audience"]);
-    inherit(&mut root, "pools", &["defaults", "pool"]);
+    inherit(&mut root, "audiences", "audience", &AudienceDefaults::known());
+    inherit(&mut root, "pools", "pool", &PoolDefaults::known());
     listener_limits(&mut root);
     root
 }
@@ -96,9 +97,14 @@ fn add(root: &mut Node, key: &str, more: Node) {
     }
 }
 
-fn inherit(root: &mut Node, key: &str, defaults: &[&str]) {
-    let defaults = defaults.iter().try_fold(&*root, |node, key| node.value(key)).cloned();
-    let Some(defaults) = defaults else { return };
+/// Lays what stands under `key` over what stands in `defaults:` under `from`. Keys that may not
+/// stand there are left to be complained about.
+fn inherit(root: &mut Node, key: &str, from: &str, known: &[&str]) {
+    let defaults = root.value("defaults").and_then(|defaults| defaults.value(from));
+    let Some(mut defaults) = defaults.cloned() else { return };
+    if let Kind::Mapping(entries) = &mut defaults.kind {
+        entries.retain(|entry| known.contains(&entry.key.as_str()));
+    }
     let Kind::Mapping(entries) = &mut root.kind else { return };
     let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) else { return };
     match &mut entry.value.kind {
@@ -131,12 +137,12 @@ fn listener_limits(root: &mut Node) {
 
 // === globs ===
 
-fn expand(path: &Path, shown: &str, span: Span, reader: &mut Reader) -> Vec<PathBuf> {
-    let has_wildcard = path.to_string_lossy().contains(['*', '?']);
-    if !has_wildcard {
-        return reader.file_is_there(span, &path.to_string_lossy()).into_iter().collect();
+fn expand(scalar: &Scalar, span: Span, reader: &mut Reader) -> Vec<PathBuf> {
+    if !scalar.text.contains(['*', '?']) {
+        return reader.file_is_there(span, &scalar.text).into_iter().collect();
     }
-    match glob(path) {
+    let shown = scalar.shown();
+    match glob(&reader.path(span, &scalar.text)) {
         Ok(files) => {
             if files.is_empty() && reader.files_checked {
                 let hint = "nothing is included; check the directory and the ending";

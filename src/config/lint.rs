@@ -1,62 +1,69 @@
 //! What is allowed and probably not meant.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::{
-    Config,
     document::Reader,
     lower::{Lowered, LoweredAudience, LoweredPool, LoweredRule},
     source::Span,
 };
 use crate::{
-    classify::{Matcher, RuleSpec},
+    classify::{self, Matcher},
+    name::Name,
     units::format_duration,
 };
 
 /// The most pairs of rules that are compared, so that checking 100,000 rules takes no hours.
-const PAIRS_MAX: usize = 4_000_000;
+const PAIRS_MAX: usize = 500_000;
+
+/// A rule in the order in which rules are tried.
+struct Ranked<'a> {
+    audience: &'a LoweredAudience,
+    rule: &'a LoweredRule,
+}
 
 /// Warns of everything.
 pub(crate) fn lint(lowered: &Lowered, reader: &mut Reader) {
     rules_that_never_match(&lowered.audiences, reader);
     lowered.audiences.iter().for_each(|audience| unverified(audience, reader));
-    pools_nobody_uses(&lowered.config, &lowered.pools, reader);
+    pools_nobody_uses(lowered, reader);
     lowered.pools.iter().for_each(|pool| timeouts_agree(pool, reader));
     lowered.trusted_proxies.iter().for_each(|(network, span)| narrow(*network, *span, reader));
 }
 
+/// Compares pairs of rules while there are few enough of them, and labels alone after that.
 fn rules_that_never_match(audiences: &[LoweredAudience], reader: &mut Reader) {
-    let rules: Vec<(&LoweredAudience, &LoweredRule)> = audiences
+    let rules: Vec<Ranked<'_>> = audiences
         .iter()
-        .flat_map(|audience| audience.rules.iter().map(move |rule| (audience, rule)))
+        .flat_map(|audience| audience.rules.iter().map(move |rule| Ranked { audience, rule }))
         .collect();
+    let mut alike: HashMap<&str, usize> = HashMap::new();
     let mut pairs = 0;
-    for (index, (_, later)) in rules.iter().enumerate() {
+    for (index, later) in rules.iter().enumerate() {
+        let alike = *alike.entry(&later.rule.spec.label).or_insert(index);
         pairs += index;
-        if pairs > PAIRS_MAX {
-            let message = format!("there are too many rules to compare all: {}", rules.len());
-            let hint = "the rules from here on are not held against the earlier ones";
-            reader.warn(later.span, message, hint);
-            return;
-        }
-        let covering = rules[..index].iter().find(|(_, rule)| covers(&rule.spec, &later.spec));
-        if let Some((audience, earlier)) = covering {
-            let place = reader.place(earlier.span, later.span);
-            let message = format!("this rule can never match: `{}`", later.spec.label);
-            let hint = format!(
-                "`{}` of audience `{}` {place} takes everything it could; move this one before it \
-                 or remove it",
-                earlier.spec.label, audience.audience.name
-            );
-            reader.warn(later.span, message, hint);
+        let covers = |earlier: &&Ranked<'_>| classify::covers(&earlier.rule.spec, &later.rule.spec);
+        let covering = match pairs <= PAIRS_MAX {
+            true => rules[..index].iter().find(covers),
+            false => (alike < index).then(|| &rules[alike]),
+        };
+        if let Some(earlier) = covering {
+            never_matches(later, earlier, reader);
         }
     }
 }
 
-fn covers(earlier: &RuleSpec, later: &RuleSpec) -> bool {
-    earlier.label == later.label
+fn never_matches(later: &Ranked<'_>, earlier: &Ranked<'_>, reader: &mut Reader) {
+    let place = reader.place(earlier.rule.span, later.rule.span);
+    let message = format!("this rule can never match: `{}`", later.rule.spec.label);
+    let hint = format!(
+        "`{}` of audience `{}` {place} takes everything it could; move this one before it or \
+         remove it",
+        earlier.rule.spec.label, earlier.audience.audience.name
+    );
+    reader.warn(later.rule.span, message, hint);
 }
 
 /// A rule that rests on nothing but what any client may write into its request.
@@ -65,11 +72,8 @@ fn unverified(audience: &LoweredAudience, reader: &mut Reader) {
         return;
     }
     for rule in &audience.rules {
-        let claimed = rule.spec.all.iter().filter_map(claim).next();
-        let anchored = rule.spec.all.iter().any(|matcher| {
-            matches!(matcher, Matcher::Path(_) | Matcher::Host(_) | Matcher::Client(_))
-        });
-        if let Some(claim) = claimed.filter(|_| !anchored) {
+        let claim = rule.spec.all.iter().find_map(claim);
+        if let Some(claim) = claim.filter(|_| classify::unverified(&rule.spec)) {
             let name = &audience.audience.name;
             let message =
                 format!("any client can claim to be `{name}`: only a {claim} guards this");
@@ -89,7 +93,15 @@ fn claim(matcher: &Matcher) -> Option<&'static str> {
     }
 }
 
-fn pools_nobody_uses(config: &Config, pools: &[LoweredPool], reader: &mut Reader) {
+/// Where an audience's pool is not known, it may be any of them.
+fn pools_nobody_uses(lowered: &Lowered, reader: &mut Reader) {
+    let Lowered { config, pools, .. } = lowered;
+    let exists = |name: &Name| config.pools.iter().any(|pool| pool.name == *name);
+    let all_known = lowered.audiences_written == config.audiences.len()
+        && config.audiences.iter().all(|audience| exists(&audience.pool));
+    if !all_known {
+        return;
+    }
     for LoweredPool { pool, name, .. } in pools {
         if !config.audiences.iter().any(|audience| audience.pool == pool.name) {
             let message = format!("no audience uses pool `{}`", pool.name);

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read as _},
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -35,7 +36,7 @@ pub struct LoadOptions {
 
 /// Reads the configuration at `path`. Returns it with its warnings, or everything that is wrong.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<(Config, Vec<Problem>), Problems> {
-    let text = read_file(path).map_err(|problem| Problems::new(vec![problem]))?;
+    let text = read_file(path)?;
     finish(examine(path_source(path, text), options))
 }
 
@@ -47,21 +48,21 @@ pub fn parse_text(
     options: &LoadOptions,
 ) -> Result<(Config, Vec<Problem>), Problems> {
     let directory = PathBuf::new();
-    finish(examine(Source { name: name.to_owned(), text: text.to_owned(), directory }, options))
+    finish(examine(Source { name: name.to_owned(), text: text.into(), directory }, options))
 }
 
 /// Everything that there is to say about the configuration at `path`.
 pub fn check(path: &Path, options: &LoadOptions) -> Problems {
     match read_file(path) {
         Ok(text) => examine(path_source(path, text), options).problems,
-        Err(problem) => Problems::new(vec![problem]),
+        Err(problems) => problems,
     }
 }
 
 /// The control port that the file at `path` names, even when all else in it is wrong; `None` is
 /// `off`.
 pub fn control_only(path: &Path, options: &LoadOptions) -> Result<Option<SocketAddr>, Problems> {
-    let text = read_file(path).map_err(|problem| Problems::new(vec![problem]))?;
+    let text = read_file(path)?;
     let mut reader = Reader::default();
     let file = reader.sources.add(path_source(path, text.clone()));
     let address = parse_source(&text, file, &mut reader).and_then(|mut root| {
@@ -114,8 +115,10 @@ fn read_all(text: &str, file: usize, options: &LoadOptions, reader: &mut Reader)
     for (path, span) in include::files(&root, reader) {
         let text = match read_file(&path) {
             Ok(text) => text,
-            Err(problem) => {
-                reader.error(span, format!("{}: {}", problem.file, problem.message));
+            Err(problems) => {
+                for problem in problems.as_slice() {
+                    reader.error(span, format!("{} {}", problem.file, problem.message));
+                }
                 continue;
             }
         };
@@ -143,7 +146,7 @@ fn parse_source(text: &str, file: usize, reader: &mut Reader) -> Option<Node> {
         Ok(root) => Some(root),
         Err(document::Broken { span, message }) => {
             let span = if span.line == 0 { start } else { span };
-            reader.error(span, format!("this is not YAML: {message}"));
+            reader.error(span, message);
             None
         }
     }
@@ -183,6 +186,12 @@ fn replace_variables(root: &mut Node, options: &LoadOptions, reader: &mut Reader
 fn problems(reader: Reader) -> Problems {
     let Reader { sources, mut findings, .. } = reader;
     findings.sort_by_key(|finding| (finding.span, finding.severity));
+    let lines = sources.lines();
+    let excerpt = |span: Span| {
+        let index = span.line.checked_sub(1);
+        let line = index.and_then(|index| lines[span.file].get(index));
+        line.map_or_else(String::new, |line| (*line).to_owned())
+    };
     let problem = |finding: document::Finding| Problem {
         severity: finding.severity,
         file: sources.of(finding.span).name.clone(),
@@ -191,37 +200,35 @@ fn problems(reader: Reader) -> Problems {
         length: finding.span.length,
         message: finding.message,
         hint: finding.hint,
-        excerpt: sources.line(finding.span).to_owned(),
+        excerpt: excerpt(finding.span),
     };
     Problems::new(findings.into_iter().map(problem).collect())
 }
 
-fn path_source(path: &Path, text: String) -> Source {
+fn path_source(path: &Path, text: Arc<str>) -> Source {
     let directory = path.parent().map(Path::to_owned).unwrap_or_default();
     Source { name: path.display().to_string(), text, directory }
 }
 
-fn read_file(path: &Path) -> Result<String, Problem> {
+fn read_file(path: &Path) -> Result<Arc<str>, Problems> {
     let name = path.display().to_string();
-    let refused = |error: &io::Error| {
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound => {
-                Some("name a file with `--config`; `usher schema --example` writes one".to_owned())
-            }
-            _ => None,
-        };
-        Problem::of_file(&name, format!("cannot be read: {error}"), hint)
+    let refused = |message: String, hint: Option<&str>| {
+        Problems::new(vec![Problem::of_file(&name, message, hint.map(str::to_owned))])
     };
-    let file = fs::File::open(path).map_err(|error| refused(&error))?;
+    let unreadable = |error: io::Error| {
+        let hint = "name a file with `--config`; `usher schema --example` writes one";
+        let hint = (error.kind() == io::ErrorKind::NotFound).then_some(hint);
+        refused(format!("cannot be read: {error}"), hint)
+    };
+    let file = fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| refused(&error))?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
-        let message = format!("is larger than {} MiB", FILE_BYTES_MAX >> 20);
-        return Err(Problem::of_file(&name, message, None));
+        return Err(refused(format!("is larger than {} MiB", FILE_BYTES_MAX >> 20), None));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map(Arc::from).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Problem::of_file(&name, format!("is not UTF-8 from byte {at} on"), None)
+        refused(format!("is not UTF-8 from byte {at} on"), None)
     })
 }
 

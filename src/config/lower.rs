@@ -42,6 +42,8 @@ pub(crate) struct LoweredPool {
 pub(crate) struct Lowered {
     pub(crate) config: Config,
     pub(crate) audiences: Vec<LoweredAudience>,
+    /// Those that could not be read included.
+    pub(crate) audiences_written: usize,
     pub(crate) pools: Vec<LoweredPool>,
     pub(crate) trusted_proxies: Vec<(ipnet::IpNet, Span)>,
 }
@@ -82,7 +84,8 @@ pub(crate) fn lower(
         pools: pools.iter().map(|lowered| lowered.pool.clone()).collect(),
     };
     let trusted_proxies = house.trusted_proxies;
-    Lowered { config, audiences, pools, trusted_proxies }
+    let audiences_written = document.audiences.as_ref().map_or(0, |list| list.value.items.len());
+    Lowered { config, audiences, audiences_written, pools, trusted_proxies }
 }
 
 /// Warns that a key is read and checked, and does nothing.

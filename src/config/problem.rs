@@ -7,6 +7,9 @@ use serde::Serialize;
 /// The longest part of a line that an excerpt shows, in characters.
 const EXCERPT_CHARACTERS_MAX: usize = 100;
 
+/// The longest message or hint, in characters.
+const MESSAGE_CHARACTERS_MAX: usize = 1_000;
+
 /// Whether a problem stops usher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,6 +84,7 @@ impl Problem {
     /// Its first line: where, how bad and what.
     pub fn headline(&self) -> String {
         let Self { file, line, column, severity, message, .. } = self;
+        let message = one_line(message);
         match line {
             0 => format!("{file}: {severity}: {message}"),
             _ => format!("{file}:{line}:{column}: {severity}: {message}"),
@@ -92,8 +96,17 @@ impl Problem {
         let at = self.column.saturating_sub(1);
         let start = if at < EXCERPT_CHARACTERS_MAX * 3 / 4 { 0 } else { at - 20 };
         let plain = |c: char| if c.is_control() { ' ' } else { c };
-        let part = self.excerpt.chars().skip(start).take(EXCERPT_CHARACTERS_MAX).map(plain);
-        (part.collect::<String>().trim_end().to_owned(), at - start)
+        let mut rest = self.excerpt.chars().skip(start);
+        let mut part: String = rest.by_ref().take(EXCERPT_CHARACTERS_MAX).map(plain).collect();
+        if start > 0 {
+            part = part.chars().skip(1).collect();
+            part.insert(0, '…');
+        }
+        part.truncate(part.trim_end().len());
+        if rest.next().is_some() {
+            part.push('…');
+        }
+        (part, at - start)
     }
 }
 
@@ -109,7 +122,7 @@ impl fmt::Display for Problem {
             write!(f, "\n{line:>6} | {excerpt}\n       | {:indent$}{carets}", "")?;
         }
         match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {hint}"),
+            Some(hint) => write!(f, "\n  hint: {}", one_line(hint)),
             None => Ok(()),
         }
     }
@@ -160,4 +173,15 @@ impl fmt::Display for Problems {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         write!(f, "{errors} error{}, {warnings} warning{}", plural(errors), plural(warnings))
     }
+}
+
+/// What a file says ends up on a terminal: nothing in it may move the cursor or fill the screen.
+fn one_line(text: &str) -> String {
+    let mut rest = text.chars();
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut line: String = rest.by_ref().take(MESSAGE_CHARACTERS_MAX).map(plain).collect();
+    if rest.next().is_some() {
+        line.push('…');
+    }
+    line
 }

@@ -1,6 +1,6 @@
 //! The files that were read, and places in them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// A place in one of the [`Sources`]. Ordered as a reader would come across it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +21,7 @@ pub(crate) struct Source {
     /// As it is called in messages.
     pub(crate) name: String,
     /// What it holds.
-    pub(crate) text: String,
+    pub(crate) text: Arc<str>,
     /// Where its relative paths start.
     pub(crate) directory: PathBuf,
 }
@@ -44,9 +44,8 @@ impl Sources {
         &self.0[span.file]
     }
 
-    /// The line that `span` begins in; empty when it speaks of the file as a whole.
-    pub(crate) fn line(&self, span: Span) -> &str {
-        let line = span.line.checked_sub(1);
-        line.and_then(|index| self.of(span).text.lines().nth(index)).unwrap_or("")
+    /// The lines of each file.
+    pub(crate) fn lines(&self) -> Vec<Vec<&str>> {
+        self.0.iter().map(|source| source.text.lines().collect()).collect()
     }
 }

@@ -16,17 +16,17 @@ use tokio::{
 };
 
 /// Connections of one port.
-const CONNECTIONS_MAX: usize = 128;
+pub(super) const CONNECTIONS_MAX: usize = 128;
 
 /// From the connection, or the answer before, to a whole head: idle time is part of it.
-const HEAD_WAIT: Duration = Duration::from_secs(30);
+pub(super) const HEAD_WAIT: Duration = Duration::from_secs(30);
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 const HEADERS_MAX: usize = 64;
 
 /// How old a connection may become, so that one that takes nothing ends as well.
-const AGE_MAX: Duration = Duration::from_secs(600);
+pub(super) const AGE_MAX: Duration = Duration::from_secs(600);
 
 /// How long the answer at that age may still take.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
@@ -35,6 +35,7 @@ const LAST_ANSWER: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` until dropped.
+#[expect(clippy::disallowed_methods, reason = "a pause of the port, on the house thread")]
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -57,6 +58,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "few connections, on the house thread: there is no wheel here"
+)]
 async fn converse(stream: TcpStream, router: Router) {
     // Without it answers of two writes wait for each other; an error only costs that.
     let _ = stream.set_nodelay(true);

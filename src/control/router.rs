@@ -115,3 +115,44 @@ async fn method_not_allowed() -> Problem {
 async fn out_of_bounds(_error: BoxError) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Too much is asked of this port at once.")
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::control::tests::Stand;
+
+    /// A port with a path that never answers.
+    fn stuck() -> Router {
+        let routes = Router::new().route("/stuck", get(std::future::pending::<()>));
+        finish(bounded(routes).merge(health()), Arc::new(Stand::default()))
+    }
+
+    async fn get_from(router: &Router, path: &str) -> StatusCode {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        router.clone().oneshot(request).await.expect("it always answers").status()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_answered_all_the_same() {
+        assert_eq!(get_from(&stuck(), "/stuck").await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_too_many_requests_the_next_is_refused_and_probes_are_answered() {
+        let router = stuck();
+        let start = tokio::time::Instant::now();
+        let mut stuck = tokio::task::JoinSet::new();
+        for _ in 0..REQUESTS_MAX {
+            let router = router.clone();
+            stuck.spawn(async move { get_from(&router, "/stuck").await });
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(get_from(&router, "/stuck").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(get_from(&router, "/live").await, StatusCode::OK);
+        assert_eq!(get_from(&router, "/ready").await, StatusCode::OK);
+        assert!(start.elapsed() < REQUEST_TIME_MAX, "nobody waited");
+    }
+}

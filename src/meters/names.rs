@@ -71,7 +71,7 @@ families! {
     /// Endpoints by state.
     POOL_ENDPOINTS = "usher_pool_endpoints", Gauge, ["pool", "state"], Max;
     /// Slots of the pool's endpoints together, as this process counts them.
-    POOL_CAPACITY = "usher_pool_capacity", Gauge, ["pool"], Sum;
+    POOL_CAPACITY = "usher_pool_capacity", Gauge, ["pool"], Max;
     /// Slots held by requests in progress.
     POOL_IN_FLIGHT = "usher_pool_in_flight", Gauge, ["pool"], Sum;
     /// Slots held for requests that have gone while the monolith still works on them.

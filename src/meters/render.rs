@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::name::{NONE, Name};
+
 use super::{
     Meters,
     gauges::{Gauges, PoolGauges},
@@ -11,6 +13,9 @@ use super::{
 
 /// Room for four audiences, so that most texts are written without growing.
 const TEXT_BYTES: usize = 64 * 1024;
+
+/// A metric of pools, and what it shows of one.
+type PoolGauge = (&'static Family, fn(&PoolGauges) -> u64);
 
 // === impl Meters ===
 
@@ -36,7 +41,9 @@ impl Meters {
     fn render_requests(&self, text: &mut Text) {
         text.family(&names::REQUESTS);
         for ((audience, pool, arm), meter) in self.exchanges.live() {
-            for (status, outcome, count) in meter.requests() {
+            // A 200 that was served is there from the start, but not where there can be none.
+            let counts = meter.requests().filter(|it| it.2 > 0 || is_decided(&audience));
+            for (status, outcome, count) in counts {
                 let values =
                     [audience.as_str(), pool.as_str(), arm.name(), &status, outcome.name()];
                 text.sample(&names::REQUESTS, &values, count);
@@ -45,7 +52,8 @@ impl Meters {
     }
 
     fn render_answers(&self, text: &mut Text) {
-        let answers = self.answers.live();
+        let mut answers = self.answers.live();
+        answers.retain(|((audience, _), _)| is_decided(audience));
         text.family(&names::FIRST_BYTE);
         for ((audience, arm), meter) in &answers {
             let values = [audience.as_str(), arm.name()];
@@ -61,7 +69,7 @@ impl Meters {
     fn render_places(&self, text: &mut Text) {
         let places = self.places.live();
         text.family(&names::QUEUE_WAIT);
-        for ((audience, pool), meter) in &places {
+        for ((audience, pool), meter) in places.iter().filter(|((it, _), _)| is_decided(it)) {
             let values = [audience.as_str(), pool.as_str()];
             text.histogram(&names::QUEUE_WAIT, &values, &meter.queue_wait.read());
         }
@@ -117,6 +125,12 @@ impl Meters {
 
 // === free functions ===
 
+/// Whether it is an audience at all. What was refused before it had one never waits for a slot
+/// and never has an answer of the monolith, so there is nothing to show but the refusals.
+fn is_decided(audience: &Name) -> bool {
+    audience.as_str() != NONE
+}
+
 fn render_pools(pools: &[PoolGauges], text: &mut Text) {
     text.family(&names::POOL_ENDPOINTS);
     for pool in pools {
@@ -124,7 +138,7 @@ fn render_pools(pools: &[PoolGauges], text: &mut Text) {
             text.sample(&names::POOL_ENDPOINTS, &[pool.name.as_str(), state], count);
         }
     }
-    let gauges: [(&Family, fn(&PoolGauges) -> u64); 5] = [
+    let gauges: [PoolGauge; 5] = [
         (&names::POOL_CAPACITY, |pool| pool.capacity),
         (&names::POOL_IN_FLIGHT, |pool| pool.in_flight),
         (&names::POOL_ORPHANS, |pool| pool.orphans),

@@ -63,7 +63,7 @@ impl SlotClock {
             let pair = (words.held.load(Relaxed), words.base.load(Relaxed));
             // Nothing above may be read after the second look at the number.
             fence(Acquire);
-            if before % 2 == 0 && words.sequence.load(Relaxed) == before {
+            if before.is_multiple_of(2) && words.sequence.load(Relaxed) == before {
                 return pair;
             }
             std::hint::spin_loop();

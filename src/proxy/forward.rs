@@ -14,6 +14,7 @@ use super::{
     answer::Answer,
     exchange::Exchange,
     headers::{self, Framing, Introduction},
+    informational::Informational,
     upgrade::Tunnel,
     upload::{Sent, Upload, sent},
     worker::TunnelPlace,
@@ -95,9 +96,11 @@ impl Journey<'_> {
     /// Writes the head as Rails is to see it.
     fn introduce(&mut self, upgrade: bool) {
         let framing = match &self.upload {
-            Upload::None => Framing::AsDeclared,
-            Upload::Gathered(gathered) if gathered.has_trailers() => Framing::Chunked,
-            Upload::Gathered(gathered) => Framing::Length(gathered.len()),
+            Upload::None => Framing::None,
+            Upload::Gathered(gathered) => match gathered.trailer_names() {
+                Some(names) => Framing::Trailers(names),
+                None => Framing::Length(gathered.len()),
+            },
             Upload::Streamed(..) => Framing::AsDeclared,
         };
         let exchange = &*self.exchange;
@@ -207,8 +210,10 @@ impl Journey<'_> {
         } else {
             std::mem::take(&mut self.head.headers)
         };
-        if let Some(informational) = self.head.extensions.get::<super::Informational>() {
-            informational.attach(&mut request);
+        if let Some(client) = self.head.extensions.get::<Informational>().cloned() {
+            hyper::ext::on_informational(&mut request, move |interim| {
+                client.send(interim.status(), interim.headers());
+            });
         }
         Ok(request)
     }

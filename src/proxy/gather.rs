@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::task::JoinHandle;
@@ -132,19 +132,15 @@ impl Spool {
 // === impl Gathered ===
 
 impl Gathered {
-    /// No body.
-    pub fn empty() -> Self {
-        Self { memory: Bytes::new(), file: None, trailers: None }
-    }
-
     /// How long it is, in bytes.
     pub fn len(&self) -> u64 {
         self.memory.len() as u64 + self.file.as_ref().map_or(0, |filed| filed.bytes)
     }
 
-    /// Whether it is a body with trailers, which only the chunked coding can carry.
-    pub fn has_trailers(&self) -> bool {
-        self.trailers.is_some()
+    /// The names of the fields that come after it, which only the chunked coding can carry.
+    pub fn trailer_names(&self) -> Option<HeaderValue> {
+        let names = self.trailers.as_ref()?.keys().map(HeaderName::as_str);
+        HeaderValue::try_from(names.collect::<Vec<_>>().join(", ")).ok()
     }
 
     /// The body from its beginning; may be asked for again.
@@ -324,7 +320,7 @@ mod tests {
         trailers.insert("x-sum", "1".parse().unwrap());
         let pieces = [data(2, b'a'), Ok(Frame::trailers(trailers.clone()))];
         let gathered = gather(&Spool::default(), pieces).await.unwrap();
-        assert!(gathered.has_trailers());
+        assert_eq!(gathered.trailer_names(), Some(HeaderValue::from_static("x-sum")));
         assert_eq!(gathered.body().size_hint().exact(), None);
         let collected = gathered.body().collect().await.unwrap();
         assert_eq!(collected.trailers(), Some(&trailers));

@@ -5,10 +5,11 @@
 
 mod forwarded;
 mod hop;
+mod rfc7239;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
-    header::{self, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{self, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
 };
 
 use crate::peer::Peer;
@@ -29,18 +30,21 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 
 /// How a request's body goes on to an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// As the client declared it; for a request without a body this may be nothing at all.
+    /// There is none. A length of 0 that the client declared stays.
+    None,
+    /// As the client declared it: the body is passed on as it comes.
     AsDeclared,
     /// So many bytes: the body has been gathered.
     Length(u64),
-    /// In chunks.
-    Chunked,
+    /// In chunks, because these fields come after it. hyper sends none that `Trailer` does not
+    /// name.
+    Trailers(HeaderValue),
 }
 
 /// What is said to Rails about one request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Introduction<'a> {
     /// Who asks.
     pub peer: &'a Peer,
@@ -68,17 +72,26 @@ pub fn toward_endpoint(headers: &mut HeaderMap, said: &Introduction<'_>) {
     headers.insert(X_REQUEST_ID, said.request_id.clone());
     headers.insert(X_AUDIENCE, said.audience.clone());
     forwarded::append_via(headers, said.pseudonym);
-    match said.framing {
-        Framing::AsDeclared => {}
-        Framing::Length(bytes) => {
-            headers.insert(CONTENT_LENGTH, bytes.into());
-        }
-        Framing::Chunked => {
-            headers.remove(CONTENT_LENGTH);
-        }
-    }
+    frame(headers, &said.framing);
     if said.upgrade {
         switch(headers);
+    }
+}
+
+fn frame(headers: &mut HeaderMap, framing: &Framing) {
+    match framing {
+        Framing::AsDeclared => {}
+        Framing::None => {
+            headers.remove(TRAILER);
+        }
+        Framing::Length(bytes) => {
+            headers.remove(TRAILER);
+            headers.insert(CONTENT_LENGTH, (*bytes).into());
+        }
+        Framing::Trailers(names) => {
+            headers.remove(CONTENT_LENGTH);
+            headers.insert(TRAILER, names.clone());
+        }
     }
 }
 

@@ -1,59 +1,85 @@
-//! Interim answers (1xx) on their way from the monolith to the client.
+//! 1xx answers on their way to a client, ahead of the final one.
 
-use http::{HeaderMap, Request, StatusCode};
-use tokio::sync::mpsc;
+use std::{
+    sync::Arc,
+    task::{Context, Waker},
+};
 
-use crate::body::Body;
+use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
 
-/// The most interim answers that wait for a client; more are dropped.
-const WAITING_MAX: usize = 16;
+/// How many 1xx answers a request may have; more are dropped.
+pub const INFORMATIONAL_MAX: usize = 16;
 
-/// Where the monolith's interim answers go. A door puts it into a request's extensions when its
-/// client can be sent any.
-#[derive(Clone, Debug)]
-pub struct Informational(mpsc::Sender<(StatusCode, HeaderMap)>);
+/// Passes 1xx answers on. It stands in the extensions of requests of HTTP/1.1 clients.
+///
+/// 100 and 101 are not its business: the door sends the first by itself when the body is asked for,
+/// and the second ends the request.
+#[derive(Clone, Debug, Default)]
+pub struct Informational(Arc<Mutex<Inner>>);
 
-/// Where a door takes interim answers from.
-#[derive(Debug)]
-pub struct Informations(mpsc::Receiver<(StatusCode, HeaderMap)>);
+#[derive(Debug, Default)]
+struct Inner {
+    sent: usize,
+    closed: bool,
+    waiting: Vec<(StatusCode, HeaderMap)>,
+    door: Option<Waker>,
+}
 
 // === impl Informational ===
 
 impl Informational {
-    /// Both ends.
-    pub fn channel() -> (Self, Informations) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Self(sender), Informations(receiver))
-    }
-
-    /// Has hyper hand over what comes for `request`.
-    ///
-    /// 100 Continue is not passed on: usher has sent its own when it read the body.
-    pub fn attach(&self, request: &mut Request<Body>) {
-        let sender = self.0.clone();
-        hyper::ext::on_informational(request, move |response| {
-            let status = response.status();
-            if status != StatusCode::CONTINUE && status != StatusCode::SWITCHING_PROTOCOLS {
-                // A client that reads slowly loses early hints, not its answer.
-                let _ = sender.try_send((status, response.headers().clone()));
-            }
-        });
-    }
-}
-
-// === impl Informations ===
-
-impl Informations {
-    /// The next one, as soon as there is one; never ready when there are no more.
-    pub async fn next(&mut self) -> (StatusCode, HeaderMap) {
-        match self.0.recv().await {
-            Some(next) => next,
-            None => std::future::pending().await,
+    /// Sends an answer of the class 1xx. Anything else, or more than the bound, is dropped, and so
+    /// is what comes after the final answer began.
+    pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
+        let passes = status.is_informational()
+            && status != StatusCode::CONTINUE
+            && status != StatusCode::SWITCHING_PROTOCOLS;
+        let mut inner = self.0.lock();
+        if !passes || inner.closed || inner.sent == INFORMATIONAL_MAX {
+            return;
+        }
+        inner.sent += 1;
+        inner.waiting.push((status, fields.clone()));
+        if let Some(door) = inner.door.take() {
+            door.wake();
         }
     }
 
-    /// The next one, if it is there already.
-    pub fn try_next(&mut self) -> Option<(StatusCode, HeaderMap)> {
-        self.0.try_recv().ok()
+    /// What was sent since the last look; the door's task is woken when there is more.
+    pub fn poll_take(&self, cx: &mut Context<'_>) -> Vec<(StatusCode, HeaderMap)> {
+        let mut inner = self.0.lock();
+        if !inner.door.as_ref().is_some_and(|door| door.will_wake(cx.waker())) {
+            inner.door = Some(cx.waker().clone());
+        }
+        std::mem::take(&mut inner.waiting)
+    }
+
+    /// The final answer begins: what is left goes out ahead of it, and nothing comes after.
+    pub fn close(&self) -> Vec<(StatusCode, HeaderMap)> {
+        let mut inner = self.0.lock();
+        inner.closed = true;
+        inner.door = None;
+        std::mem::take(&mut inner.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bounded_number_of_1xx_answers_passes_and_none_after_the_final_one() {
+        let informational = Informational::default();
+        let fields = HeaderMap::new();
+        for other in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::OK] {
+            informational.send(other, &fields);
+        }
+        for _ in 0..INFORMATIONAL_MAX + 5 {
+            informational.send(StatusCode::EARLY_HINTS, &fields);
+        }
+        assert_eq!(informational.close().len(), INFORMATIONAL_MAX);
+        informational.send(StatusCode::EARLY_HINTS, &fields);
+        assert!(informational.close().is_empty());
     }
 }

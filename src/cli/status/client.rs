@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
@@ -11,7 +11,7 @@ use hyper::{
     header::{AUTHORIZATION, HOST},
 };
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
 /// How long the control port may take to accept.
@@ -23,26 +23,21 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What is read of problem details.
-#[derive(Deserialize)]
-struct Problem {
-    detail: String,
-}
-
 /// The body that the control port at `address` answers for `path`.
 ///
 /// # Errors
 ///
 /// It cannot be reached in time, or answers anything but 200.
+#[expect(clippy::disallowed_methods, reason = "a command of one request has no wheel")]
 pub(super) fn get(address: &str, path: &str, token: Option<&str>) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start a runtime")?;
     runtime.block_on(async {
-        let stream = connect(address).await.with_context(|| {
-            format!(
-                "cannot connect to {address}: is usher running? \
+        let stream = connect(address).await.map_err(|error| {
+            anyhow!(
+                "cannot connect to {address}: {error}; is usher running? \
                  --control ADDR says where it listens"
             )
         })?;
@@ -53,11 +48,12 @@ pub(super) fn get(address: &str, path: &str, token: Option<&str>) -> anyhow::Res
         if status == StatusCode::OK {
             return Ok(body);
         }
-        let problem = serde_json::from_str(&body).map(|Problem { detail }| detail);
-        bail!("{address} answers {status}: {}", problem.unwrap_or(body))
+        let problem: Value = serde_json::from_str(&body).unwrap_or_default();
+        bail!("{address} answers {status}: {}", problem["detail"].as_str().unwrap_or(&body))
     })
 }
 
+#[expect(clippy::disallowed_methods, reason = "a command of one request has no wheel")]
 async fn connect(address: &str) -> io::Result<TcpStream> {
     timeout(CONNECT_WAIT, TcpStream::connect(address)).await?
 }

@@ -2,47 +2,22 @@
 
 use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
-use http::HeaderName;
-use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    read::{Complaint, Leaf, Read, Reader, leaf},
+    read::{Complaint, Leaf, Read, leaf},
+    reader::Reader,
     tree::{Node, Scalar},
 };
 use crate::{
-    classify::{HostPattern, PathPattern, Text},
     config::{AddressSpec, QueueLength},
     name::Name,
     units::{self, Percent, UnitError},
 };
 
-/// Matches any scalar in an editor that may have typed it.
-fn any_scalar() -> Schema {
-    json_schema!({ "type": ["string", "number", "boolean"] })
-}
-
-/// A string that fits `pattern`, or has a variable in it.
-fn string(pattern: &str) -> Schema {
-    json_schema!({ "type": "string", "pattern": format!("^({pattern})$|\\$\\{{") })
-}
-
-fn quantity(error: UnitError) -> Complaint {
-    Complaint::new(error).with_hint(format!("write for example `{}`", error.quantity().example()))
-}
-
 /// Any text.
 #[derive(Clone, Debug)]
-pub(crate) struct Plain {
-    pub(crate) text: String,
-}
-
-/// A pattern and how it was written.
-#[derive(Clone, Debug)]
-pub(crate) struct Pattern<P> {
-    pub(crate) pattern: P,
-    pub(crate) shown: String,
-}
+pub(crate) struct Plain;
 
 /// A whole number from 1 on.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +49,25 @@ pub(crate) struct FilePath {
     pub(crate) text: String,
 }
 
+/// A percentage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PercentLeaf(pub(crate) Percent);
+
+/// An address of our own to listen at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bind(pub(crate) SocketAddr);
+
+/// The name of an audience, a pool or an objective.
+#[derive(Clone, Debug)]
+pub(crate) struct NameLeaf {
+    pub(crate) name: Name,
+    pub(crate) shown: String,
+}
+
+/// An endpoint's address.
+#[derive(Clone, Debug)]
+pub(crate) struct Address(pub(crate) AddressSpec);
+
 macro_rules! leaves {
     ($($type:ty),+ $(,)?) => {
         $(impl Read for $type {
@@ -98,12 +92,10 @@ macro_rules! leaves {
     };
 }
 
+pub(super) use leaves;
+
 leaves!(
     Plain,
-    Pattern<PathPattern>,
-    Pattern<HostPattern>,
-    Pattern<Text>,
-    Pattern<IpNet>,
     Count,
     Switch,
     Wait,
@@ -117,94 +109,17 @@ leaves!(
     Address,
 );
 
-/// A percentage.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PercentLeaf(pub(crate) Percent);
-
-/// An address of our own to listen at.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bind(pub(crate) SocketAddr);
-
-/// The name of an audience, a pool or an objective.
-#[derive(Clone, Debug)]
-pub(crate) struct NameLeaf(pub(crate) Name);
-
-/// An endpoint's address.
-#[derive(Clone, Debug)]
-pub(crate) struct Address(pub(crate) AddressSpec);
-
 // === impl Leaf ===
 
 impl Leaf for Plain {
     const WHAT: &'static str = "a text";
 
-    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
-        Ok(Self { text: scalar.text.clone() })
+    fn parse(_: &Scalar) -> Result<Self, Complaint> {
+        Ok(Self)
     }
 
     fn schema() -> Schema {
         any_scalar()
-    }
-}
-
-impl Leaf for Pattern<PathPattern> {
-    const WHAT: &'static str = "a path";
-
-    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
-        let pattern = PathPattern::parse(&scalar.text).map_err(Complaint::new)?;
-        Ok(Self { pattern, shown: scalar.shown().to_owned() })
-    }
-
-    fn schema() -> Schema {
-        string("[/~].*")
-    }
-}
-
-impl Leaf for Pattern<HostPattern> {
-    const WHAT: &'static str = "a host";
-
-    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
-        let pattern = HostPattern::parse(&scalar.text).map_err(Complaint::new)?;
-        Ok(Self { pattern, shown: scalar.shown().to_owned() })
-    }
-
-    fn schema() -> Schema {
-        json_schema!({ "type": "string" })
-    }
-}
-
-impl Leaf for Pattern<Text> {
-    const WHAT: &'static str = "a pattern";
-
-    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
-        let pattern = Text::parse(&scalar.text).map_err(Complaint::new)?;
-        Ok(Self { pattern, shown: scalar.shown().to_owned() })
-    }
-
-    fn schema() -> Schema {
-        any_scalar()
-    }
-}
-
-impl Leaf for Pattern<IpNet> {
-    const WHAT: &'static str = "a network";
-
-    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
-        let text = scalar.text.as_str();
-        let address = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
-        let Some(network) = text.parse::<IpNet>().ok().or_else(address) else {
-            let hint = "write for example `10.0.0.0/8`, `fd00::/8` or a single `192.0.2.7`";
-            return Err(Complaint::new("it is neither an address nor ADDRESS/BITS").with_hint(hint));
-        };
-        if network.addr() != network.network() {
-            let hint = format!("write `{}`", network.trunc());
-            return Err(Complaint::new("it has bits beyond its prefix").with_hint(hint));
-        }
-        Ok(Self { pattern: network, shown: scalar.shown().to_owned() })
-    }
-
-    fn schema() -> Schema {
-        string("[0-9a-fA-F.:]+(/[0-9]{1,3})?")
     }
 }
 
@@ -217,7 +132,7 @@ impl Leaf for Count {
             return Err(Complaint::new("write digits only"));
         }
         match scalar.text.parse::<u32>() {
-            Ok(0) => Err(Complaint::new("it is nothing at all")),
+            Ok(0) => Err(Complaint::new("it is zero")),
             Ok(number) => Ok(Self(number)),
             Err(_) => Err(Complaint::new("it is more than 4294967295")),
         }
@@ -231,13 +146,13 @@ impl Leaf for Count {
 }
 
 impl Leaf for Switch {
-    const WHAT: &'static str = "`on` or `off`";
+    const WHAT: &'static str = "a switch";
 
     fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
         match scalar.text.as_str() {
             "on" | "true" | "yes" => Ok(Self(true)),
             "off" | "false" | "no" => Ok(Self(false)),
-            _ => Err(Complaint::new("it is neither")),
+            _ => Err(Complaint::new("write `on` or `off`")),
         }
     }
 
@@ -359,7 +274,8 @@ impl Leaf for NameLeaf {
     const WHAT: &'static str = "a name";
 
     fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
-        Name::parse(&scalar.text).map(Self).map_err(Complaint::new)
+        let name = Name::parse(&scalar.text).map_err(|error| Complaint::of(&error))?;
+        Ok(Self { name, shown: scalar.shown().to_owned() })
     }
 
     fn schema() -> Schema {
@@ -374,7 +290,7 @@ impl Leaf for Address {
         AddressSpec::parse(&scalar.text).map(Self).map_err(|error| {
             let hint = "write for example `127.0.0.1:3000`, `[::1]:3000`, `web-3:3000` or \
                         `unix:/run/puma.sock`";
-            Complaint::new(error).with_hint(hint)
+            Complaint::of(&error).with_hint(hint)
         })
     }
 
@@ -383,7 +299,16 @@ impl Leaf for Address {
     }
 }
 
-/// Reads the name of a field of a head.
-pub(crate) fn header_name(text: &str) -> Option<HeaderName> {
-    HeaderName::from_bytes(text.as_bytes()).ok()
+/// Matches any scalar in an editor that may have typed it.
+pub(super) fn any_scalar() -> Schema {
+    json_schema!({ "type": ["string", "number", "boolean"] })
+}
+
+/// A string that fits `pattern`, or has a variable in it.
+pub(super) fn string(pattern: &str) -> Schema {
+    json_schema!({ "type": "string", "pattern": format!("^({pattern})$|\\$\\{{") })
+}
+
+fn quantity(error: UnitError) -> Complaint {
+    Complaint::of(&error).with_hint(format!("write for example `{}`", error.quantity().example()))
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned, budget::BudgetBreach};
 
 use crate::config::source::Span;
 
@@ -14,6 +14,9 @@ use crate::config::source::Span;
 const DEPTH_MAX: usize = 32;
 /// The most scalars, lists and mappings of a file: enough for 100,000 rules.
 const NODES_MAX: usize = 1_500_000;
+
+/// The most that aliases may repeat.
+const REPLAYED_MAX: usize = 100_000;
 
 /// One node of a file, and where it stands.
 #[derive(Clone, Debug)]
@@ -78,9 +81,13 @@ pub(crate) fn parse(text: &str, file: usize) -> Result<Node, Broken> {
             flow_nesting_limit: DEPTH_MAX,
             max_nodes: NODES_MAX,
             max_events: 2 * NODES_MAX,
-            max_documents: 1,
+            max_documents: 2,
             max_anchors: 1_000,
             max_aliases: 10_000,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: REPLAYED_MAX,
+            max_replay_stack_depth: 8,
         },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: serde_saphyr::options::MergeKeyPolicy::AsOrdinary,
@@ -272,10 +279,29 @@ fn span(location: &Location, file: usize) -> Span {
 
 fn broken(error: &serde_saphyr::Error, file: usize) -> Broken {
     let span = error.location().map_or(Span { file, ..Span::default() }, |at| span(&at, file));
-    let formatter = serde_saphyr::UserMessageFormatter;
-    let message =
-        serde_saphyr::MessageFormatter::format_message(&formatter, error.without_snippet());
-    Broken { span: Span { length: 1, ..span }, message: message.into_owned() }
+    let error = error.without_snippet();
+    let message = match error {
+        serde_saphyr::Error::Budget { breach, .. } => limit(breach),
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            "a second document begins here, and a configuration is one".to_owned()
+        }
+        _ => {
+            let formatter = serde_saphyr::UserMessageFormatter;
+            let reason = serde_saphyr::MessageFormatter::format_message(&formatter, error);
+            format!("this is not YAML: {reason}")
+        }
+    };
+    Broken { span: Span { length: 1, ..span }, message }
+}
+
+fn limit(breach: &BudgetBreach) -> String {
+    match breach {
+        BudgetBreach::Depth { .. } => format!("this is nested deeper than {DEPTH_MAX} levels"),
+        BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
+            format!("this file holds more than {NODES_MAX} values")
+        }
+        _ => "this file repeats itself more than it may: too many anchors or aliases".to_owned(),
+    }
 }
 
 #[cfg(test)]

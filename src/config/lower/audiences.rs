@@ -54,9 +54,8 @@ fn one_takes_the_rest(audiences: &At<Many<document::Audience>>, reader: &mut Rea
     };
     for audience in others.iter().filter(|audience| !audience.value.written.contains(&"match")) {
         let message = format!(
-            "{} has no `match` and takes all that is left, but {} more after it",
+            "{} has no `match` and takes all that is left: nothing reaches those after it",
             called(&audience.value),
-            if others.len() == 1 { "one stands".to_owned() } else { "others stand".to_owned() },
         );
         reader.error_with(name_span(audience), message, "give it rules, or move it to the end");
     }
@@ -69,7 +68,7 @@ fn one_takes_the_rest(audiences: &At<Many<document::Audience>>, reader: &mut Rea
 
 fn called(audience: &document::Audience) -> String {
     match &audience.name {
-        Some(At { value: NameLeaf(name), .. }) => format!("audience `{name}`"),
+        Some(At { value: NameLeaf { name, .. }, .. }) => format!("audience `{name}`"),
         None => "this audience".to_owned(),
     }
 }
@@ -96,10 +95,10 @@ fn lower_audience(
     let name = audience.name.as_ref()?;
     Some(LoweredAudience {
         audience: Audience {
-            name: name.value.0.clone(),
+            name: name.value.name.clone(),
             rules: Vec::new(),
             only: only.into_iter().flatten().map(|rule| rule.spec).collect(),
-            pool: audience.pool.as_ref()?.value.0.clone(),
+            pool: audience.pool.as_ref()?.value.name.clone(),
             objectives,
             page,
         },
@@ -109,13 +108,14 @@ fn lower_audience(
 }
 
 fn pool_exists(at: &At<NameLeaf>, pools: &[&str], reader: &mut Reader) {
-    let name = at.value.0.as_str();
+    let NameLeaf { name, shown } = &at.value;
+    let name = name.as_str();
     if pools.contains(&name) {
         return;
     }
     let message = match similar(name, pools.iter().copied()) {
-        Some(similar) => format!("there is no pool `{name}`, did you mean `{similar}`?"),
-        None => format!("there is no pool `{name}`"),
+        Some(similar) => format!("there is no pool `{shown}`, did you mean `{similar}`?"),
+        None => format!("there is no pool `{shown}`"),
     };
     let hint = match pools {
         [] => "add it under `pools:`".to_owned(),
@@ -155,7 +155,7 @@ fn lower_objective(at: &At<document::Objective>, reader: &mut Reader) -> (Object
     let whole = "leave `only` out to speak about the whole audience";
     let only = written.only.as_ref().map(|list| rules::lower(list, whole, reader));
     let objective = Objective {
-        name: written.name.as_ref().map(|name| name.value.0.clone()),
+        name: written.name.as_ref().map(|name| name.value.name.clone()),
         only: only.into_iter().flatten().map(|rule| rule.spec).collect(),
         availability: written.availability.as_ref().map(|at| at.value.0),
         latency: written.latency.as_ref().and_then(|at| latency(&at.value, reader)),

@@ -122,14 +122,18 @@ fn ports_are_distinct(document: &Document, reader: &mut Reader) {
     let binds = listeners.filter_map(|listener| listener.value.bind.as_ref());
     let mut taken: Vec<(SocketAddr, Option<Span>)> = Vec::new();
     let mut take = |address: SocketAddr, span: Option<Span>| {
-        let clash = taken.iter().find(|(other, _)| *other == address && address.port() != 0);
+        let clash = taken.iter().find(|(other, _)| overlap(*other, address));
         let message = match (clash, span) {
-            (Some((_, Some(first))), Some(span)) => {
+            (Some((first_address, Some(first))), Some(span)) => {
                 let place = reader.place(*first, span);
-                Some((span, format!("{address} is bound twice, first {place}")))
+                let message = match first_address == &address {
+                    true => format!("{address} is bound twice, first {place}"),
+                    false => format!("{address} and {first_address}, {place}, are one port"),
+                };
+                Some((span, message))
             }
             (Some((_, span)), other) => other.or(*span).map(|span| {
-                (span, format!("{address} is where the control or metrics port is by default"))
+                (span, format!("the control or metrics port is at {address} by default"))
             }),
             (None, _) => None,
         };
@@ -146,6 +150,13 @@ fn ports_are_distinct(document: &Document, reader: &mut Reader) {
             take(address, at.as_ref().map(|at| bind_span(Some(at))));
         }
     }
+}
+
+/// Whether the system would refuse one after the other.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let family = one.is_ipv4() == other.is_ipv4();
+    one.port() == other.port() && one.port() != 0 && family && (wildcard || one.ip() == other.ip())
 }
 
 fn workers(at: Option<&At<Or<Auto, Count>>>, reader: &mut Reader) -> Option<usize> {
@@ -247,6 +258,7 @@ pub(super) fn positive(at: Option<&At<Wait>>, default: Duration, reader: &mut Re
     if at.value.0.is_zero() {
         let hint = "leave the key out for the default; there is no way to wait for ever";
         reader.error_with(at.span, "this duration may not be zero", hint);
+        return default;
     }
     at.value.0
 }

@@ -89,8 +89,11 @@ fn warn_of_what_is_idle(pool: &document::Pool, reader: &mut Reader) {
 }
 
 fn capacity(span: Span, name: &Name, pool: &document::Pool, reader: &mut Reader) -> u32 {
+    let assumed = defaults::CAPACITY;
     let Some(at) = &pool.capacity else {
-        let assumed = defaults::CAPACITY;
+        if pool.written.contains(&"capacity") {
+            return assumed;
+        }
         let message = format!("pool `{name}` has no `capacity`: {assumed} per endpoint is assumed");
         let hint = "write `capacity:` with Puma's workers times its threads";
         reader.warn(span, message, hint);

@@ -34,14 +34,18 @@ fn lower_rule(rule: &At<Rule>, reader: &mut Reader) -> Option<LoweredRule> {
     let mut list = MatcherList::default();
     list.add(&rule.value.matchers(), "", reader);
     let mut none = MatcherList::default();
-    for not in rule.value.not.iter().flat_map(|not| &not.value.items) {
-        none.add(&not.value.matchers(), "not ", reader);
-    }
-    if list.matchers.is_empty() && none.matchers.is_empty() {
-        if rule.value.written.is_empty() {
-            let hint = "write for example `- path: /admin/**`";
-            reader.error_with(rule.span, "a rule without a matcher", hint);
+    if let Some(not) = &rule.value.not {
+        if not.value.empty {
+            reader.error(not.span, "an empty list of matchers");
         }
+        for not in &not.value.items {
+            says_something(&not.value.written, not.span, reader);
+            none.add(&not.value.matchers(), "not ", reader);
+        }
+    }
+    says_something(&rule.value.written, rule.span, reader);
+    let nothing = list.matchers.is_empty() && none.matchers.is_empty();
+    if nothing || list.unreadable || none.unreadable {
         return None;
     }
     let labels: Vec<String> = list.labels.into_iter().chain(none.labels).collect();
@@ -54,10 +58,19 @@ fn lower_rule(rule: &At<Rule>, reader: &mut Reader) -> Option<LoweredRule> {
     Some(LoweredRule { spec, span: rule.span })
 }
 
+fn says_something(written: &[&str], span: Span, reader: &mut Reader) {
+    if written.is_empty() {
+        let hint = "write for example `path: /admin/**`";
+        reader.error_with(span, "there is no matcher here", hint);
+    }
+}
+
 #[derive(Default)]
 struct MatcherList {
     matchers: Vec<Matcher>,
     labels: Vec<String>,
+    /// Whether something is missing that has been complained about.
+    unreadable: bool,
 }
 
 // === impl MatcherList ===
@@ -103,6 +116,7 @@ impl MatcherList {
             let Some(header) = header_name(&name.value) else {
                 let message = format!("`{}` is not the name of a header", name.value);
                 reader.error(name.span, message);
+                self.unreadable = true;
                 continue;
             };
             if name.value.contains('_') {
@@ -127,6 +141,7 @@ impl MatcherList {
         for (name, patterns) in &at.value.entries {
             if name.value.is_empty() {
                 reader.error(name.span, format!("a {what} without a name"));
+                self.unreadable = true;
                 continue;
             }
             let label = label(&format!("{what} {}:", name.value), patterns);
@@ -136,8 +151,21 @@ impl MatcherList {
     }
 
     fn push(&mut self, matcher: Matcher, prefix: &str, label: &str) {
+        self.unreadable |= matcher_is_empty(&matcher);
         self.matchers.push(matcher);
         self.labels.push(format!("{prefix}{label}"));
+    }
+}
+
+fn matcher_is_empty(matcher: &Matcher) -> bool {
+    match matcher {
+        Matcher::Path(values) => values.is_empty(),
+        Matcher::Host(values) => values.is_empty(),
+        Matcher::Client(values) => values.is_empty(),
+        Matcher::Method(values)
+        | Matcher::Header(_, values)
+        | Matcher::Cookie(_, values)
+        | Matcher::Query(_, values) => values.is_empty(),
     }
 }
 
@@ -184,5 +212,5 @@ fn methods_are_upper_case(methods: &OneOrMany<Pattern<Text>>, reader: &mut Reade
 
 fn label<P>(what: &str, patterns: &OneOrMany<Pattern<P>>) -> String {
     let shown: Vec<&str> = patterns.items.iter().map(|at| at.value.shown.as_str()).collect();
-    format!("{what} {}", shown.join(", "))
+    format!("{what} {}", shown.join(" or "))
 }

@@ -1,3 +1,5 @@
+//! Whole screens.
+
 use super::*;
 use crate::control::views::{ConfigView, FaultView, PromiseView};
 

@@ -8,7 +8,10 @@ use http::{
 };
 use ipnet::IpNet;
 
-use super::X_REQUEST_ID;
+use super::{
+    X_REQUEST_ID,
+    rfc7239::{Hop, hops},
+};
 use crate::peer::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -32,8 +35,11 @@ pub(super) struct Origin {
 impl Origin {
     pub(super) fn of(headers: &HeaderMap, peer: &Peer) -> Self {
         let given = |name| headers.get(name).filter(|_| peer.trusted).cloned();
-        let proto = given(X_FORWARDED_PROTO);
-        let host = given(X_FORWARDED_HOST).or_else(|| headers.get(HOST).cloned());
+        let hop = forwarded_by_trusted(headers, peer).into_iter().next().unwrap_or_default();
+        let said = |text: Option<String>| text.and_then(|text| HeaderValue::try_from(text).ok());
+        let proto = given(X_FORWARDED_PROTO).or_else(|| said(hop.proto));
+        let host = given(X_FORWARDED_HOST).or_else(|| said(hop.host));
+        let host = host.or_else(|| headers.get(HOST).cloned());
         let port = given(X_FORWARDED_PORT).or_else(|| match &proto {
             // The proxy knows the proto and not the port: ours would contradict it.
             Some(proto) => port_of(host.as_ref()).or_else(|| default_port(proto)),
@@ -44,7 +50,7 @@ impl Origin {
 
     /// Writes the statement, and adds the peer to those whom the request passed.
     pub(super) fn write(self, headers: &mut HeaderMap, peer: &Peer) {
-        let before = joined(headers, &X_FORWARDED_FOR).filter(|_| peer.trusted);
+        let before = Some(chain(headers, peer).join(", ")).filter(|chain| !chain.is_empty());
         let path = match before {
             Some(before) => format!("{before}, {}", peer.ip()),
             None => peer.ip().to_string(),
@@ -68,11 +74,9 @@ pub fn client_of(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> IpAddr 
     if !peer.trusted {
         return client;
     }
-    let lines: Vec<&str> =
-        headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).collect();
-    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+    for hop in chain(headers, peer).iter().rev() {
         // What is no address ends the chain: whoever wrote it cannot be believed further.
-        let Some(address) = address_of(hop.trim()) else { break };
+        let Some(address) = address_of(hop) else { break };
         client = address;
         if !trusted.iter().any(|network| network.contains(&client)) {
             break;
@@ -108,6 +112,23 @@ pub(super) fn append_via(headers: &mut HeaderMap, pseudonym: &str) {
     if let Ok(via) = HeaderValue::try_from(via) {
         headers.insert(VIA, via);
     }
+}
+
+/// Whom a trusted proxy says the request passed, the client first: `X-Forwarded-For`, else the
+/// `for` of `Forwarded`.
+fn chain(headers: &HeaderMap, peer: &Peer) -> Vec<String> {
+    if !peer.trusted {
+        return Vec::new();
+    }
+    if let Some(line) = joined(headers, &X_FORWARDED_FOR) {
+        return line.split(',').map(|hop| hop.trim().to_owned()).collect();
+    }
+    let clients = forwarded_by_trusted(headers, peer).into_iter().filter_map(|hop| hop.client);
+    clients.map(|client| address_of(&client).map_or(client, |ip| ip.to_string())).collect()
+}
+
+fn forwarded_by_trusted(headers: &HeaderMap, peer: &Peer) -> Vec<Hop> {
+    if peer.trusted { hops(headers) } else { Vec::new() }
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
@@ -192,6 +213,9 @@ mod tests {
         ];
         let expected = "1.1.1.1, 10.0.0.3, 10.0.0.9 | https | shop.example | 444";
         assert_eq!(told(true, &whole), expected);
+        let rfc = [("host", "inner"), ("forwarded", "for=\"[2001:db8::1]:9\";proto=https;host=a")];
+        assert_eq!(told(true, &rfc), "2001:db8::1, 10.0.0.9 | https | a | 443");
+        assert_eq!(told(false, &rfc), "10.0.0.9 | http | inner | 8080");
         let silent = [("host", "[::1]:80")];
         assert_eq!(told(true, &silent), "10.0.0.9 | http | [::1]:80 | 8080");
     }
@@ -209,6 +233,8 @@ mod tests {
         assert_eq!(client(true, &[("x-forwarded-for", "1.1.1.1, junk")]), "10.0.0.9");
         assert_eq!(client(true, &[("x-forwarded-for", "[2001:db8::1]:77")]), "2001:db8::1");
         assert_eq!(client(true, &[]), "10.0.0.9");
+        assert_eq!(client(true, &[("forwarded", "for=1.1.1.1, for=10.0.0.3")]), "1.1.1.1");
+        assert_eq!(client(false, &[("forwarded", "for=1.1.1.1")]), "10.0.0.9");
     }
 
     #[test]

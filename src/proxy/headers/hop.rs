@@ -98,7 +98,7 @@ fn fate_in_request(name: &str) -> Fate {
             _ => Fate::Passes,
         },
         b't' => match name {
-            "te" | "trailer" | "transfer-encoding" => Fate::Ends,
+            "te" | "transfer-encoding" => Fate::Ends,
             "true-client-ip" => Fate::NeedsTrust,
             _ => Fate::Passes,
         },
@@ -142,12 +142,21 @@ mod tests {
         lines.iter().map(parse).collect()
     }
 
+    /// Names in alphabetical order: removing one changes the order of the others, which has no
+    /// meaning (RFC 9110 §5.3).
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
     #[track_caller]
     fn check(trusted: bool, lines: &[(&str, &str)], left: &[&str]) {
         let mut headers = headers(lines);
         strip_request(&mut headers, trusted);
-        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        assert_eq!(names, left);
+        let mut left = left.to_vec();
+        left.sort_unstable();
+        assert_eq!(names(&headers), left);
     }
 
     #[test]
@@ -211,7 +220,6 @@ mod tests {
         ];
         let mut headers = headers(&lines);
         strip_answer(&mut headers);
-        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        assert_eq!(names, ["x-runtime", "set-cookie"]);
+        assert_eq!(names(&headers), ["set-cookie", "x-runtime"]);
     }
 }

@@ -111,4 +111,13 @@ mod tests {
         sink.write(b"fifth\n").expect("there is room again");
         assert_eq!(disk.0.lock().1, b"first\nseco\nfifth\n");
     }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_any_more_loses_lines_and_ends_nothing() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let mut sink = Sink::new(Target::Off, Box::new(writer));
+        drop(reader);
+        let lost = sink.write(b"first\nsecond\n").expect_err("nobody reads");
+        assert_eq!((lost.lines, lost.error.kind()), (2, io::ErrorKind::BrokenPipe));
+    }
 }

@@ -53,6 +53,10 @@ impl Writer {
     ///
     /// A target that blocks (a pipe that nobody reads) blocks one thread of the runtime's blocking
     /// pool; give that runtime a time limit when it ends.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one timer for the whole log, on the house thread"
+    )]
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         loop {
@@ -79,6 +83,10 @@ impl Writer {
     }
 
     /// Writes what there is on a thread that may block.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one task at a time: a disk must not hold the house up"
+    )]
     async fn flush(&mut self) {
         let batches = self.take_lines();
         let reopen = self.shared.reopen.swap(false, Relaxed);
@@ -142,6 +150,7 @@ impl Complaints {
 // === free functions ===
 
 /// Waits for a line and some time more, or for a reason to reopen.
+#[expect(clippy::disallowed_methods, reason = "one timer for the whole log, on the house thread")]
 async fn gather(shared: &Shared) {
     shared.sleeps.store(true, Relaxed);
     // Looked at after having said that we sleep: who logs from here on wakes us.
@@ -200,7 +209,7 @@ mod tests {
         for n in 1..=3 {
             log.write(0, &line(n));
             while lines_of(&path).len() < n as usize {
-                tokio::time::sleep(GATHER).await;
+                tokio::time::advance(GATHER).await;
             }
         }
         running.abort();
@@ -247,6 +256,21 @@ mod tests {
         log.write(0, &line(1));
         writer.run(std::future::ready(())).await;
         assert_eq!(log.dropped(), 0);
+    }
+
+    #[tokio::test]
+    async fn without_room_lines_are_dropped_and_counted_until_there_is_some() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, target) = file_in(&directory);
+        let (log, mut writer) = AccessLog::start(target, 1).expect("a log");
+        let long = "x".repeat(100_000);
+        (0..20).for_each(|_| log.write(0, &Line { path: Some(&long), ..Line::default() }));
+        let dropped = log.dropped();
+        assert!((1..20).contains(&dropped));
+        writer.flush().await;
+        log.write(0, &line(1));
+        writer.flush().await;
+        assert_eq!((lines_of(&path).len() as u64, log.dropped()), (21 - dropped, dropped));
     }
 
     #[test]

@@ -4,7 +4,10 @@ workers_count = Integer(ENV.fetch("WORKERS", 0))
 
 threads threads_count, threads_count
 workers workers_count
-preload_app! if workers_count.positive?
+if workers_count.positive?
+  preload_app!
+  before_fork { ActiveRecord::Base.connection_handler.clear_all_connections! }
+end
 
 bind ENV.fetch("BIND", "tcp://127.0.0.1:0")
 environment "production"
@@ -15,8 +18,6 @@ persistent_timeout Integer(ENV.fetch("KEEP_ALIVE", 20))
 
 # The tests stop Pumas by dozens, and none has a request that is worth waiting for.
 force_shutdown_after Integer(ENV["STOP_WAIT"]) if ENV["STOP_WAIT"]
-
-before_fork { ActiveRecord::Base.connection_handler.clear_all_connections! }
 
 $LOAD_PATH.unshift File.expand_path("../lib", __dir__)
 plugin :announce

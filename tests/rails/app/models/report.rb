@@ -10,6 +10,8 @@ class Report
 
   # The lines of a CSV, one day's worth at a time.
   def each
+    return to_enum unless block_given?
+
     yield "day,restaurant,dish,orders,cents\n"
     @days.times do |day|
       yield sales.map { |row| [day, *row].join(",") << "\n" }.join

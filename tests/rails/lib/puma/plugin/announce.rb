@@ -13,8 +13,9 @@ Puma::Plugin.create do
     events.public_send(event) do
       $stdout.write("ready #{address(launcher)}\n")
       $stdout.flush
+      # Not before: a Puma that is still booting cannot be stopped.
+      follow(launcher) if ENV["LIFELINE"] == "stdin"
     end
-    follow(launcher) if ENV["LIFELINE"] == "stdin"
   end
 
   private

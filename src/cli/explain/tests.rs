@@ -1,0 +1,184 @@
+//! From the command line to the verdict, over a configuration as it is written.
+
+use std::{io::Write, path::Path};
+
+use clap::Parser;
+
+use super::{ExplainArgs, Explanation, Options, answer};
+
+const SHOP: &str = r#"audiences:
+  - name: admin
+    match:
+      - path: /admin/**
+    only: [{ client: 10.0.0.0/8 }]
+    pool: admin
+    slo: { availability: 99.5%, latency: { within: 2s, target: 95% } }
+  - name: driver
+    match:
+      - path: /api/driver/**
+        method: [POST, PUT]
+      - header: { X-App: driver }
+    pool: shop
+    slo:
+      - { availability: 99.9% }
+      - { name: position, only: [{ path: /api/driver/position }], availability: 99.95% }
+  - name: customer
+    pool: shop
+pools:
+  admin: { endpoints: [127.0.0.1:3030], capacity: 2, timeouts: { first_byte: 60s, total: 120s } }
+  shop: { endpoints: [127.0.0.1:3000], capacity: 5 }
+listeners: [{ bind: 127.0.0.1:8080 }]
+"#;
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    explain: ExplainArgs,
+}
+
+fn ask_of(file: &Path, words: &[&str]) -> Result<(Explanation, Options), String> {
+    let file = file.to_str().expect("a plain path");
+    let words = ["explain", "--config", file].into_iter().chain(words.iter().copied());
+    let command = Command::try_parse_from(words).map_err(|error| error.to_string())?;
+    answer(command.explain)
+}
+
+fn ask(words: &[&str]) -> Result<(Explanation, Options), String> {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(SHOP.as_bytes()).expect("a written file");
+    ask_of(file.path(), words)
+}
+
+#[track_caller]
+fn check(words: &[&str], expected: &str) {
+    let (explanation, _) = ask(words).expect("an answer");
+    assert_eq!(explanation.verdict(), expected);
+}
+
+#[test]
+fn a_verdict_says_audience_pool_and_promise() {
+    check(
+        &["GET", "https://shop.test//admin/orders/?x=1", "--from", "10.1.2.3"],
+        "audience: admin, because of path /admin/** (line 4)\n\
+         pool: admin; connect 1s, first byte 1m, between bytes 1m, total 2m\n\
+         promise: 99.5% available; 95% within 2s",
+    );
+    check(
+        &["--from", "192.0.2.1", "GET", "/orders"],
+        "audience: customer, because it takes what no rule takes\n\
+         pool: shop; connect 1s, first byte 15s, between bytes 1m, total 1m\n\
+         promise: none",
+    );
+}
+
+#[test]
+fn a_refused_request_says_status_and_reason() {
+    check(
+        &["GET", "/admin", "--from", "192.0.2.1"],
+        "audience: admin, because of path /admin/** (line 4)\n\
+         refused: 403 not_admitted: admin admits only client 10.0.0.0/8",
+    );
+    check(
+        &["GET", "/x/..%2fadmin", "--from", "192.0.2.1"],
+        "audience: none\n\
+         refused: 400 ambiguous_path: a segment of the path is `.` or `..` \
+         (percent escapes decoded once)",
+    );
+}
+
+#[test]
+fn a_rule_that_any_client_can_claim_is_called_unverified() {
+    check(
+        &["GET", "/orders", "-H", "X-App: driver", "--from", "192.0.2.1"],
+        "audience: driver, because of header X-App: driver (line 12)\n\
+         pool: shop; connect 1s, first byte 15s, between bytes 1m, total 1m\n\
+         promise: 99.9% available\n\
+         unverified: any client can claim this",
+    );
+}
+
+#[test]
+fn a_pasted_command_line_is_taken_whole_or_in_words() {
+    let whole = "curl -X PUT 'https://shop.test/api/driver/position' -H 'X-App: x' --data '{}'";
+    let words = ["curl", "-XPUT", "https://shop.test/api/driver/position", "-H", "X-App: x", "-sS"];
+    for (explanation, _) in [
+        ask(&[whole, "--from", "192.0.2.1"]).expect("an answer"),
+        ask(&[&["--from", "192.0.2.1"], &words[..]].concat()).expect("an answer"),
+    ] {
+        assert_eq!(explanation.audience.as_deref(), Some("driver"));
+        assert_eq!(explanation.rule.map(|rule| rule.line), Some(10));
+        assert_eq!(explanation.promises, ["99.9% available", "position: 99.95% available"]);
+        assert_eq!(explanation.notes, [""; 0]);
+    }
+}
+
+#[test]
+fn the_trace_says_why_every_earlier_rule_did_not_match() {
+    let (explanation, options) =
+        ask(&["GET", "//orders//", "-v", "--from", "192.0.2.1"]).expect("an answer");
+    assert!(options.verbose);
+    assert_eq!(
+        explanation.tried(),
+        "path as Rails sees it: /orders\n\
+         \x20 - admin, line 4: path /admin/**\n\
+         \x20     path /admin/**: is `/orders`\n\
+         \x20 - driver, line 10: path /api/driver/** and method POST, PUT\n\
+         \x20     path /api/driver/**: is `/orders`\n\
+         \x20 - driver, line 12: header X-App: driver\n\
+         \x20     header x-app: driver: there is none\n\
+         \x20 + customer: takes all that is left",
+    );
+}
+
+#[test]
+fn another_method_that_rails_may_see_is_named() {
+    let from = ["--from", "192.0.2.1"];
+    let notes = |words: &[&str]| {
+        let (explanation, _) = ask(&[&from, words].concat()).expect("an answer");
+        explanation.notes.join("\n")
+    };
+    let header = notes(&["POST", "/x", "-H", "X-HTTP-Method-Override: delete"]);
+    assert!(header.contains("Rails may see DELETE"), "{header}");
+    let form = notes(&["curl", "-d", "_method=patch", "http://a.test/x"]);
+    assert!(form.contains("Rails may see PATCH"), "{form}");
+    let query = notes(&["POST", "/x?_method=patch"]);
+    assert!(query.contains("it sees POST"), "{query}");
+    assert_eq!(notes(&["GET", "/x", "-H", "X-HTTP-Method-Override: delete"]), "");
+}
+
+#[test]
+fn what_has_to_be_escaped_is_pointed_out() {
+    let (explanation, _) = ask(&["GET", "/café", "--from", "192.0.2.1"]).expect("an answer");
+    let note = "sent like this, with 'é' unescaped, it is refused: 400 bad_target";
+    assert_eq!(explanation.notes, [note]);
+}
+
+#[test]
+fn a_client_that_was_not_named_is_pointed_out() {
+    let (explanation, _) = ask(&["GET", "/x"]).expect("an answer");
+    assert_eq!(explanation.notes, ["the client is taken to be 127.0.0.1; say `--from IP`"]);
+}
+
+#[test]
+fn a_wrong_command_line_or_configuration_is_a_complaint() {
+    for words in [
+        &["GET"][..],
+        &["GET", "/x", "--from", "nobody"],
+        &["GET", "/x", "-H", "no field"],
+        &["GET", "/x", "--unknown"],
+        &["curl", "-s"],
+    ] {
+        assert!(ask(words).is_err(), "{words:?}");
+    }
+    assert!(ask_of(Path::new("/nowhere/usher.yaml"), &["GET", "/x"]).is_err());
+}
+
+#[test]
+fn a_program_reads_the_same_as_json() {
+    let (explanation, options) =
+        ask(&["GET", "/admin", "--format", "json", "--from", "192.0.2.1"]).expect("an answer");
+    let json = serde_json::json!(explanation);
+    assert_eq!(options.format, Some(crate::cli::Format::Json));
+    assert_eq!((&json["status"], &json["audience"]), (&403.into(), &"admin".into()));
+    assert_eq!(json["rule"]["label"], "path /admin/**");
+}

@@ -1,0 +1,153 @@
+//! Audiences, their rules and their promises, as they are written.
+
+use ipnet::IpNet;
+
+use super::{
+    At, FilePath, Later, Many, NameLeaf, Named, OneOrMany, Pattern, PercentLeaf, Wait, document,
+};
+use crate::classify::{HostPattern, PathPattern, Text};
+
+document! {
+    /// What every audience starts from.
+    AudienceDefaults {
+        /// When there are any, one of these must match, else 403.
+        optional only: Many<Rule>,
+        /// The pool that serves it.
+        optional pool: NameLeaf,
+        /// Its promises.
+        optional slo: OneOrMany<Objective>,
+        /// An HTML file for the answers that usher makes up.
+        optional page: FilePath,
+    }
+}
+
+document! {
+    /// A class of requests with one promise.
+    Audience {
+        /// Its name.
+        required name: NameLeaf,
+        /// Any of these takes the request. Without it: all that is left.
+        optional r#match: Many<Rule>,
+        /// When there are any, one of these must match, else 403.
+        optional only: Many<Rule>,
+        /// The pool that serves it.
+        inherited pool: NameLeaf,
+        /// Its promises.
+        optional slo: OneOrMany<Objective>,
+        /// An HTML file for the answers that usher makes up.
+        optional page: FilePath,
+    }
+}
+
+/// Matchers of requests, with what else the mapping may hold.
+macro_rules! matchers {
+    ($(#[doc = $doc:literal])+ $name:ident { $($more:tt)* }) => {
+        document! {
+            $(#[doc = $doc])+
+            $name {
+                /// The path as Rails will see it, such as `/admin/**`.
+                optional path: OneOrMany<Pattern<PathPattern>>,
+                /// The host without case and port; `*` is one label.
+                optional host: OneOrMany<Pattern<HostPattern>>,
+                /// The method.
+                optional method: OneOrMany<Pattern<Text>>,
+                /// Fields of the head by name.
+                optional header: Named<OneOrMany<Pattern<Text>>>,
+                /// Cookies by name; the first of that name.
+                optional cookie: Named<OneOrMany<Pattern<Text>>>,
+                /// Parameters of the query by name; the last of that name.
+                optional query: Named<OneOrMany<Pattern<Text>>>,
+                /// Networks of the client.
+                optional client: OneOrMany<Pattern<IpNet>>,
+                /// The user. Comes with a later version; an error until then.
+                optional user: Later,
+                /// A role of the user. Comes with a later version; an error until then.
+                optional role: Later,
+                /// Claims of the user. Comes with a later version; an error until then.
+                optional claim: Later,
+                /// The app's version. Comes with a later version; an error until then.
+                optional version: Later,
+                /// The GraphQL operation. Comes with a later version; an error until then.
+                optional graphql: Later,
+                $($more)*
+            }
+        }
+
+        impl $name {
+            /// The matchers alone.
+            pub(crate) fn matchers(&self) -> Matchers<'_> {
+                let later = [
+                    ("user", &self.user),
+                    ("role", &self.role),
+                    ("claim", &self.claim),
+                    ("version", &self.version),
+                    ("graphql", &self.graphql),
+                ];
+                Matchers {
+                    path: self.path.as_ref(),
+                    host: self.host.as_ref(),
+                    method: self.method.as_ref(),
+                    header: self.header.as_ref(),
+                    cookie: self.cookie.as_ref(),
+                    query: self.query.as_ref(),
+                    client: self.client.as_ref(),
+                    later: later.map(|(name, at)| (name, at.as_ref())),
+                }
+            }
+        }
+    };
+}
+
+type Patterns<P> = At<OneOrMany<Pattern<P>>>;
+type NamedPatterns = At<Named<OneOrMany<Pattern<Text>>>>;
+
+/// The matchers of a [`Rule`] or of a [`Not`].
+pub(crate) struct Matchers<'a> {
+    pub(crate) path: Option<&'a Patterns<PathPattern>>,
+    pub(crate) host: Option<&'a Patterns<HostPattern>>,
+    pub(crate) method: Option<&'a Patterns<Text>>,
+    pub(crate) header: Option<&'a NamedPatterns>,
+    pub(crate) cookie: Option<&'a NamedPatterns>,
+    pub(crate) query: Option<&'a NamedPatterns>,
+    pub(crate) client: Option<&'a Patterns<IpNet>>,
+    pub(crate) later: [(&'static str, Option<&'a At<Later>>); 5],
+}
+
+matchers! {
+    /// Matchers of which all are required.
+    Rule {
+        /// Matchers of which none may match.
+        optional not: OneOrMany<Not>,
+    }
+}
+
+matchers! {
+    /// Matchers of which none may match.
+    Not {}
+}
+
+document! {
+    /// A promise about an audience, or about a part of it.
+    Objective {
+        /// Its name; one of an audience may do without.
+        optional name: NameLeaf,
+        /// Which of the audience's requests it speaks about; all when left out.
+        optional only: Many<Rule>,
+        /// The share of requests to be answered well.
+        optional availability: PercentLeaf,
+        /// How soon answers are to begin.
+        optional latency: Latency,
+        /// What was promised to others; laxer than `availability`.
+        optional sla: PercentLeaf,
+    }
+}
+
+document! {
+    /// How soon answers are to begin.
+    Latency {
+        /// How soon an answer begins, to count as good.
+        required within: Wait,
+        /// The share of requests for which it does.
+        required target: PercentLeaf,
+    }
+}

@@ -1,0 +1,92 @@
+//! Patterns and networks, each with how it was written.
+
+use std::borrow::Cow;
+
+use http::HeaderName;
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::{
+    leaf::{any_scalar, leaves, string},
+    read::{Complaint, Leaf, Read, leaf},
+    reader::Reader,
+    tree::{Node, Scalar},
+};
+use crate::classify::{HostPattern, PathPattern, Text};
+
+/// A pattern and how it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern<P> {
+    pub(crate) pattern: P,
+    pub(crate) shown: String,
+}
+
+leaves!(Pattern<PathPattern>, Pattern<HostPattern>, Pattern<Text>, Pattern<IpNet>);
+
+// === impl Leaf ===
+
+impl Leaf for Pattern<PathPattern> {
+    const WHAT: &'static str = "a path";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        let pattern = PathPattern::parse(&scalar.text).map_err(|error| Complaint::of(&error))?;
+        Ok(Self { pattern, shown: scalar.shown().to_owned() })
+    }
+
+    fn schema() -> Schema {
+        string("[/~].*")
+    }
+}
+
+impl Leaf for Pattern<HostPattern> {
+    const WHAT: &'static str = "a host";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        let pattern = HostPattern::parse(&scalar.text).map_err(|error| Complaint::of(&error))?;
+        Ok(Self { pattern, shown: scalar.shown().to_owned() })
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+impl Leaf for Pattern<Text> {
+    const WHAT: &'static str = "a pattern";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        let pattern = Text::parse(&scalar.text).map_err(|error| Complaint::of(&error))?;
+        Ok(Self { pattern, shown: scalar.shown().to_owned() })
+    }
+
+    fn schema() -> Schema {
+        any_scalar()
+    }
+}
+
+impl Leaf for Pattern<IpNet> {
+    const WHAT: &'static str = "a network";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        let text = scalar.text.as_str();
+        let address = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
+        let Some(network) = text.parse::<IpNet>().ok().or_else(address) else {
+            let hint = "write for example `10.0.0.0/8`, `fd00::/8` or a single `192.0.2.7`";
+            return Err(Complaint::new("it is neither an address nor ADDRESS/BITS").with_hint(hint));
+        };
+        if network.addr() != network.network() {
+            let hint = format!("write `{}`", network.trunc());
+            return Err(Complaint::new("it has bits beyond its prefix").with_hint(hint));
+        }
+        Ok(Self { pattern: network, shown: scalar.shown().to_owned() })
+    }
+
+    fn schema() -> Schema {
+        string("[0-9a-fA-F.:]+(/[0-9]{1,3})?")
+    }
+}
+
+/// Reads the name of a field of a head.
+pub(crate) fn header_name(text: &str) -> Option<HeaderName> {
+    HeaderName::from_bytes(text.as_bytes()).ok()
+}

@@ -1,0 +1,170 @@
+//! Pools and their endpoints, as they are written.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::{
+    Address, At, Count, FilePath, Kind, Length, Many, Node, Plain, Read, Reader, Size, Switch,
+    Wait, document,
+};
+
+/// The settings of a pool, with what else the mapping may hold.
+macro_rules! pool {
+    ($(#[doc = $doc:literal])+ $name:ident { $($more:tt)* }) => {
+        document! {
+            $(#[doc = $doc])+
+            $name {
+                $($more)*
+                /// Slots per endpoint: Puma's workers times its threads. 5 when left out.
+                optional capacity: Count,
+                /// How many requests wait for a slot, and how long. No effect yet.
+                optional queue: Queue,
+                /// How long the monolith may take.
+                optional timeouts: Timeouts,
+                /// Unused connections to endpoints.
+                optional keep_alive: KeepAlive,
+                /// What becomes of slots whose request has gone. No effect yet.
+                optional abandoned: Abandoned,
+                /// What is gathered before it goes on.
+                optional buffer: Buffer,
+                /// How endpoints are asked whether they are well. No effect yet.
+                optional health: Health,
+            }
+        }
+    };
+}
+
+pool! {
+    /// Endpoints that run in the same configuration.
+    Pool {
+        /// Where the monolith runs.
+        required endpoints: Many<Endpoint>,
+    }
+}
+
+pool! {
+    /// What every pool starts from.
+    PoolDefaults {}
+}
+
+document! {
+    /// How many requests wait for a slot, and how long.
+    Queue {
+        /// A number of requests, or times the pool's capacity: `4x`.
+        optional length: Length,
+        /// How long one of them may wait.
+        optional wait: Wait,
+    }
+}
+
+document! {
+    /// How long the monolith may take.
+    Timeouts {
+        /// To take a connection.
+        optional connect: Wait,
+        /// From dispatch to the answer's head, for one attempt.
+        optional first_byte: Wait,
+        /// Between two reads of an answer that has begun.
+        optional between_bytes: Wait,
+        /// From the request read whole to the answer's head, over all attempts.
+        optional total: Wait,
+    }
+}
+
+document! {
+    /// Unused connections to endpoints.
+    KeepAlive {
+        /// How long one is kept; below Puma's own.
+        optional idle: Wait,
+    }
+}
+
+document! {
+    /// What becomes of slots whose request has gone.
+    Abandoned {
+        /// How long such a slot is held at most.
+        optional hold: Wait,
+    }
+}
+
+document! {
+    /// What is gathered before it goes on.
+    Buffer {
+        /// Whether a request's body is read whole before it goes to an endpoint.
+        optional request: Switch,
+        /// Whether an answer is taken off the monolith's hands. No effect yet.
+        optional answer: Switch,
+        /// Where bodies that exceed the memory go; the system's temporary directory.
+        optional directory: FilePath,
+        /// How many bytes of bodies may lie there at once.
+        optional disk: Size,
+    }
+}
+
+document! {
+    /// How endpoints are asked whether they are well.
+    Health {
+        /// The path that is asked for.
+        optional path: Plain,
+        /// The `Host` that is asked for.
+        optional host: Plain,
+        /// How often.
+        optional interval: Wait,
+        /// How long an answer may take.
+        optional timeout: Wait,
+        /// So many good answers in a row make an endpoint usable.
+        optional rise: Count,
+        /// So many bad answers in a row make it unusable.
+        optional fall: Count,
+    }
+}
+
+document! {
+    /// An endpoint with more than its address.
+    WeightedEndpoint {
+        /// IP:PORT, NAME:PORT or unix:PATH.
+        required address: Address,
+        /// Its share relative to the pool's others; 1 when left out.
+        optional weight: Count,
+    }
+}
+
+/// An endpoint: its address, or more.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint(pub(crate) WeightedEndpoint);
+
+// === impl Endpoint ===
+
+impl Read for Endpoint {
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        match node.kind {
+            Kind::Mapping(_) => WeightedEndpoint::read(node, reader).map(Self),
+            Kind::Nothing | Kind::Scalar(_) | Kind::List(_) => {
+                let value = Address::read(node, reader)?;
+                let address = Some(At { value, span: node.span, key: node.span });
+                Some(Self(WeightedEndpoint { written: Vec::new(), address, weight: None }))
+            }
+        }
+    }
+
+    fn keys(path: &str, keys: &mut BTreeSet<String>) {
+        WeightedEndpoint::keys(path, keys);
+    }
+}
+
+impl JsonSchema for Endpoint {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Endpoint".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let address = generator.subschema_for::<Address>();
+        let weighted = generator.subschema_for::<WeightedEndpoint>();
+        json_schema!({ "anyOf": [address, weighted] })
+    }
+}

@@ -1,0 +1,229 @@
+//! Both ports over real connections.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+    time::Instant,
+};
+
+use super::*;
+
+/// An usher that is ready until it is told to drain.
+#[derive(Default)]
+pub(super) struct Stand {
+    draining: AtomicBool,
+}
+
+/// Both ports of a [`Stand`], served until dropped.
+struct Ports {
+    stand: Arc<Stand>,
+    control: SocketAddr,
+    metrics: SocketAddr,
+    tasks: [JoinHandle<()>; 2],
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Sight for Stand {
+    fn status(&self) -> StatusView {
+        let audience = AudienceView { name: "driver".into(), ..AudienceView::default() };
+        let pool = PoolView { name: "drivers".into(), ..PoolView::default() };
+        let (audiences, pools) = (vec![audience], vec![pool]);
+        StatusView { version: "0.1.0".into(), audiences, pools, ..StatusView::default() }
+    }
+
+    fn config(&self) -> Value {
+        json!({ "hash": "1f3a" })
+    }
+
+    fn metrics(&self) -> String {
+        "usher_config_generation 1\n".into()
+    }
+
+    fn readiness(&self) -> Readiness {
+        if self.draining.load(Relaxed) { Readiness::Draining } else { Readiness::Ready }
+    }
+}
+
+impl Ports {
+    async fn open() -> Self {
+        let stand = Arc::new(Stand::default());
+        let bind = || TcpListener::bind("127.0.0.1:0");
+        let (control, metrics) = (bind().await.expect("a port"), bind().await.expect("a port"));
+        let addresses = [&control, &metrics].map(|it| it.local_addr().expect("an address"));
+        let sight = || Arc::clone(&stand) as Arc<dyn Sight>;
+        let tasks = [
+            tokio::spawn(serve_control(control, sight())),
+            tokio::spawn(serve_metrics(metrics, sight())),
+        ];
+        Self { stand, control: addresses[0], metrics: addresses[1], tasks }
+    }
+}
+
+impl Drop for Ports {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn send(address: SocketAddr, request: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.expect("it accepts");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("it answers");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Answer { status: status.expect("a status"), head: head.into(), body: body.into() }
+}
+
+async fn ask(address: SocketAddr, method: &str, path: &str, host: &str) -> Answer {
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    send(address, &request).await
+}
+
+async fn get(address: SocketAddr, path: &str) -> Answer {
+    ask(address, "GET", path, "localhost").await
+}
+
+#[tokio::test]
+async fn both_ports_say_whether_usher_lives_and_is_ready() {
+    let ports = Ports::open().await;
+    for address in [ports.control, ports.metrics] {
+        assert_eq!(get(address, "/live").await.status, 200);
+        assert_eq!(get(address, "/ready").await.status, 200);
+    }
+    ports.stand.draining.store(true, Relaxed);
+    for address in [ports.control, ports.metrics] {
+        assert_eq!(get(address, "/live").await.status, 200);
+        let ready = get(address, "/ready").await;
+        assert_eq!((ready.status, ready.body.as_str()), (503, "draining\n"));
+    }
+}
+
+#[tokio::test]
+async fn the_metrics_port_serves_metrics_under_any_host_and_nothing_else() {
+    let ports = Ports::open().await;
+    for host in ["usher-metrics.shop.svc:9901", "10.0.0.7:9901", "localhost"] {
+        let metrics = ask(ports.metrics, "GET", "/metrics", host).await;
+        assert_eq!(metrics.status, 200, "{host}");
+        assert_eq!(metrics.body, "usher_config_generation 1\n");
+        assert!(metrics.head.contains("content-type: text/plain; version=0.0.4"));
+    }
+    for path in ["/", "/api/v1/status", "/api/v1/config"] {
+        assert_eq!(get(ports.metrics, path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_control_port_shows_what_usher_is_about() {
+    let ports = Ports::open().await;
+    let read = async |path| {
+        let answer = get(ports.control, path).await;
+        assert!(answer.head.contains("cache-control: no-store"));
+        serde_json::from_str::<Value>(&answer.body).expect("JSON")
+    };
+    let status: StatusView =
+        serde_json::from_value(read("/api/v1/status").await).expect("it is what we read");
+    assert_eq!(status, ports.stand.status());
+    assert_eq!(read("/api/v1/audiences").await["audiences"][0]["name"], "driver");
+    assert_eq!(read("/api/v1/pools").await["pools"][0]["name"], "drivers");
+    assert_eq!(read("/api/v1/config").await, json!({ "hash": "1f3a" }));
+    assert_eq!(get(ports.control, "/metrics").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_control_port_answers_under_no_name_but_localhost() {
+    let ports = Ports::open().await;
+    for host in ["attacker.example", "localhost.attacker.example:9900", ""] {
+        for path in ["/api/v1/status", "/live", "/nothing"] {
+            let answer = ask(ports.control, "GET", path, host).await;
+            assert_eq!(answer.status, 421, "{host} {path}");
+        }
+    }
+    for host in ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]", "10.9.8.7"] {
+        assert_eq!(ask(ports.control, "GET", "/live", host).await.status, 200, "{host}");
+    }
+    let doubled = "GET /live HTTP/1.1\r\nhost: localhost\r\nhost: attacker.example\r\n\
+                   connection: close\r\n\r\n";
+    assert_eq!(send(ports.control, doubled).await.status, 421);
+    let absolute = "GET http://attacker.example/live HTTP/1.1\r\nhost: localhost\r\n\
+                    connection: close\r\n\r\n";
+    assert_eq!(send(ports.control, absolute).await.status, 421);
+}
+
+#[tokio::test]
+async fn what_is_not_served_is_a_problem_with_details() {
+    let ports = Ports::open().await;
+    let missing = get(ports.control, "/api/v2/status").await;
+    assert_eq!(missing.status, 404);
+    assert!(missing.head.contains("content-type: application/problem+json"));
+    let problem: Value = serde_json::from_str(&missing.body).expect("JSON");
+    assert_eq!((&problem["title"], &problem["status"]), (&json!("Not Found"), &json!(404)));
+    let refused = ask(ports.control, "DELETE", "/api/v1/status", "localhost").await;
+    assert_eq!(refused.status, 405);
+    assert!(refused.head.contains("allow: GET,HEAD"), "{}", refused.head);
+    assert!(refused.head.contains("application/problem+json"));
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_refused() {
+    let ports = Ports::open().await;
+    let large =
+        format!("GET /live HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(99_999));
+    let mut stream = TcpStream::connect(ports.metrics).await.expect("it accepts");
+    let _ = stream.write_all(large.as_bytes()).await;
+    let mut text = Vec::new();
+    let _ = stream.read_to_end(&mut text).await;
+    assert!(text.is_empty() || text.starts_with(b"HTTP/1.1 431"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_is_closed() {
+    let ports = Ports::open().await;
+    for begun in ["", "GET /live HTTP/1.1\r\nhost:"] {
+        let mut stream = TcpStream::connect(ports.control).await.expect("it accepts");
+        stream.write_all(begun.as_bytes()).await.expect("it reads");
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).await.expect("it is closed in time");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_too_many_connections_the_next_one_waits_until_one_has_gone() {
+    let ports = Ports::open().await;
+    let start = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..port::CONNECTIONS_MAX {
+        silent.push(TcpStream::connect(ports.control).await.expect("it accepts"));
+    }
+    assert_eq!(get(ports.control, "/live").await.status, 200);
+    assert!(start.elapsed() >= port::HEAD_WAIT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_never_silent_ends_at_its_age() {
+    let ports = Ports::open().await;
+    let start = Instant::now();
+    let mut stream = TcpStream::connect(ports.metrics).await.expect("it accepts");
+    let mut answer = [0; 1_024];
+    loop {
+        let sent = stream.write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        if sent.is_err() || !matches!(stream.read(&mut answer).await, Ok(1..)) {
+            break;
+        }
+        tokio::time::advance(port::HEAD_WAIT / 2).await;
+    }
+    let age = start.elapsed();
+    assert!((port::AGE_MAX..port::AGE_MAX * 2).contains(&age), "{age:?}");
+}

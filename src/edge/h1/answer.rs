@@ -1,0 +1,214 @@
+//! An answer as it is written: its head, and a body that ends where the head says.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header, response::Parts};
+use http_body::Frame;
+
+use crate::{fault::Fault, peer::Protocol};
+
+use super::{date, trailers, writer::Writer};
+
+/// What of the request decides how its answer is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// HEAD gets no body.
+    pub(super) head_only: bool,
+    /// HTTP/1.0 knows neither chunks nor 1xx.
+    pub(super) protocol: Protocol,
+}
+
+/// How the body of an answer is delimited, and what is left of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// There is none, whatever the service gives.
+    Bodiless,
+    /// So many bytes are still owed.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// Until the connection closes.
+    UntilClose,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// By a request with `method`, if it got so far.
+    pub(super) fn new(method: Option<&Method>, protocol: Protocol) -> Self {
+        Self { head_only: method == Some(&Method::HEAD), protocol }
+    }
+}
+
+// === impl Shape ===
+
+impl Shape {
+    /// How an answer with this head goes to who asked so.
+    pub(super) fn of(parts: &Parts, asked: Asked) -> Self {
+        let empty = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if asked.head_only || empty {
+            return Shape::Bodiless;
+        }
+        match (length(&parts.headers), asked.protocol) {
+            (Some(length), _) => Shape::Length(length),
+            (None, Protocol::Http11) => Shape::Chunked,
+            (None, Protocol::Http10) => Shape::UntilClose,
+        }
+    }
+
+    /// Appends a frame of the body. It fails when there is more of it than was promised; what was
+    /// promised is appended even then.
+    pub(super) fn push(&mut self, frame: Frame<Bytes>, writer: &mut Writer) -> Result<(), Fault> {
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => Ok(()),
+            Ok(data) => self.push_data(data, writer),
+            Err(frame) => {
+                if let (Shape::Chunked, Ok(fields)) = (*self, frame.into_trailers()) {
+                    writer.text.extend_from_slice(b"0\r\n");
+                    for (name, value) in &fields {
+                        if trailers::passes(name) {
+                            append_field(&mut writer.text, name, value.as_bytes());
+                        }
+                    }
+                    writer.text.extend_from_slice(b"\r\n");
+                    *self = Shape::Bodiless;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn push_data(&mut self, mut data: Bytes, writer: &mut Writer) -> Result<(), Fault> {
+        match self {
+            Shape::Bodiless => {}
+            Shape::UntilClose => writer.push(data),
+            Shape::Length(left) => {
+                let over = data.len() as u64 > *left;
+                if over {
+                    data.truncate(*left as usize);
+                }
+                *left -= data.len() as u64;
+                writer.push(data);
+                if over {
+                    return Err(Fault::UpstreamMalformed);
+                }
+            }
+            Shape::Chunked => {
+                append_size(&mut writer.text, data.len());
+                writer.push(data);
+                writer.text.extend_from_slice(b"\r\n");
+            }
+        }
+        Ok(())
+    }
+
+    /// The service has nothing more. It fails when less came than was promised.
+    pub(super) fn finish(self, writer: &mut Writer) -> Result<(), Fault> {
+        match self {
+            Shape::Bodiless | Shape::UntilClose | Shape::Length(0) => Ok(()),
+            Shape::Length(_) => Err(Fault::UpstreamBroke),
+            Shape::Chunked => {
+                writer.text.extend_from_slice(b"0\r\n\r\n");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Appends the head of a final answer.
+pub(super) fn append_head(
+    text: &mut BytesMut,
+    parts: &Parts,
+    shape: Shape,
+    protocol: Protocol,
+    persists: bool,
+) {
+    append_status(text, parts.status);
+    let length_stays = parts.status != StatusCode::NO_CONTENT && length(&parts.headers).is_some();
+    append_fields(text, &parts.headers, length_stays);
+    if shape == Shape::Chunked {
+        text.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    if !parts.headers.contains_key(header::DATE) {
+        text.extend_from_slice(b"date: ");
+        date::append(text);
+        text.extend_from_slice(b"\r\n");
+    }
+    match (persists, protocol) {
+        (true, Protocol::Http11) => {}
+        (true, Protocol::Http10) => text.extend_from_slice(b"connection: keep-alive\r\n"),
+        (false, _) => text.extend_from_slice(b"connection: close\r\n"),
+    }
+    text.extend_from_slice(b"\r\n");
+}
+
+/// Appends a 1xx answer.
+pub(super) fn append_informational(text: &mut BytesMut, status: StatusCode, fields: &HeaderMap) {
+    append_status(text, status);
+    append_fields(text, fields, false);
+    text.extend_from_slice(b"\r\n");
+}
+
+/// Appends the head of a 101, whose `Upgrade` is the service's and whose `Connection` says so.
+pub(super) fn append_switch(text: &mut BytesMut, parts: &Parts) {
+    append_status(text, parts.status);
+    append_fields(text, &parts.headers, false);
+    text.extend_from_slice(b"connection: upgrade\r\n");
+    for value in parts.headers.get_all(header::UPGRADE) {
+        append_field(text, &header::UPGRADE, value.as_bytes());
+    }
+    text.extend_from_slice(b"\r\n");
+}
+
+fn append_status(text: &mut BytesMut, status: StatusCode) {
+    text.extend_from_slice(b"HTTP/1.1 ");
+    text.extend_from_slice(status.as_str().as_bytes());
+    text.extend_from_slice(b" ");
+    text.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    text.extend_from_slice(b"\r\n");
+}
+
+/// Appends all fields but those that speak about the connection, which is the door's own.
+fn append_fields(text: &mut BytesMut, fields: &HeaderMap, length_stays: bool) {
+    for (name, value) in fields {
+        let ours = *name == header::CONNECTION
+            || *name == header::TRANSFER_ENCODING
+            || *name == header::UPGRADE
+            || (*name == header::CONTENT_LENGTH && !length_stays)
+            || *name == "keep-alive";
+        if !ours {
+            append_field(text, name, value.as_bytes());
+        }
+    }
+}
+
+fn append_field(text: &mut BytesMut, name: &HeaderName, value: &[u8]) {
+    let name = name.as_str().as_bytes();
+    text.reserve(name.len() + value.len() + 4);
+    text.extend_from_slice(name);
+    text.extend_from_slice(b": ");
+    text.extend_from_slice(value);
+    text.extend_from_slice(b"\r\n");
+}
+
+fn append_size(text: &mut BytesMut, mut size: usize) {
+    let mut digits = [0; 2 * size_of::<usize>()];
+    let mut first = digits.len();
+    while size > 0 || first == digits.len() {
+        first -= 1;
+        digits[first] = b"0123456789abcdef"[size & 0xf];
+        size >>= 4;
+    }
+    text.extend_from_slice(&digits[first..]);
+    text.extend_from_slice(b"\r\n");
+}
+
+/// The one length that the service gave; several or a wrong one are none.
+fn length(fields: &HeaderMap) -> Option<u64> {
+    let mut values = fields.get_all(header::CONTENT_LENGTH).iter();
+    let text = values.next()?.as_bytes();
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    if !digits || values.next().is_some() {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}

@@ -1,0 +1,242 @@
+//! A connection between its exchanges: idle, gathering a head, and at its end.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use parking_lot::Mutex;
+use tokio::{net::TcpStream, time::Instant};
+use tower::Service;
+
+use crate::{
+    body::Body,
+    deadline::{Deadline, Wheel},
+    drain::{Drain, Stage},
+    peer::{Peer, Protocol},
+    proxy::{Arrival, Informational, Presence, Refusal, Settling, upgrade::Tunnel},
+};
+
+use super::{
+    Rules,
+    answer::Asked,
+    body::Reader,
+    exchange::{Exchange, Manner, Next},
+    fields::Framing,
+    head::{Assembler, Head, Verdict},
+    intake::Intake,
+    leave::Leave,
+    linger,
+    writer::Writer,
+};
+
+/// One client's connection.
+pub(super) struct Connection<S> {
+    socket: Arc<TcpStream>,
+    intake: Arc<Mutex<Intake>>,
+    peer: Arc<Peer>,
+    rules: Arc<Rules>,
+    wheel: Wheel,
+    leave: Leave,
+    presence: Presence,
+    assembler: Assembler,
+    phase: Phase,
+    /// Ends the phase.
+    deadline: Deadline,
+    /// When the connection is too old for another request.
+    expires: Instant,
+    service: S,
+}
+
+/// How the wait for a head ended.
+pub(super) enum Awaited {
+    /// A head was read, or refused.
+    Head(Verdict),
+    /// The client left or was idle for too long, or all connections are to end.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Gathering,
+}
+
+// === impl Connection ===
+
+impl<S> Connection<S> {
+    pub(super) fn new(
+        socket: TcpStream,
+        peer: Arc<Peer>,
+        rules: Arc<Rules>,
+        wheel: Wheel,
+        drain: Drain,
+        service: S,
+    ) -> Self {
+        let socket = Arc::new(socket);
+        let presence = Presence::default();
+        let intake = Intake::new(socket.clone(), rules.clone(), wheel.clone(), presence.clone());
+        let now = Instant::now();
+        let expires = now + rules.age.mul_f64(1.0 - fastrand::f64() / 10.0);
+        Self {
+            socket,
+            intake: Arc::new(Mutex::new(intake)),
+            peer,
+            leave: Leave::new(drain),
+            presence,
+            assembler: Assembler::default(),
+            phase: Phase::Idle,
+            deadline: wheel.at(expires.min(now + rules.keep_alive)),
+            expires,
+            rules,
+            wheel,
+            service,
+        }
+    }
+
+    /// Waits for the next head, with no buffer while there is nothing of it.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Awaited> {
+        let mut intake = self.intake.lock();
+        loop {
+            if let Some(verdict) = self.assembler.step(&mut intake.buffer, &self.rules) {
+                self.assembler = Assembler::default();
+                return Poll::Ready(Awaited::Head(verdict));
+            }
+            match intake.poll_fill(cx) {
+                Poll::Ready(Ok(read)) if read > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(Awaited::Over),
+                Poll::Pending => break,
+            }
+        }
+        intake.park();
+        if self.phase == Phase::Idle && !intake.buffer.is_empty() {
+            self.phase = Phase::Gathering;
+            self.deadline.reset(Instant::now() + self.rules.head_wait);
+        }
+        match (self.leave.poll_stage(cx), self.phase) {
+            (Stage::Running | Stage::Grace, _) | (Stage::Finishing, Phase::Gathering) => {}
+            (Stage::Finishing, Phase::Idle) | (Stage::Cutting | Stage::Ending, _) => {
+                return Poll::Ready(Awaited::Over);
+            }
+        }
+        Pin::new(&mut self.deadline).poll(cx).map(|()| match self.phase {
+            Phase::Idle => Awaited::Over,
+            Phase::Gathering => Awaited::Head(Err(Box::new(self.assembler.late(&intake.buffer)))),
+        })
+    }
+
+    /// Begins to be idle.
+    pub(super) fn rest(&mut self) {
+        self.phase = Phase::Idle;
+        self.deadline.reset(self.expires.min(Instant::now() + self.rules.keep_alive));
+    }
+
+    /// Closes the connection.
+    pub(super) async fn close(self, manner: Manner) {
+        linger::close(&self.socket, &self.intake, &self.wheel, manner).await;
+    }
+
+    /// Gives the socket, and what has arrived on it, to a tunnel that ends it.
+    pub(super) async fn hand_over(self, tunnel: Tunnel) {
+        let Self { socket, intake, service, .. } = self;
+        drop(service);
+        let early = intake.lock().release();
+        drop(intake);
+        // Nobody else holds the socket now: bodies reach it only through what let go of it.
+        if let Some(socket) = Arc::into_inner(socket) {
+            tunnel.carry(socket, early).await;
+        }
+    }
+
+    /// A request with its body, ready for the service, and what the door keeps of it.
+    fn admit(&self, head: Head, informational: Option<&Informational>) -> Request<Body> {
+        let mut request = head.request;
+        let turn = {
+            let mut intake = self.intake.lock();
+            let turn = intake.begin(head.framing, head.expects);
+            intake.park();
+            turn
+        };
+        request.extensions_mut().insert(self.presence.clone());
+        if let Some(informational) = informational {
+            request.extensions_mut().insert(informational.clone());
+        }
+        request.map(|()| match head.framing {
+            Framing::None => Body::empty(),
+            framing => Body::new(Reader::new(self.intake.clone(), turn, framing)),
+        })
+    }
+}
+
+impl<S> Connection<S>
+where
+    S: Service<Arrival, Response = Response<Settling>, Error = Infallible>,
+{
+    /// Hands what was read to the service, and writes its answer.
+    pub(super) async fn exchange(&mut self, verdict: Verdict) -> Next {
+        let arrived = Instant::now().into_std();
+        let mut facts = Facts::of(&verdict);
+        let request = match verdict {
+            Ok(head) => Ok(self.admit(*head, facts.informational.as_ref())),
+            Err(refusal) => {
+                self.intake.lock().begin(Framing::None, false);
+                Err::<_, Refusal>(*refusal)
+            }
+        };
+        let arrival =
+            Arrival { peer: self.peer.clone(), protocol: facts.asked.protocol, arrived, request };
+        let Ok(()) = poll_fn(|cx| self.service.poll_ready(cx)).await;
+        let service = self.service.call(arrival);
+        let exchange = Exchange {
+            socket: &self.socket,
+            intake: &self.intake,
+            wheel: &self.wheel,
+            leave: &mut self.leave,
+            writer: Writer::new(self.socket.clone(), self.wheel.clone(), self.rules.write_wait),
+            informational: facts.informational.take(),
+            asked: facts.asked,
+            upgrade: facts.upgrade,
+            client_closes: facts.client_closes,
+            persists: facts.persists,
+            expires: self.expires,
+            reset: None,
+        };
+        exchange.run(service).await
+    }
+}
+
+/// What the door keeps of a request.
+struct Facts {
+    asked: Asked,
+    informational: Option<Informational>,
+    upgrade: bool,
+    client_closes: bool,
+    persists: bool,
+}
+
+// === impl Facts ===
+
+impl Facts {
+    fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Ok(head) => Self {
+                asked: Asked::new(Some(head.request.method()), head.protocol),
+                informational: (head.protocol == Protocol::Http11).then(Informational::default),
+                upgrade: head.upgrade,
+                client_closes: !head.persists,
+                persists: head.persists,
+            },
+            Err(refusal) => Self {
+                asked: Asked::new(refusal.method.as_ref(), Protocol::Http11),
+                informational: None,
+                upgrade: false,
+                client_closes: false,
+                persists: false,
+            },
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The `Date` of answers, formatted once a second and worker.
+
+use std::{
+    cell::Cell,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::BytesMut;
+
+const DATE_BYTES: usize = 29;
+
+thread_local! {
+    static NOW: Cell<(u64, [u8; DATE_BYTES])> = const { Cell::new((u64::MAX, [b' '; DATE_BYTES])) };
+}
+
+/// Appends the current date as an HTTP-date.
+pub(super) fn append(text: &mut BytesMut) {
+    let now = SystemTime::now();
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (second, mut date) = NOW.get();
+    if second != seconds {
+        let formatted = httpdate::fmt_http_date(now);
+        date.copy_from_slice(&formatted.as_bytes()[..DATE_BYTES]);
+        NOW.set((seconds, date));
+    }
+    text.extend_from_slice(&date);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_an_http_date_of_now() {
+        let mut text = BytesMut::new();
+        append(&mut text);
+        append(&mut text);
+        let date = std::str::from_utf8(&text[..DATE_BYTES]).expect("ASCII");
+        let parsed = httpdate::parse_http_date(date).expect("an HTTP-date");
+        let age = SystemTime::now().duration_since(parsed).expect("not in the future");
+        assert!(age.as_secs() <= 2);
+        assert_eq!(text.len(), 2 * DATE_BYTES);
+    }
+}

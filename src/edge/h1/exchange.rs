@@ -1,0 +1,263 @@
+//! One request and its answer: everything between a head that was read and a connection that is
+//! idle again, closed, or a tunnel.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Response, StatusCode, response::Parts};
+use parking_lot::Mutex;
+use tokio::{io::Interest, net::TcpStream, time::Instant};
+
+use crate::{
+    deadline::Wheel,
+    drain::Stage,
+    fault::Fault,
+    proxy::{Informational, Settling, upgrade::Tunnel},
+};
+
+use super::{
+    answer::{self, Asked, Shape},
+    delivery::Delivery,
+    intake::Intake,
+    leave::Leave,
+    linger,
+    writer::Writer,
+};
+
+/// What a connection does after an exchange.
+pub(super) enum Next {
+    /// It waits for the next head.
+    Idle,
+    /// It closes, in the given manner.
+    Close(Manner),
+    /// It goes on as a tunnel.
+    Tunnel(Tunnel),
+}
+
+/// How a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// At once: nothing of value is on its way.
+    Now,
+    /// With a reset, so that a cut answer cannot pass for a whole one.
+    Reset,
+    /// With an end and a bounded wait for the client's, so that it can read its answer.
+    Linger,
+}
+
+/// One request on its way.
+pub(super) struct Exchange<'c> {
+    pub(super) socket: &'c Arc<TcpStream>,
+    pub(super) intake: &'c Arc<Mutex<Intake>>,
+    pub(super) leave: &'c mut Leave,
+    pub(super) wheel: &'c Wheel,
+    pub(super) writer: Writer,
+    /// 1xx answers, for clients that know them.
+    pub(super) informational: Option<Informational>,
+    pub(super) asked: Asked,
+    /// Whether the client asked for an upgrade.
+    pub(super) upgrade: bool,
+    /// Whether the client itself wants the connection closed after this.
+    pub(super) client_closes: bool,
+    /// Whether the connection may go on afterwards, as far as is known at the start.
+    pub(super) persists: bool,
+    /// The age at which the connection takes no more requests.
+    pub(super) expires: Instant,
+    pub(super) reset: Option<Pin<Box<dyn Future<Output = ()> + Send + 'c>>>,
+}
+
+/// How the writing of an answer ended.
+enum Written {
+    Whole,
+    /// The service broke off, or gave more or less than it had promised.
+    Cut(Fault),
+    /// The client left or stalled, or stopping cut the answer off.
+    Gone(Fault),
+}
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    /// Waits for the service's answer and writes it.
+    pub(super) async fn run<E>(
+        mut self,
+        service: impl Future<Output = Result<Response<Settling>, E>>,
+    ) -> Next {
+        let Some(answer) = self.wait(service).await else { return Next::Close(Manner::Now) };
+        let (mut parts, settling) = answer.into_parts();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            let tunnel = parts.extensions.remove::<Tunnel>().filter(|_| self.upgrade);
+            return self.switch(&parts, settling, tunnel).await;
+        }
+        self.answer(parts, settling).await
+    }
+
+    /// The service's answer; `None` when the client left first, or stopping cut it off.
+    async fn wait<E>(
+        &mut self,
+        service: impl Future<Output = Result<Response<Settling>, E>>,
+    ) -> Option<Response<Settling>> {
+        let mut service = pin!(service);
+        poll_fn(|cx| match service.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer.ok()),
+            Poll::Pending => self.poll_aside(cx).map(|_| None),
+        })
+        .await
+        .filter(|_| self.intake.lock().fault() != Some(Fault::ClientLeft))
+    }
+
+    /// What goes on beside the service: 1xx answers, the client, the word to stop. Ready when the
+    /// exchange is over because of one of them.
+    fn poll_aside(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        if self.intake.lock().continue_due() {
+            self.writer.text.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        if let Some(informational) = &self.informational {
+            for (status, fields) in informational.poll_take(cx) {
+                answer::append_informational(&mut self.writer.text, status, &fields);
+            }
+        }
+        if let Poll::Ready(Err(fault)) = self.writer.poll_flush(cx) {
+            return Poll::Ready(fault);
+        }
+        self.poll_gone(cx)
+    }
+
+    /// Ready when the client has reset the connection, or all is to be cut.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        if self.leave.poll_stage(cx) >= Stage::Cutting {
+            return Poll::Ready(Fault::Draining);
+        }
+        match self.intake.lock().poll_watch(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(_)) => return Poll::Ready(Fault::ClientLeft),
+            Poll::Ready(Ok(())) => {}
+        }
+        let socket = self.socket;
+        let reset = self.reset.get_or_insert_with(|| {
+            Box::pin(async move {
+                // An error of the driver is as good a reason to stop as one of the socket.
+                let _ = socket.ready(Interest::ERROR).await;
+            })
+        });
+        reset.as_mut().poll(cx).map(|()| Fault::ClientLeft)
+    }
+
+    async fn answer(mut self, parts: Parts, mut settling: Settling) -> Next {
+        if let Some(informational) = self.informational.take() {
+            for (status, fields) in informational.close() {
+                answer::append_informational(&mut self.writer.text, status, &fields);
+            }
+        }
+        let mut shape = Shape::of(&parts, self.asked);
+        self.persists &= self.may_persist(shape);
+        let text = &mut self.writer.text;
+        answer::append_head(text, &parts, shape, self.asked.protocol, self.persists);
+        drop(parts);
+        match self.write(&mut shape, &mut settling).await {
+            Written::Whole => {
+                settling.delivered();
+                drop(settling);
+                self.end().await
+            }
+            Written::Cut(fault) => {
+                settling.broken(fault);
+                // Only a reset shows that the body was not whole when its end is the close.
+                let manner = if shape == Shape::UntilClose { Manner::Reset } else { Manner::Now };
+                Next::Close(manner)
+            }
+            Written::Gone(fault) => {
+                settling.broken(fault);
+                Next::Close(Manner::Reset)
+            }
+        }
+    }
+
+    /// Whether anything speaks against another request on this connection.
+    fn may_persist(&self, shape: Shape) -> bool {
+        let mut intake = self.intake.lock();
+        // A client that still waits for `100 Continue` may send its body after this answer or not;
+        // nobody can tell what its next bytes would be.
+        let owed = intake.stop_expecting() && !intake.is_whole();
+        shape != Shape::UntilClose
+            && !owed
+            && intake.fault().is_none()
+            && intake.missing() <= intake.buffer.len() as u64 + linger::DRAINED_BYTES_MAX
+            && !(self.upgrade && !intake.buffer.is_empty())
+            && !self.leave.is_finishing()
+            && Instant::now() < self.expires
+    }
+
+    /// Writes the head that waits in the writer, and the body behind it.
+    async fn write(&mut self, shape: &mut Shape, settling: &mut Settling) -> Written {
+        let mut delivery = Delivery::new(shape, settling);
+        let mut may_hold_head = true;
+        poll_fn(|cx| {
+            loop {
+                let gathered = delivery.poll_gather(cx, &mut self.writer);
+                // The first frame often needs one more turn of the task that reads it from the
+                // endpoint: so the head waits for one turn, and goes out alone after that.
+                if std::mem::take(&mut may_hold_head) && gathered.is_pending() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                match (self.writer.poll_flush(cx), delivery.verdict()) {
+                    (Poll::Ready(Err(fault)), _) => return Poll::Ready(Written::Gone(fault)),
+                    (Poll::Ready(Ok(())), Some(Ok(()))) => return Poll::Ready(Written::Whole),
+                    (Poll::Ready(Ok(())), Some(Err(fault))) => {
+                        return Poll::Ready(Written::Cut(fault));
+                    }
+                    (Poll::Ready(Ok(())), None) if gathered.is_ready() => {}
+                    (Poll::Ready(Ok(())) | Poll::Pending, _) => {
+                        return self.poll_gone(cx).map(Written::Gone);
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// The answer has gone out whole: what becomes of the connection.
+    async fn end(self) -> Next {
+        let whole = {
+            let mut intake = self.intake.lock();
+            intake.revoke();
+            intake.is_whole()
+        };
+        if self.persists && (whole || linger::discard_rest(self.intake, self.wheel).await) {
+            return Next::Idle;
+        }
+        let nothing_comes = whole && self.intake.lock().buffer.is_empty();
+        Next::Close(if nothing_comes && self.client_closes { Manner::Now } else { Manner::Linger })
+    }
+
+    /// Agrees to the upgrade: the head goes out, and the rest belongs to the tunnel. A 101 that
+    /// nobody asked for, or without a tunnel behind it, must not reach the client.
+    async fn switch(
+        mut self,
+        parts: &Parts,
+        mut settling: Settling,
+        tunnel: Option<Tunnel>,
+    ) -> Next {
+        let Some(tunnel) = tunnel else {
+            settling.broken(Fault::UpstreamUpgrade);
+            return Next::Close(Manner::Reset);
+        };
+        answer::append_switch(&mut self.writer.text, parts);
+        let written = poll_fn(|cx| match self.writer.poll_flush(cx) {
+            Poll::Pending => self.poll_gone(cx).map(Err),
+            done => done,
+        });
+        if let Err(fault) = written.await {
+            settling.broken(fault);
+            return Next::Close(Manner::Reset);
+        }
+        settling.delivered();
+        self.intake.lock().revoke();
+        Next::Tunnel(tunnel)
+    }
+}

@@ -1,0 +1,220 @@
+//! What the fields of a request's head say to the door itself: host, framing, persistence, upgrade.
+//!
+//! Each is noted while the fields go by; the verdict falls once all of them have been seen.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use crate::{fault::Fault, peer::Protocol};
+
+use super::{Rules, host};
+
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// The most digits of a length, so that no sum with it overflows.
+const LENGTH_DIGITS_MAX: usize = 19;
+
+/// Where a request's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none.
+    None,
+    /// After so many bytes; at least one.
+    Length(u64),
+    /// With its last chunk.
+    Chunked,
+}
+
+/// What was seen of the fields that concern the door.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    hosts: usize,
+    host: Bytes,
+    lengths: usize,
+    length: Bytes,
+    codings: usize,
+    chunked: bool,
+    expectations: usize,
+    continues: bool,
+    upgrades: usize,
+    websocket: bool,
+    settings: bool,
+    options: Options,
+}
+
+/// What `Connection` says about this connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Options {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+}
+
+// === impl Notes ===
+
+impl Notes {
+    /// Notes one field. Those that end at the door are not kept: the answer is `false` for them.
+    pub(super) fn see(&mut self, name: &HeaderName, value: &Bytes) -> bool {
+        if *name == header::HOST {
+            self.hosts += 1;
+            self.host = value.clone();
+        } else if *name == header::CONTENT_LENGTH {
+            self.lengths += 1;
+            self.length = value.clone();
+            return false;
+        } else if *name == header::TRANSFER_ENCODING {
+            self.codings += 1;
+            self.chunked = value.eq_ignore_ascii_case(b"chunked");
+            return false;
+        } else if *name == header::EXPECT {
+            self.expectations += 1;
+            self.continues = value.eq_ignore_ascii_case(b"100-continue");
+            return false;
+        } else if *name == header::UPGRADE {
+            self.upgrades += 1;
+            self.websocket = value.eq_ignore_ascii_case(b"websocket");
+        } else if *name == header::CONNECTION {
+            for option in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+                self.options.close |= option.eq_ignore_ascii_case(b"close");
+                self.options.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                self.options.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+            }
+        } else if *name == HTTP2_SETTINGS {
+            self.settings = true;
+        }
+        true
+    }
+
+    /// The one valid host.
+    pub(super) fn host(&self) -> Result<&Bytes, Fault> {
+        if self.hosts == 1 && host::is_valid(&self.host) {
+            Ok(&self.host)
+        } else {
+            Err(Fault::BadHost)
+        }
+    }
+
+    /// Where the body ends. A length is written back in its shortest form.
+    pub(super) fn framing(
+        &self,
+        protocol: Protocol,
+        fields: &mut HeaderMap,
+        rules: &Rules,
+    ) -> Result<Framing, Fault> {
+        match (self.lengths, self.codings) {
+            (0, 0) => Ok(Framing::None),
+            (0, 1) if self.chunked && protocol == Protocol::Http11 => Ok(Framing::Chunked),
+            (1, 0) => {
+                let length = length(&self.length).ok_or(Fault::BadFraming)?;
+                fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+                if length > rules.body_bytes {
+                    return Err(Fault::BodyTooLarge);
+                }
+                Ok(if length == 0 { Framing::None } else { Framing::Length(length) })
+            }
+            _ => Err(Fault::BadFraming),
+        }
+    }
+
+    /// Whether the client waits for a word before it sends its body. HTTP/1.0 knows no such thing.
+    pub(super) fn expects(&self, protocol: Protocol) -> Result<bool, Fault> {
+        match (protocol, self.expectations) {
+            (Protocol::Http10, _) | (_, 0) => Ok(false),
+            (Protocol::Http11, 1) if self.continues => Ok(true),
+            (Protocol::Http11, _) => Err(Fault::BadExpectation),
+        }
+    }
+
+    /// Whether the client wants to go on as a WebSocket. Every other upgrade is taken out of the
+    /// fields, so that nobody behind can agree to it.
+    pub(super) fn upgrade(
+        &self,
+        method: &Method,
+        protocol: Protocol,
+        framing: Framing,
+        fields: &mut HeaderMap,
+    ) -> Result<bool, Fault> {
+        if self.upgrades == 0 && !self.options.upgrade && !self.settings {
+            return Ok(false);
+        }
+        let asked = self.upgrades == 1
+            && self.websocket
+            && self.options.upgrade
+            && protocol == Protocol::Http11;
+        if !asked {
+            take_upgrade_out(fields);
+            return Ok(false);
+        }
+        if framing != Framing::None || *method != Method::GET {
+            return Err(Fault::BadUpgrade);
+        }
+        Ok(true)
+    }
+
+    /// Whether the connection may go on after this request, as far as the client is concerned.
+    pub(super) fn persists(&self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Http11 => !self.options.close,
+            Protocol::Http10 => self.options.keep_alive && !self.options.close,
+        }
+    }
+}
+
+fn take_upgrade_out(fields: &mut HeaderMap) {
+    fields.remove(header::UPGRADE);
+    fields.remove(HTTP2_SETTINGS);
+    let mut rest = Vec::new();
+    for value in fields.get_all(header::CONNECTION) {
+        for option in value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+            let ends_here = option.is_empty()
+                || option.eq_ignore_ascii_case(b"upgrade")
+                || option.eq_ignore_ascii_case(b"http2-settings");
+            if !ends_here {
+                rest.push(option);
+            }
+        }
+    }
+    let rest = rest.join(&b", "[..]);
+    fields.remove(header::CONNECTION);
+    if !rest.is_empty()
+        && let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(rest))
+    {
+        fields.insert(header::CONNECTION, value);
+    }
+}
+
+fn length(text: &[u8]) -> Option<u64> {
+    let digits =
+        (1..=LENGTH_DIGITS_MAX).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    if digits { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_made_of_digits_only() {
+        assert_eq!(length(b"0"), Some(0));
+        assert_eq!(length(b"005"), Some(5));
+        assert_eq!(length(b"9999999999999999999"), Some(9_999_999_999_999_999_999));
+        for bad in [
+            "",
+            "+5",
+            "-1",
+            "-0",
+            "0x5",
+            "0o5",
+            "1_0",
+            "1 0",
+            "5, 5",
+            "1Z",
+            "5\x0c",
+            "5;",
+            "18446744073709551616",
+            "00000000000000000005",
+        ] {
+            assert_eq!(length(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The writing side of a connection: what is to go out, gathered into few writes.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{io::Interest, net::TcpStream, time::Instant};
+
+use crate::{
+    deadline::{Deadline, Wheel},
+    fault::Fault,
+};
+
+use super::buffer;
+
+/// Parts up to this size are copied behind each other; larger ones are written where they lie.
+const COPIED_BYTES_MAX: usize = 2 * 1024;
+
+/// The most parts of one write.
+const SLICES_MAX: usize = 16;
+
+/// So much waits at most before it is written.
+const WAITING_BYTES_MAX: usize = 128 * 1024;
+
+/// What is to go out on a connection.
+pub(super) struct Writer {
+    socket: Arc<TcpStream>,
+    wheel: Wheel,
+    write_wait: Duration,
+    /// Goes first.
+    parts: VecDeque<Bytes>,
+    /// Goes last.
+    pub(super) text: BytesMut,
+    waiting_bytes: usize,
+    stalled: Option<Deadline>,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// The writing side of `socket`, whose client may pause for `write_wait`.
+    pub(super) fn new(socket: Arc<TcpStream>, wheel: Wheel, write_wait: Duration) -> Self {
+        let text = buffer::take();
+        let parts = VecDeque::new();
+        Self { socket, wheel, write_wait, parts, text, waiting_bytes: 0, stalled: None }
+    }
+
+    /// Appends a part.
+    pub(super) fn push(&mut self, part: Bytes) {
+        if part.len() <= COPIED_BYTES_MAX {
+            self.text.extend_from_slice(&part);
+            return;
+        }
+        if !self.text.is_empty() {
+            let text = self.text.split().freeze();
+            self.waiting_bytes += text.len();
+            self.parts.push_back(text);
+        }
+        self.waiting_bytes += part.len();
+        self.parts.push_back(part);
+    }
+
+    /// Whether it is time to write rather than to gather more.
+    pub(super) fn is_full(&self) -> bool {
+        self.parts.len() + 2 > SLICES_MAX
+            || self.waiting_bytes + self.text.len() >= WAITING_BYTES_MAX
+    }
+
+    /// Writes all there is. It fails when the client has left, or takes nothing for too long.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        while !(self.parts.is_empty() && self.text.is_empty()) {
+            match self.write() {
+                Ok(0) => return Poll::Ready(Err(Fault::ClientLeft)),
+                Ok(written) => {
+                    self.advance(written);
+                    self.stalled = None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.socket.poll_write_ready(cx).is_pending() {
+                        ready!(self.poll_stalled(cx));
+                        return Poll::Ready(Err(Fault::ClientStalled));
+                    }
+                }
+                Err(_) => return Poll::Ready(Err(Fault::ClientLeft)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (wheel, wait) = (&self.wheel, self.write_wait);
+        let stalled = self.stalled.get_or_insert_with(|| wheel.at(Instant::now() + wait));
+        Pin::new(stalled).poll(cx)
+    }
+
+    /// Writes once; after less than all of it the socket is marked as not ready.
+    fn write(&self) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut count = 0;
+        let mut offered = 0;
+        let parts = self.parts.iter().map(|part| &part[..]).take(SLICES_MAX - 1);
+        let text =
+            (self.parts.len() < SLICES_MAX && !self.text.is_empty()).then_some(&self.text[..]);
+        for part in parts.chain(text) {
+            slices[count] = IoSlice::new(part);
+            count += 1;
+            offered += part.len();
+        }
+        let mut partial = None;
+        let done = self.socket.try_io(Interest::WRITABLE, || {
+            let done = match &slices[..count] {
+                [one] => self.socket.try_write(one),
+                several => self.socket.try_write_vectored(several),
+            };
+            match done {
+                Ok(written) if 0 < written && written < offered => {
+                    partial = Some(written);
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                done => done,
+            }
+        });
+        partial.map_or(done, Ok)
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some(part) = self.parts.front_mut() {
+            let here = written.min(part.len());
+            part.advance(here);
+            written -= here;
+            self.waiting_bytes -= here;
+            if !part.is_empty() {
+                return;
+            }
+            self.parts.pop_front();
+        }
+        self.text.advance(written);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.parts.clear();
+        buffer::give(mem::take(&mut self.text));
+    }
+}

@@ -1,0 +1,1 @@
+//! Input that must not pass.

@@ -1,0 +1,68 @@
+//! Prometheus' own tool reads what usher renders. It comes with Debian's `prometheus`.
+
+use std::{
+    error::Error,
+    io::Write,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
+use usher::{
+    fault::{Blame, Fault, Outcome},
+    meters::{Arm, EndpointGauges, Gauges, ListenerGauges, Meters, PoolGauges, Settled, TunnelEnd},
+    name::Name,
+};
+
+#[test]
+fn promtool_is_content_with_every_metric() -> Result<(), Box<dyn Error>> {
+    let text = rendered()?;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    promtool.stdin.take().ok_or("a pipe")?.write_all(text.as_bytes())?;
+    let output = promtool.wait_with_output()?;
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    Ok(())
+}
+
+/// A text in which every metric has a sample.
+fn rendered() -> Result<String, Box<dyn Error>> {
+    let meters = Meters::new(2, &[Duration::from_millis(333), Duration::from_secs(2)]);
+    let name = Name::parse("customer")?;
+    let exchange = meters.exchange(&name, &name, Arm::Stable, Fault::ALL);
+    let pool = meters.pool(&name, Arm::Canary);
+    let settled = Settled {
+        status: Some(StatusCode::OK),
+        outcome: Outcome::Served,
+        fault: None,
+        first_byte: Some(Duration::from_millis(12)),
+        duration: Some(Duration::from_millis(13)),
+        queue_wait: Some(Duration::ZERO),
+    };
+    exchange.open(0);
+    exchange.settle(0, &settled);
+    exchange.tunnel_opened(1);
+    exchange.tunnel_closed(1, TunnelEnd::Idle, Blame::Client);
+    let taken = Instant::now();
+    pool.lease_taken(1, taken);
+    pool.lease_returned(1, taken, taken + Duration::from_millis(9));
+    Ok(meters.render(&Gauges {
+        pools: vec![PoolGauges {
+            name,
+            endpoints: EndpointGauges { up: 1, down: 0 },
+            capacity: 5,
+            in_flight: 1,
+            orphans: 0,
+            queue_length: 0,
+        }],
+        listeners: vec![ListenerGauges { listener: "[::]:8080".into(), connections: 1 }],
+        config_hash: "1f3a".into(),
+        config_generation: 1,
+        log_lines_dropped: 0,
+    }))
+}

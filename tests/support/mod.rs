@@ -1,0 +1,8 @@
+//! What in-process tests stand on: usher on free ports, an origin that does as it is told, and a
+//! client that says exactly what it is given.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub mod client;
+pub mod origin;
+pub mod usher;

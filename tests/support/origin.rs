@@ -1,0 +1,186 @@
+//! A monolith that does exactly as it is told.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// How long anything in a test may take before the test fails rather than hangs.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Listens, and hands each connection to the test.
+pub struct Origin {
+    listener: TcpListener,
+}
+
+/// A connection from usher.
+pub struct Line {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// A request as it reached the origin.
+#[derive(Debug)]
+pub struct Asked {
+    /// The request line.
+    pub line: String,
+    /// The fields, names in lower case.
+    pub fields: Vec<(String, String)>,
+    /// The body, decoded.
+    pub body: Vec<u8>,
+    /// The fields after a chunked body, as they came.
+    pub trailers: String,
+}
+
+// === impl Origin ===
+
+impl Origin {
+    pub async fn start() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.expect("a free port") }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().expect("it is bound")
+    }
+
+    pub fn endpoint(&self) -> String {
+        self.address().to_string()
+    }
+
+    /// The next connection.
+    pub async fn accept(&self) -> Line {
+        let accepted = tokio::time::timeout(PATIENCE, self.listener.accept());
+        let (stream, _) = accepted.await.expect("usher connects in time").expect("accepts");
+        stream.set_nodelay(true).expect("no delay");
+        Line { stream, buffer: Vec::new() }
+    }
+
+    /// Answers every request on every connection with what `answer` says, for ever.
+    pub fn serve(self, answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) {
+        let answer = std::sync::Arc::new(answer);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = self.listener.accept().await {
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    let mut line = Line { stream, buffer: Vec::new() };
+                    while let Some(asked) = line.try_read().await {
+                        if line.stream.write_all(&answer(&asked)).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    /// The next request, whole.
+    pub async fn read(&mut self) -> Asked {
+        let read = tokio::time::timeout(PATIENCE, self.try_read());
+        read.await.expect("a request comes in time").expect("a request comes")
+    }
+
+    /// The next request, or `None` when usher has closed.
+    pub async fn try_read(&mut self) -> Option<Asked> {
+        let head = self.read_until(b"\r\n\r\n").await?;
+        let head = String::from_utf8(head).expect("a head is text");
+        let mut lines = head.trim_end().split("\r\n");
+        let line = lines.next().expect("a request line").to_owned();
+        let fields: Vec<(String, String)> = lines
+            .map(|field| {
+                let (name, value) = field.split_once(':').expect("a field has a colon");
+                (name.to_ascii_lowercase(), value.trim().to_owned())
+            })
+            .collect();
+        let mut asked = Asked { line, fields, body: Vec::new(), trailers: String::new() };
+        if let Some(length) = asked.field("content-length") {
+            let length = length.parse().expect("a length is a number");
+            asked.body = self.read_exactly(length).await?;
+        } else if asked.field("transfer-encoding").is_some() {
+            self.read_chunks(&mut asked).await?;
+        }
+        Some(asked)
+    }
+
+    async fn read_chunks(&mut self, asked: &mut Asked) -> Option<()> {
+        loop {
+            let size = String::from_utf8(self.read_until(b"\r\n").await?).expect("text");
+            let size = usize::from_str_radix(size.trim(), 16).expect("a chunk's size is hex");
+            if size == 0 {
+                break;
+            }
+            asked.body.extend(self.read_exactly(size).await?);
+            self.read_exactly(2).await?;
+        }
+        loop {
+            let trailer = String::from_utf8(self.read_until(b"\r\n").await?).expect("text");
+            if trailer == "\r\n" {
+                return Some(());
+            }
+            asked.trailers += &trailer;
+        }
+    }
+
+    pub async fn read_until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
+        loop {
+            if let Some(at) = self.buffer.windows(end.len()).position(|window| window == end) {
+                return Some(self.buffer.drain(..at + end.len()).collect());
+            }
+            self.fill().await?;
+        }
+    }
+
+    pub async fn read_exactly(&mut self, length: usize) -> Option<Vec<u8>> {
+        while self.buffer.len() < length {
+            self.fill().await?;
+        }
+        Some(self.buffer.drain(..length).collect())
+    }
+
+    async fn fill(&mut self) -> Option<()> {
+        let read = self.stream.read_buf(&mut self.buffer).await.unwrap_or(0);
+        (read > 0).then_some(())
+    }
+
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.expect("usher reads");
+    }
+
+    /// Waits until usher has closed.
+    pub async fn closed(mut self) {
+        let closed = async { while self.fill().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, closed).await.expect("usher closes in time");
+    }
+
+    /// Closes with a reset.
+    pub fn reset(self) {
+        let stream = self.stream.into_std().expect("a plain socket");
+        let socket = socket2::Socket::from(stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("lingers");
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.fields.iter().filter(|(known, _)| known == name);
+        let found = fields.next().map(|(_, value)| &**value);
+        assert!(fields.next().is_none(), "{name} stands twice");
+        found
+    }
+
+    pub fn target(&self) -> &str {
+        self.line.split(' ').nth(1).expect("a target")
+    }
+}
+
+/// An answer with a body of known length.
+pub fn ok(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
