@@ -32,7 +32,7 @@ use usher::{
 };
 
 /// Everything that could go wrong here has gone wrong long before.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Settling>, Infallible>> + Send>>;
 
