@@ -71,6 +71,14 @@ impl Decoder {
         Self { state: SIZE, extension_bytes: 0, extensions_bytes: 0, trailers: BytesMut::new() }
     }
 
+    /// How much the chunk at hand still owes: a size that is too large need not be waited for.
+    pub(super) fn owed(&self) -> u64 {
+        match self.state {
+            State::Data { left } => left,
+            _ => 0,
+        }
+    }
+
     /// Takes the next piece off the front of `buffer`.
     pub(super) fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, Fault> {
         loop {
