@@ -190,7 +190,8 @@ async fn what_a_proxy_must_not_forward_is_refused() {
             Fault::BadExpectation,
         ),
         (
-            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 3",
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+             Content-Length: 3",
             Fault::BadUpgrade,
         ),
         (
@@ -267,7 +268,8 @@ async fn names_with_an_underscore_are_dropped_and_counted() {
     .await;
     served
         .send(
-            b"GET / HTTP/1.1\r\nHost: a\r\nX_Audience: admin\r\nContent_Length: 5\r\nX-A: b\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX_Audience: admin\r\nContent_Length: 5\r\n\
+              X-A: b\r\n\r\n",
         )
         .await;
     served.read_until("ok").await;
@@ -281,9 +283,11 @@ proptest! {
     fn no_bytes_make_the_door_panic(
         pieces in prop::collection::vec(prop_oneof![
             prop::sample::select(vec![
-                "GET ", "POST ", "/", "/a?b ", " HTTP/1.1\r\n", "HTTP/1.0", "\r\n", "\r\n\r\n", "Host: a\r\n",
+                "GET ", "POST ", "/", "/a?b ", " HTTP/1.1\r\n", "HTTP/1.0", "\r\n", "\r\n\r\n",
+                "Host: a\r\n",
                 "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "Connection: upgrade\r\n",
-                "Upgrade: websocket\r\n", "Expect: 100-continue\r\n", "5\r\nhello\r\n", "0\r\n\r\n", ":", " ", "\n",
+                "Upgrade: websocket\r\n", "Expect: 100-continue\r\n", "5\r\nhello\r\n",
+                "0\r\n\r\n", ":", " ", "\n",
             ]).prop_map(|text| text.as_bytes().to_vec()),
             prop::collection::vec(any::<u8>(), 0..8),
         ], 0..24),
@@ -303,7 +307,10 @@ proptest! {
         method in "[A-Z]{1,10}",
         path in "/[a-zA-Z0-9/._~%;=-]{0,30}",
         query in prop::option::of("[a-zA-Z0-9/?&=+{}|^-]{0,30}"),
-        fields in prop::collection::vec(("x-[a-z0-9-]{1,20}", "[!-~\u{80}-\u{ff}]([ -~]{0,20}[!-~])?"), 0..10),
+        fields in prop::collection::vec(
+            ("x-[a-z0-9-]{1,20}", "[!-~\u{80}-\u{ff}]([ -~]{0,20}[!-~])?"),
+            0..10,
+        ),
         body in prop::collection::vec(any::<u8>(), 0..200),
         cut in any::<prop::sample::Index>(),
     ) {
@@ -321,7 +328,8 @@ proptest! {
             served.send(first).await;
             tokio::task::yield_now().await;
             served.send(second).await;
-            if method == "HEAD" { served.read_until("\r\n\r\n").await } else { served.read_until("ok").await };
+            let end = if method == "HEAD" { "\r\n\r\n" } else { "ok" };
+            served.read_until(end).await;
             served.book.requests().remove(0)
         });
         prop_assert_eq!(seen.line, format!("{method} {path}{query}"));

@@ -296,7 +296,10 @@ mod tests {
 
         #[test]
         fn what_is_accepted_of_any_bytes_is_what_a_naive_reader_takes(
-            input in prop::collection::vec(prop::sample::select(b"0123aA;\"\r\n x".to_vec()), 0..40),
+            input in prop::collection::vec(
+                prop::sample::select(b"0123aA;\"\r\n x".to_vec()),
+                0..40,
+            ),
             step in 1_usize..5,
         ) {
             let read = decode(&input, step);

@@ -26,7 +26,6 @@ pub(super) fn append(text: &mut BytesMut) {
     text.extend_from_slice(&date);
 }
 
-#[expect(clippy::disallowed_methods, reason = "written for people; nothing is measured by it")]
 fn now() -> SystemTime {
     SystemTime::now()
 }
