@@ -104,23 +104,24 @@ impl Proxy {
         arrived: Instant,
         request: Request<Body>,
     ) -> Response<Settling> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let view = self.worker.view();
-        let client = headers::client_of(&head.headers, &peer, &view.config.trusted_proxies);
+        let trusted = &view.config.trusted_proxies;
+        let brought = headers::clean(&head.method, &mut head.headers, &peer, trusted);
         let decision = view.decide(&Facts {
             method: &head.method,
             path: head.uri.path(),
             query: head.uri.query(),
             host: headers::host_of(&head.headers),
             headers: &head.headers,
-            client,
+            client: brought.client,
         });
         let form = Form::wanted(&head.headers);
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
-        let asked = Asked::of(peer, protocol, &head, client, request_id);
+        let asked = Asked::of(peer, protocol, &head, brought.client, request_id);
         let mut exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
         let said = match exchange.admit() {
-            Ok(()) => forward(&mut exchange, head, body).await,
+            Ok(()) => forward(&mut exchange, head, brought, body).await,
             Err(fault) => Err(fault),
         };
         match said {

@@ -12,8 +12,11 @@ const USUAL_US: [u64; 18] = [
     1_000_000, 1_500_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
-/// Ten steps of a decade, for what is not rendered.
-const FINE_STEPS: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
+/// Twenty steps of a decade, for what is not rendered.
+const FINE_STEPS: [u64; 20] = [
+    100, 112, 125, 140, 160, 180, 200, 224, 250, 280, 315, 355, 400, 450, 500, 560, 630, 710, 800,
+    900,
+];
 
 /// The decades of the fine edges: from 100 µs to 100 s.
 const FINE_DECADES_US: [u64; 6] = [1, 10, 100, 1_000, 10_000, 100_000];

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{
     answer::Answer,
     exchange::Exchange,
-    headers::{self, Framing, Introduction},
+    headers::{self, Brought, Framing, Introduction},
     informational::Informational,
     upgrade::Tunnel,
     upload::{Sent, Upload, sent},
@@ -54,18 +54,22 @@ enum Failed {
     /// There is no connection; the endpoint has seen nothing.
     Unconnected,
     /// A reused connection had died, and the request may be sent again.
-    Stale(Option<Request<Body>>),
+    Stale(Option<Box<Request<Body>>>),
     /// The request is over.
     Fault(Fault),
 }
 
 /// Takes the request to an endpoint of its pool, and brings the answer's head.
-pub async fn forward(exchange: &mut Exchange, head: Parts, body: Body) -> Result<Said, Fault> {
+pub async fn forward(
+    exchange: &mut Exchange,
+    head: Parts,
+    brought: Brought,
+    body: Body,
+) -> Result<Said, Fault> {
     if headers::has_passed(&head.headers, &exchange.worker().common.pseudonym) {
         return Err(Fault::LoopDetected);
     }
-    let upgrade = headers::asks_for_websocket(&head.method, &head.headers);
-    let place = if upgrade { Some(enter(exchange)?) } else { None };
+    let place = if brought.websocket { Some(enter(exchange)?) } else { None };
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
     let timeouts = pool.timeouts;
     let upload = Upload::take(exchange, body).await?;
@@ -78,7 +82,7 @@ pub async fn forward(exchange: &mut Exchange, head: Parts, body: Body) -> Result
         tried: Vec::new(),
         place,
     };
-    journey.introduce(upgrade);
+    journey.introduce(brought);
     journey.travel().await
 }
 
@@ -94,7 +98,7 @@ fn enter(exchange: &Exchange) -> Result<TunnelPlace, Fault> {
 
 impl Journey<'_> {
     /// Writes the head as Rails is to see it.
-    fn introduce(&mut self, upgrade: bool) {
+    fn introduce(&mut self, brought: Brought) {
         let framing = match &self.upload {
             Upload::None => Framing::None,
             Upload::Gathered(gathered) => match gathered.trailer_names() {
@@ -111,9 +115,9 @@ impl Journey<'_> {
             arrived_ms: exchange.arrived_ms(),
             pseudonym: &exchange.worker().common.pseudonym,
             framing,
-            upgrade,
+            brought,
         };
-        headers::toward_endpoint(&mut self.head.headers, &said);
+        headers::introduce(&mut self.head.headers, said);
         self.head.version = http::Version::HTTP_11;
     }
 
@@ -178,10 +182,10 @@ impl Journey<'_> {
     async fn send(
         &mut self,
         mut connection: Connection,
-        unsent: Option<Request<Body>>,
+        unsent: Option<Box<Request<Body>>>,
     ) -> Result<Said, Failed> {
         let request = match unsent {
-            Some(request) => request,
+            Some(request) => *request,
             None => self.request(connection.is_reused())?,
         };
         let read_before = connection.bytes_read();
@@ -232,7 +236,7 @@ impl Journey<'_> {
             return Failed::Fault(*fault);
         }
         if reused && (unsent.is_some() || (untouched && self.may_be_repeated())) {
-            return Failed::Stale(unsent);
+            return Failed::Stale(unsent.map(Box::new));
         }
         if let Some(endpoint) = self.exchange.endpoint() {
             tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");

@@ -1,20 +1,26 @@
 //! What the heads of requests and answers look like on the other side.
 //!
-//! This is the only place that rewrites them. A head is walked once to find what must go; then
-//! what usher says is set, so that nothing a client nominated in `Connection` can remove it.
+//! This is the only place that rewrites them. A request's head is cleaned before it is decided, so
+//! that no rule matches what Rails will not see; what usher says is set after that, so that nothing
+//! a client nominated in `Connection` can remove it.
 
 mod forwarded;
 mod hop;
 mod rfc7239;
 
+use std::net::IpAddr;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
     header::{self, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
 };
+use ipnet::IpNet;
 
 use crate::peer::Peer;
 
-pub use forwarded::{client_of, request_id};
+use forwarded::Origin;
+
+pub use forwarded::request_id;
 
 /// What usher calls the audience towards Rails.
 pub const X_AUDIENCE: HeaderName = HeaderName::from_static("x-audience");
@@ -43,11 +49,24 @@ pub enum Framing {
     Trailers(HeaderValue),
 }
 
+/// What a request's head brought that only the edge may know, read before it was cleaned.
+#[derive(Clone, Debug)]
+pub struct Brought {
+    /// Who asks, after trusted proxies have been believed.
+    pub client: IpAddr,
+    /// Whether a WebSocket is asked for.
+    pub websocket: bool,
+    /// Where the request says that it comes from.
+    origin: Origin,
+}
+
 /// What is said to Rails about one request.
 #[derive(Clone, Debug)]
 pub struct Introduction<'a> {
     /// Who asks.
     pub peer: &'a Peer,
+    /// What the head brought.
+    pub brought: Brought,
     /// The audience's name.
     pub audience: &'a HeaderValue,
     /// The request's name.
@@ -58,22 +77,33 @@ pub struct Introduction<'a> {
     pub pseudonym: &'a str,
     /// How the body goes on.
     pub framing: Framing,
-    /// Whether a WebSocket is asked for.
-    pub upgrade: bool,
 }
 
-/// Turns a client's head into the one that Rails receives.
-pub fn toward_endpoint(headers: &mut HeaderMap, said: &Introduction<'_>) {
-    let origin = forwarded::Origin::of(headers, said.peer);
-    hop::strip_request(headers, said.peer.trusted);
-    origin.write(headers, said.peer);
+/// Cleans a client's head of everything that must not reach Rails.
+///
+/// This comes before the request is decided: a rule sees what Rails will see, and what a stranger
+/// made up is gone from both.
+pub fn clean(method: &Method, headers: &mut HeaderMap, peer: &Peer, trusted: &[IpNet]) -> Brought {
+    let brought = Brought {
+        client: forwarded::client_of(headers, peer, trusted),
+        websocket: asks_for_websocket(method, headers),
+        origin: Origin::of(headers, peer),
+    };
+    hop::strip_request(headers, peer.trusted);
+    brought
+}
+
+/// Writes into a clean head what Rails is told.
+pub fn introduce(headers: &mut HeaderMap, said: Introduction<'_>) {
+    let websocket = said.brought.websocket;
+    said.brought.origin.write(headers, said.peer);
     let start = HeaderValue::try_from(format!("t={}", said.arrived_ms));
     headers.insert(X_REQUEST_START, start.expect("digits are header characters"));
     headers.insert(X_REQUEST_ID, said.request_id.clone());
     headers.insert(X_AUDIENCE, said.audience.clone());
     forwarded::append_via(headers, said.pseudonym);
     frame(headers, &said.framing);
-    if said.upgrade {
+    if websocket {
         switch(headers);
     }
 }
@@ -113,7 +143,7 @@ pub fn has_passed(headers: &HeaderMap, pseudonym: &str) -> bool {
 }
 
 /// Whether the request asks for a WebSocket (RFC 6455 §4.1), which is all that is carried on.
-pub fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
+fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
     let Some(upgrade) = headers.get(header::UPGRADE) else { return false };
     let named = hop::tokens(headers, &header::CONNECTION)
         .any(|token| token.eq_ignore_ascii_case("upgrade"));

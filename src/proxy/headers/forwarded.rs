@@ -24,7 +24,9 @@ const HTTP: HeaderValue = HeaderValue::from_static("http");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Proto, Host and Port: one statement, made either by a trusted proxy or by usher.
+#[derive(Clone, Debug)]
 pub(super) struct Origin {
+    chain: Vec<String>,
     proto: HeaderValue,
     host: Option<HeaderValue>,
     port: Option<HeaderValue>,
@@ -45,15 +47,14 @@ impl Origin {
             Some(proto) => port_of(host.as_ref()).or_else(|| default_port(proto)),
             None => Some(peer.local.port().into()),
         });
-        Self { proto: proto.unwrap_or(HTTP), host, port }
+        Self { chain: chain(headers, peer), proto: proto.unwrap_or(HTTP), host, port }
     }
 
     /// Writes the statement, and adds the peer to those whom the request passed.
     pub(super) fn write(self, headers: &mut HeaderMap, peer: &Peer) {
-        let before = Some(chain(headers, peer).join(", ")).filter(|chain| !chain.is_empty());
-        let path = match before {
-            Some(before) => format!("{before}, {}", peer.ip()),
-            None => peer.ip().to_string(),
+        let path = match &*self.chain {
+            [] => peer.ip().to_string(),
+            chain => format!("{}, {}", chain.join(", "), peer.ip()),
         };
         if let Ok(path) = HeaderValue::try_from(path) {
             headers.insert(X_FORWARDED_FOR, path);
@@ -69,7 +70,7 @@ impl Origin {
 }
 
 /// The client's address: the last hop that is not itself a trusted proxy.
-pub fn client_of(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
+pub(super) fn client_of(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
     let mut client = peer.ip();
     if !peer.trusted {
         return client;
