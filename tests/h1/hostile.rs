@@ -285,7 +285,8 @@ proptest! {
             prop::sample::select(vec![
                 "GET ", "POST ", "/", "/a?b ", " HTTP/1.1\r\n", "HTTP/1.0", "\r\n", "\r\n\r\n",
                 "Host: a\r\n",
-                "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "Connection: upgrade\r\n",
+                "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n",
+                "Connection: upgrade\r\n",
                 "Upgrade: websocket\r\n", "Expect: 100-continue\r\n", "5\r\nhello\r\n",
                 "0\r\n\r\n", ":", " ", "\n",
             ]).prop_map(|text| text.as_bytes().to_vec()),
