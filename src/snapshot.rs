@@ -6,7 +6,7 @@
 mod view;
 mod world;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -107,6 +107,11 @@ impl Snapshot {
     /// The audience at `index`.
     pub fn audience(&self, index: usize) -> &Audience {
         &self.audiences[index]
+    }
+
+    /// What holds for connections at the listener that was configured as `bind`.
+    pub fn listener(&self, bind: SocketAddr) -> Option<&config::Listener> {
+        self.config.listeners.iter().find(|listener| listener.bind == bind)
     }
 
     /// The pool at `index`.

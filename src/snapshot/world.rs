@@ -1,6 +1,6 @@
 //! What outlives every snapshot, and how a snapshot is built upon it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -62,7 +62,7 @@ const DECIDED: &[Fault] = &[
 pub struct World {
     meters: Arc<Meters>,
     endpoints: Arc<Endpoints>,
-    pools: Mutex<FxHashMap<Name, Arc<upstream::Pool>>>,
+    pools: Mutex<FxHashMap<Name, Weak<upstream::Pool>>>,
 }
 
 // === impl World ===
@@ -90,18 +90,28 @@ impl World {
     }
 
     fn pool(&self, config: &config::Pool) -> Pool {
-        let mut known = self.pools.lock();
-        let upstream = known.entry(config.name.clone()).or_insert_with(|| {
-            let specs = config.endpoints.clone();
-            Arc::new(upstream::Pool::new(specs, self.endpoints.clone()))
-        });
         Pool {
             name: config.name.clone(),
-            upstream: upstream.clone(),
+            upstream: self.upstream(config),
             meter: self.meters.pool(&config.name, Arm::Stable),
             timeouts: config.timeouts,
             config: config.clone(),
         }
+    }
+
+    /// The pool that lives under this name, or a successor where its endpoints were written anew.
+    fn upstream(&self, config: &config::Pool) -> Arc<upstream::Pool> {
+        let mut known = self.pools.lock();
+        known.retain(|_, pool| pool.strong_count() > 0);
+        let specs = config.endpoints.clone();
+        let living = known.get(&config.name).and_then(Weak::upgrade);
+        let upstream = match living {
+            Some(pool) if pool.specs() == specs => pool,
+            Some(pool) => Arc::new(pool.successor(specs)),
+            None => Arc::new(upstream::Pool::new(specs, self.endpoints.clone())),
+        };
+        known.insert(config.name.clone(), Arc::downgrade(&upstream));
+        upstream
     }
 
     fn audience(&self, config: &config::Audience, pools: &[Pool]) -> Audience {
