@@ -103,7 +103,7 @@ fn serve_ports(
 /// Watches the threads until they have ended, and moves stopping on when it has begun.
 async fn attend(
     mut threads: Threads,
-    mut drain: Drain,
+    drain: Drain,
     drainer: &Drainer,
     patience: &Patience,
 ) -> Result<(), Ended> {
