@@ -11,17 +11,13 @@
 
 mod watch;
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    config::{self, Changes, Config, Examination, LoadOptions, Problem, Problems},
+    config::{self, Changes, Config, Examination, LoadOptions, Problem, Problems, Severity},
     edge::{self, Door, Order},
     meters::Reload,
     proxy::Common,
@@ -198,8 +194,8 @@ impl Reloader {
             }
             Reloaded::Refused(problems) => {
                 self.common.meters.reloaded(Reload::Refused);
-                let lines: Vec<String> =
-                    problems.as_slice().iter().map(Problem::headline).collect();
+                let errors = problems.as_slice().iter().filter(|it| it.severity == Severity::Error);
+                let lines: Vec<String> = errors.map(Problem::headline).collect();
                 lines.iter().for_each(|line| tracing::error!("not reloaded: {line}"));
                 let since = state.standing.refused.take().map(|(since, _)| since);
                 let since = since.unwrap_or_else(SystemTime::now);

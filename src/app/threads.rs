@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    edge::{self, Census, Desk, Doorman, Order},
+    edge::{self, Census, Desk, Door, Doorman, Order},
     proxy::{Common, Worker},
 };
 
@@ -21,7 +21,9 @@ const BLOCKING_THREADS_MAX: usize = 4;
 
 /// What the doors need.
 pub(super) struct Doors {
-    /// Where doors are opened and closed.
+    /// Those that are open from the start.
+    pub first: Vec<Door>,
+    /// Where others are opened and closed later.
     pub orders: mpsc::Receiver<Order>,
     /// What all workers share.
     pub common: Arc<Common>,
@@ -72,7 +74,7 @@ pub(super) fn start(doors: Doors, workers: usize) -> io::Result<Threads> {
         connections_auto: connections_auto(),
     };
     let accept = move || {
-        if let Err(error) = runtime.block_on(doorman.mind(doors.orders)) {
+        if let Err(error) = runtime.block_on(doorman.mind(doors.first, doors.orders)) {
             tracing::error!(%error, "cannot watch a listening socket");
         }
     };

@@ -4,14 +4,14 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
     sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
@@ -75,28 +75,30 @@ struct House {
 // === impl Doorman ===
 
 impl Doorman {
-    /// Opens and closes doors as ordered, until usher stops accepting.
+    /// Minds the doors that are open from the start, and opens and closes others as ordered, until
+    /// usher stops accepting.
     ///
     /// # Errors
     /// A socket cannot be watched.
-    pub async fn mind(self, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
+    pub async fn mind(self, first: Vec<Door>, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
         let mut tasks = JoinSet::new();
         let mut doors: Vec<(SocketAddr, oneshot::Sender<()>)> = Vec::new();
-        let mut drain = self.drain.clone();
+        let mut next = Some(Order { open: first, close: Vec::new() });
         loop {
+            if let Some(order) = next.take() {
+                for Door { bind, socket } in order.open {
+                    let (open, closed) = oneshot::channel();
+                    let listener = TcpListener::from_std(socket)?;
+                    tasks.spawn(self.clone().accept(bind, listener, closed));
+                    doors.push((bind, open));
+                }
+                // Dropping what holds a door open closes it.
+                doors.retain(|(bind, _)| !order.close.contains(bind));
+            }
             // Orders are kept by their channel, ended tasks by their set.
             tokio::select! {
-                () = drain.reached(Stage::Finishing) => break,
-                Some(order) = orders.recv() => {
-                    for Door { bind, socket } in order.open {
-                        let (open, closed) = oneshot::channel();
-                        let listener = TcpListener::from_std(socket)?;
-                        tasks.spawn(self.clone().accept(bind, listener, closed));
-                        doors.push((bind, open));
-                    }
-                    // Dropping what holds a door open closes it.
-                    doors.retain(|(bind, _)| !order.close.contains(bind));
-                }
+                () = self.drain.reached(Stage::Finishing) => break,
+                Some(order) = orders.recv() => next = Some(order),
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             }
         }
@@ -115,13 +117,12 @@ impl Doorman {
         let Ok(address) = listener.local_addr() else { return };
         let count = self.census.listener(address);
         let mut complained = None;
-        let mut drain = self.drain.clone();
         let mut house = House::of(&self.published.current(), bind, self.connections_auto);
         loop {
             // Waiting and accepting lose nothing when they are dropped.
             let accepted = tokio::select! {
                 biased;
-                () = drain.reached(Stage::Finishing) => break,
+                () = self.drain.reached(Stage::Finishing) => break,
                 _ = &mut closed => break,
                 accepted = async {
                     self.census.room(house.connections_max).await;
@@ -130,14 +131,22 @@ impl Doorman {
             };
             house.renew(&self.published, bind, self.connections_auto);
             match accepted {
-                Ok((socket, from)) => self.welcome(&house, &count, socket, from).await,
+                // The socket leaves this thread's poller; the worker registers it with its own.
+                Ok((socket, from)) => {
+                    if let Ok(socket) = socket.into_std() {
+                        self.welcome(&house, &count, socket, from).await;
+                    }
+                }
                 Err(error) => rest(&error, &mut complained).await,
             }
         }
-        while let Ok(Ok((socket, from))) =
-            tokio::time::timeout(Duration::ZERO, listener.accept()).await
-        {
-            self.welcome(&house, &count, socket, from).await;
+        // Asked directly: what the poller has not told yet would be lost with the socket.
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((socket, from)) = listener.accept() {
+            // A socket that is accepted thus begins blocking.
+            if socket.set_nonblocking(true).is_ok() {
+                self.welcome(&house, &count, socket, from).await;
+            }
         }
     }
 
@@ -145,7 +154,7 @@ impl Doorman {
         &self,
         house: &House,
         count: &Arc<AtomicU64>,
-        socket: TcpStream,
+        socket: StdStream,
         address: SocketAddr,
     ) {
         // A socket that cannot say where it is has been reset already.
@@ -158,8 +167,6 @@ impl Doorman {
             tracing::debug!(%ip, per_client, "one address has too many connections");
             return;
         };
-        // The socket leaves this thread's poller here; the worker registers it with its own.
-        let Ok(socket) = socket.into_std() else { return };
         let peer = Arc::new(Peer { address, local, trusted });
         let fewest = self.desks.iter().min_by_key(|desk| desk.connections());
         let Some(desk) = fewest else { return };
