@@ -1,5 +1,7 @@
 //! The house thread: everything that is not a request.
 
+#![expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
+
 use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
 
 use tokio::{

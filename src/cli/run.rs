@@ -38,7 +38,7 @@ pub struct RunArgs {
     /// The configuration.
     #[command(flatten)]
     pub file: ConfigFile,
-    /// No file: one audience, in front of these endpoints (`127.0.0.1:3000`, `unix:/run/puma.sock`).
+    /// No file: one audience in front of these endpoints (`127.0.0.1:3000`, `unix:/run/puma.sock`).
     #[arg(long, value_name = "ADDR", value_delimiter = ',', conflicts_with = "config")]
     pub upstream: Vec<String>,
     /// The address to listen on with `--upstream`.

@@ -54,7 +54,7 @@ enum Failed {
     /// There is no connection; the endpoint has seen nothing.
     Unconnected,
     /// A reused connection had died, and the request may be sent again.
-    Stale(Option<Request<Body>>),
+    Stale(Option<Box<Request<Body>>>),
     /// The request is over.
     Fault(Fault),
 }
@@ -182,10 +182,10 @@ impl Journey<'_> {
     async fn send(
         &mut self,
         mut connection: Connection,
-        unsent: Option<Request<Body>>,
+        unsent: Option<Box<Request<Body>>>,
     ) -> Result<Said, Failed> {
         let request = match unsent {
-            Some(request) => request,
+            Some(request) => *request,
             None => self.request(connection.is_reused())?,
         };
         let read_before = connection.bytes_read();
@@ -236,7 +236,7 @@ impl Journey<'_> {
             return Failed::Fault(*fault);
         }
         if reused && (unsent.is_some() || (untouched && self.may_be_repeated())) {
-            return Failed::Stale(unsent);
+            return Failed::Stale(unsent.map(Box::new));
         }
         if let Some(endpoint) = self.exchange.endpoint() {
             tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");
