@@ -1,6 +1,8 @@
 //! The real usher in front of the real monolith: the food-delivery shop on five Pumas, asked by
 //! many at once, scraped by a real Prometheus, and hurt.
 
+#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
+
 mod support;
 
 #[path = "support/puma.rs"]

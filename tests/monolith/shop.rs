@@ -72,15 +72,14 @@ impl Shop {
         let starting: Vec<_> = POOLS.into_iter().map(start).collect();
         let pumas: Vec<Puma> =
             starting.into_iter().map(|puma| puma.join().expect("Puma starts")).collect();
-        let at = |index: usize| &pumas[index].address;
+        let at: Vec<&str> = pumas.iter().map(|puma| &*puma.address).collect();
         let pools = format!(
-            "pools:\n  customer:\n    endpoints: [{}, {}]\n{pool}  driver: {{ endpoints: [{}] }}\n  \
-             restaurant: {{ endpoints: [{}] }}\n  admin: {{ endpoints: [{}] }}\n",
-            at(0),
-            at(1),
-            at(2),
-            at(3),
-            at(4),
+            "pools:\n\
+             \x20 driver: {{ endpoints: [{}] }}\n\
+             \x20 restaurant: {{ endpoints: [{}] }}\n\
+             \x20 admin: {{ endpoints: [{}] }}\n\
+             \x20 customer:\n    endpoints: [{}, {}]\n{pool}",
+            at[2], at[3], at[4], at[0], at[1],
         );
         let usher = Binary::start(&format!("{AUDIENCES}{pools}")).await;
         Self { usher, pumas }

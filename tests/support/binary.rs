@@ -11,12 +11,13 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
     sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, Sender, channel},
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
 };
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -77,7 +78,7 @@ impl Binary {
             lines.iter().filter_map(|line| address(&line)).take(3).collect();
         let [clients, control, metrics] = addresses[..] else {
             let status = child.wait().expect("the child is ours to wait for");
-            panic!("usher did not start ({status}):\n{}", log.lock().expect("a log"));
+            panic!("usher did not start ({status}):\n{}", log.lock());
         };
         let binary = Self { clients, control, metrics, child, log, ended, directory };
         while binary.readiness().await != 200 {
@@ -107,7 +108,7 @@ impl Binary {
 
     /// What it has written to standard error so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("nobody panics with it").clone()
+        self.log.lock().clone()
     }
 
     /// What it has written to standard output so far: the access log.
@@ -168,15 +169,18 @@ impl Drop for Binary {
 /// The file that standard output goes to.
 const ACCESS_LOG: &str = "access.log";
 
+/// How many lines may wait to be read before they are only kept.
+const LINES_MAX: usize = 64;
+
 /// Keeps what comes out of `pipe`, hands its lines on, and says when it has ended.
 fn listen(pipe: ChildStderr, log: Arc<Mutex<String>>) -> (Receiver<String>, Receiver<()>) {
-    let (line, lines) = channel();
-    let (end, ended): (Sender<()>, _) = channel();
+    let (line, lines) = sync_channel(LINES_MAX);
+    let (end, ended): (SyncSender<()>, _) = sync_channel(1);
     thread::spawn(move || {
         for text in BufReader::new(pipe).lines().map_while(Result::ok) {
-            log.lock().expect("nobody panics with it").push_str(&format!("{text}\n"));
+            log.lock().push_str(&format!("{text}\n"));
             // Nobody reads on once all addresses are known.
-            let _ = line.send(text);
+            let _ = line.try_send(text);
         }
         let _ = end.send(());
     });
@@ -186,6 +190,6 @@ fn listen(pipe: ChildStderr, log: Arc<Mutex<String>>) -> (Receiver<String>, Rece
 /// The address in `… http://127.0.0.1:40123/metrics`.
 fn address(line: &str) -> Option<SocketAddr> {
     let (_, behind) = line.split_once("http://")?;
-    let end = behind.find(|c: char| c == '/' || c == ' ').unwrap_or(behind.len());
+    let end = behind.find(['/', ' ']).unwrap_or(behind.len());
     behind[..end].parse().ok()
 }
