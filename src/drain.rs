@@ -54,14 +54,10 @@ impl Drain {
         *self.0.borrow()
     }
 
-    /// Whether the stage has changed since the last [`look`](Self::look); an atomic load.
-    pub fn moved(&self) -> bool {
+    /// Whether the stage has changed since this was given out, or whoever tells it has gone; an
+    /// atomic load.
+    pub fn has_moved(&self) -> bool {
         self.0.has_changed().unwrap_or(true)
-    }
-
-    /// Takes the current stage as seen.
-    pub fn look(&mut self) {
-        self.0.borrow_and_update();
     }
 
     /// Ready once `stage` has been reached, or whoever tells it has gone.

@@ -25,7 +25,7 @@ const LEAVERS: u64 = 5;
 
 #[tokio::test]
 async fn every_request_reaches_its_own_pool_and_all_counters_add_up_to_what_was_sent() {
-    let mut shop = Shop::open().await;
+    let mut shop = Shop::open("").await;
     let mut done = mixed::send(shop.usher.clients, VISITORS, ROUNDS).await;
     leave(&shop, &mut done).await;
     let sent = done.ledger.sum(|_| true);

@@ -8,7 +8,10 @@ use std::sync::{
 use tokio::task::JoinHandle;
 
 use super::{shop::Shop, visitor::Visitor};
-use crate::support::{client::Answer, origin::PATIENCE};
+use crate::{
+    puma::Puma,
+    support::{client::Answer, origin::PATIENCE},
+};
 
 /// Visitors of each audience.
 const VISITORS: usize = 3;
@@ -40,57 +43,43 @@ struct Tally {
 }
 
 #[tokio::test]
-async fn a_killed_puma_hangs_nobody_and_its_pool_goes_on_with_the_other_one() {
-    let mut shop = Shop::open().await;
+async fn a_puma_that_dies_or_freezes_hangs_nobody_and_costs_no_other_audience_anything() {
+    let mut shop = Shop::open("    timeouts: { first_byte: 3s, total: 6s }\n").await;
     let load = Load::start(&shop);
-    load.goes_on().await;
+    load.goes_on_except("").await;
+    one_of_two_is_killed(&mut shop, &load).await;
+    the_only_one_is_killed(&mut shop, &load).await;
+    one_of_two_is_frozen(&shop, &load).await;
+    load.stop(&["customer", "driver"]).await;
+}
+
+async fn one_of_two_is_killed(shop: &mut Shop, load: &Load) {
     shop.pumas[0].kill();
-    load.goes_on().await;
-    let customers = load.crowd("customer");
+    load.goes_on_except("").await;
     // Only what was under way at that moment may be lost: the next attempt finds the other Puma.
-    let lost = customers.lost.load(Ordering::Relaxed);
+    let lost = load.crowd("customer").lost.load(Ordering::Relaxed);
     assert!(lost <= VISITORS as u64, "{lost} customers were lost");
     shop.pumas[0].restart();
-    let process = u64::from(shop.pumas[0].id());
-    let back = || customers.process.load(Ordering::Relaxed) == process;
-    load.until("the restarted Puma serves customers", back).await;
-    assert_eq!(customers.lost.load(Ordering::Relaxed), lost, "after the restart nobody is");
-    load.stop(&["customer"]).await;
+    load.is_served_by("customer", &shop.pumas[0]).await;
+    let lost_since = load.crowd("customer").lost.load(Ordering::Relaxed) - lost;
+    assert_eq!(lost_since, 0, "a Puma that comes back costs nobody anything");
 }
 
-#[tokio::test]
-async fn a_pool_without_a_puma_answers_at_once_and_serves_again_when_it_is_back() {
-    let mut shop = Shop::open().await;
-    let load = Load::start(&shop);
-    load.goes_on().await;
+async fn the_only_one_is_killed(shop: &mut Shop, load: &Load) {
     shop.pumas[2].kill();
-    let drivers = load.crowd("driver");
-    let told = || drivers.made_up.load(Ordering::Relaxed) == 503;
-    load.until("drivers are told that there is no endpoint", told).await;
+    load.is_told("driver", 503).await;
     load.goes_on_except("driver").await;
     shop.pumas[2].restart();
-    let process = u64::from(shop.pumas[2].id());
-    let back = || drivers.process.load(Ordering::Relaxed) == process;
-    load.until("the restarted Puma serves drivers", back).await;
-    load.goes_on().await;
-    load.stop(&["driver"]).await;
+    load.is_served_by("driver", &shop.pumas[2]).await;
+    load.goes_on_except("").await;
 }
 
-#[tokio::test]
-async fn a_frozen_puma_costs_a_timeout_and_serves_again_when_it_has_thawed() {
-    let shop = Shop::open_with("    timeouts: { first_byte: 1s, total: 4s }\n").await;
-    let load = Load::start(&shop);
-    load.goes_on().await;
+async fn one_of_two_is_frozen(shop: &Shop, load: &Load) {
     shop.pumas[1].freeze();
-    let customers = load.crowd("customer");
-    let told = || customers.made_up.load(Ordering::Relaxed) == 504;
-    load.until("customers of the frozen Puma are told that it is late", told).await;
-    load.goes_on().await;
+    load.is_told("customer", 504).await;
+    load.goes_on_except("").await;
     shop.pumas[1].thaw();
-    let process = u64::from(shop.pumas[1].id());
-    let back = || customers.process.load(Ordering::Relaxed) == process;
-    load.until("the thawed Puma serves customers", back).await;
-    load.stop(&["customer"]).await;
+    load.is_served_by("customer", &shop.pumas[1]).await;
 }
 
 // === impl Load ===
@@ -122,11 +111,21 @@ impl Load {
         crowds.find(|crowd| crowd.audience == audience).expect("a crowd").tally.clone()
     }
 
-    /// Waits until each crowd has been served a good deal more.
-    async fn goes_on(&self) {
-        self.goes_on_except("").await;
+    /// Waits until usher makes up an answer of this status for the audience.
+    async fn is_told(&self, audience: &str, status: u64) {
+        let crowd = self.crowd(audience);
+        let told = || crowd.made_up.load(Ordering::Relaxed) == status;
+        self.until("they are told", told).await;
     }
 
+    /// Waits until the audience is served by `puma`.
+    async fn is_served_by(&self, audience: &str, puma: &Puma) {
+        let crowd = self.crowd(audience);
+        let served = || crowd.process.load(Ordering::Relaxed) == u64::from(puma.id());
+        self.until("they are served by that Puma", served).await;
+    }
+
+    /// Waits until every other crowd has been served a good deal more.
     async fn goes_on_except(&self, audience: &str) {
         for crowd in self.crowds.iter().filter(|crowd| crowd.audience != audience) {
             let served = || crowd.tally.served.load(Ordering::Relaxed);

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{mixed, shop::Shop};
+use super::{shop::Shop, visitor::Visitor};
 use crate::support::origin::PATIENCE;
 
 /// The configuration that the project ships.
@@ -19,7 +19,14 @@ const CONFIG: &str = include_str!("../../config/prometheus/prometheus.yml");
 /// Where it is said what can be asked.
 const QUESTIONS: &str = include_str!("../../docs/metrics.md");
 
-const AUDIENCES: [&str; 5] = ["admin", "customer", "driver", "restaurant", "webhooks"];
+/// What each audience asks for, and how often.
+const ASKED: [(&str, u32, &str); 5] = [
+    ("admin", 3, "GET /admin HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.1.2.3\r\n\r\n"),
+    ("customer", 40, "GET /up HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("driver", 20, "GET /api/driver/echo HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("restaurant", 10, "GET /up HTTP/1.1\r\nHost: kitchen.example.com\r\n\r\n"),
+    ("webhooks", 5, "POST /webhooks/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"),
+];
 
 /// A Prometheus that scrapes one usher. Dropping it kills it.
 struct Prometheus {
@@ -30,28 +37,33 @@ struct Prometheus {
 
 #[tokio::test]
 async fn prometheus_scrapes_usher_and_shows_how_each_audience_fares() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_with_one_pool().await;
     let prometheus = Prometheus::start(&shop.usher.metrics.to_string());
     // Everything is at 0 from the start, so that what comes next is an increase.
-    let seen = |answer: &Value| values(answer).iter().any(|(_, value)| *value == 1.0);
-    prometheus.when("up{job=\"usher\"}", seen).await;
-    prometheus.when("usher_requests_total", |answer| !values(answer).is_empty()).await;
+    let each = |answer: &Value, fits: &dyn Fn(f64, f64) -> bool| {
+        let values = values(answer);
+        ASKED.iter().all(|(audience, count, _)| {
+            let found = values.iter().find(|(name, _)| name == audience);
+            found.is_some_and(|(_, value)| fits(*value, f64::from(*count)))
+        })
+    };
+    let total = "sum by (audience) (usher_requests_total)";
+    prometheus.when(total, |answer| each(answer, &|value, _| value == 0.0)).await;
 
-    let done = mixed::send(shop.usher.clients, 2, 1).await;
-    let sent = |audience: &str| done.ledger.sum(|entry| entry.audience == audience) as f64;
-    let counted = |answer: &Value| {
-        let values = values(answer);
-        AUDIENCES.iter().all(|audience| values.contains(&((*audience).to_owned(), sent(audience))))
-    };
-    prometheus.when("sum by (audience) (usher_requests_total)", counted).await;
-    let grown = |answer: &Value| {
-        let values = values(answer);
-        let grew = |audience: &str| values.iter().any(|(name, by)| name == audience && *by > 0.0);
-        AUDIENCES.iter().all(|audience| grew(audience))
-    };
-    prometheus.when("sum by (audience) (increase(usher_requests_total[5m]))", grown).await;
-    let promised = "sum by (audience) (increase(usher_first_byte_seconds_bucket{le=\"2.0\"}[5m]))";
-    prometheus.when(promised, grown).await;
+    let mut visitor = Visitor::new(shop.usher.clients);
+    for (audience, count, request) in ASKED {
+        for _ in 0..count {
+            let answer = visitor.ask(request).await.expect("an answer");
+            assert_eq!(answer.status, 200, "{audience}: {answer:?}");
+        }
+    }
+    prometheus.when(total, |answer| each(answer, &|value, count| value == count)).await;
+    for grown in [
+        "sum by (audience) (increase(usher_requests_total[5m]))",
+        "sum by (audience) (increase(usher_first_byte_seconds_bucket{le=\"60.0\"}[5m]))",
+    ] {
+        prometheus.when(grown, |answer| each(answer, &|value, _| value > 0.0)).await;
+    }
 
     let questions: Vec<&str> = QUESTIONS
         .lines()

@@ -59,29 +59,40 @@ audiences:
 // === impl Shop ===
 
 impl Shop {
-    /// Starts the Pumas, all at once, and then usher.
-    pub async fn open() -> Self {
-        Self::open_with("").await
-    }
-
-    /// The same, with more of the customers' pool's keys in `pool`.
-    pub async fn open_with(pool: &str) -> Self {
+    /// Starts the Pumas, all at once, and then usher, with more of the customers' pool's keys in
+    /// `pool`.
+    pub async fn open(pool: &str) -> Self {
         let start = |pool: &'static str| {
             thread::spawn(move || Plan::new(pool, THREADS, 0).env("LOG_LEVEL", "warn").start())
         };
         let starting: Vec<_> = POOLS.into_iter().map(start).collect();
         let pumas: Vec<Puma> =
             starting.into_iter().map(|puma| puma.join().expect("Puma starts")).collect();
-        let at: Vec<&str> = pumas.iter().map(|puma| &*puma.address).collect();
-        let pools = format!(
-            "pools:\n\
-             \x20 driver: {{ endpoints: [{}] }}\n\
-             \x20 restaurant: {{ endpoints: [{}] }}\n\
-             \x20 admin: {{ endpoints: [{}] }}\n\
-             \x20 customer:\n    endpoints: [{}, {}]\n{pool}",
-            at[2], at[3], at[4], at[0], at[1],
-        );
-        let usher = Binary::start(&format!("{AUDIENCES}{pools}")).await;
+        let usher = Binary::start(&format!("{AUDIENCES}{}{pool}", pools(&pumas))).await;
         Self { usher, pumas }
     }
+
+    /// The same audiences on the one pool there is, as a team begins that wants to measure first.
+    pub async fn open_with_one_pool() -> Self {
+        let pumas = vec![Plan::new("rails", THREADS, 0).env("LOG_LEVEL", "warn").start()];
+        let audiences = POOLS.iter().fold(AUDIENCES.to_owned(), |text, pool| {
+            text.replace(&format!("    pool: {pool}\n"), "    pool: rails\n")
+        });
+        let address = &pumas[0].address;
+        let pools = format!("pools:\n  rails: {{ endpoints: [{address}] }}\n");
+        let usher = Binary::start(&format!("{audiences}{pools}")).await;
+        Self { usher, pumas }
+    }
+}
+
+fn pools(pumas: &[Puma]) -> String {
+    let at: Vec<&str> = pumas.iter().map(|puma| &*puma.address).collect();
+    format!(
+        "pools:\n\
+         \x20 driver: {{ endpoints: [{}] }}\n\
+         \x20 restaurant: {{ endpoints: [{}] }}\n\
+         \x20 admin: {{ endpoints: [{}] }}\n\
+         \x20 customer:\n    endpoints: [{}, {}]\n",
+        at[2], at[3], at[4], at[0], at[1],
+    )
 }
