@@ -1,0 +1,117 @@
+//! What a request costs the real usher in system calls, counted by `strace`.
+//!
+//! `cargo test --features real --test cost -- --nocapture` shows the tables of `docs/cost.md`.
+
+#[path = "streams/running.rs"]
+mod running;
+#[path = "cost/strace.rs"]
+mod strace;
+mod support;
+
+use tokio::task::JoinSet;
+
+use running::Running;
+use strace::{Calls, Strace};
+use support::{
+    client::Client,
+    origin::{Line, Origin, ok},
+    usher::one_pool,
+};
+
+/// What reads and writes; a request cannot do with fewer than two of each.
+const TRANSFERS: &[&str] =
+    &["read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg"];
+
+/// Waiting for something to do, which under load is shared by many requests.
+const WAITS: &[&str] = &["epoll_wait", "epoll_pwait", "epoll_pwait2"];
+
+#[tokio::test]
+async fn a_request_on_a_kept_connection_costs_four_system_calls() {
+    let (requests, calls) = counted(1, 1, 500).await;
+    check(&calls, requests);
+}
+
+#[tokio::test]
+async fn two_workers_share_the_connections_evenly_and_wait_for_no_lock_of_each_other() {
+    let (requests, calls) = counted(2, 32, 50).await;
+    check(&calls, requests);
+    for worker in ["worker-0", "worker-1"] {
+        let transfers = calls.of(worker, TRANSFERS);
+        assert_eq!(transfers, requests * 4 / 2, "{worker}: {calls}");
+    }
+}
+
+/// Sends `each` requests on each of `connections` connections to an usher of `workers` workers, all
+/// connections at once; returns how many requests that were and what usher did for them.
+async fn counted(workers: usize, connections: usize, each: usize) -> (u64, Calls) {
+    let origin = Origin::start().await;
+    let text = one_pool(&[origin.endpoint()], "")
+        .replace("workers: 2", &format!("workers: {workers}"))
+        .replace("control: { bind: 127.0.0.1:0 }", "control: off");
+    let usher = Running::start(&text);
+    let mut clients = Vec::new();
+    for _ in 0..connections {
+        clients.push(Client::connect(usher.address).await);
+    }
+    // The first request of each is answered once all are there: so each has made a connection to
+    // the origin, and no other will be needed.
+    for client in &mut clients {
+        client.send(REQUEST).await;
+    }
+    let mut lines = Vec::new();
+    for _ in 0..connections {
+        lines.push(origin.accept().await);
+    }
+    for line in lines {
+        tokio::spawn(serve(line));
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().await.body.len(), 1024);
+    }
+    let clients = drive(clients, 5).await;
+    let strace = Strace::attach(usher.id());
+    let clients = drive(clients, each).await;
+    let calls = strace.detach();
+    drop(clients);
+    usher.settled().await;
+    usher.stop();
+    ((connections * each) as u64, calls)
+}
+
+const REQUEST: &str = "GET /menus/1 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: test\r\n\
+                       Accept: */*\r\nCookie: visitor=1\r\n\r\n";
+
+async fn serve(mut line: Line) {
+    let answer = ok(&"x".repeat(1024));
+    while line.try_read().await.is_some() {
+        line.write(&answer).await;
+    }
+}
+
+async fn drive(clients: Vec<Client>, each: usize) -> Vec<Client> {
+    let mut tasks = JoinSet::new();
+    for mut client in clients {
+        tasks.spawn(async move {
+            for _ in 0..each {
+                client.send(REQUEST).await;
+                assert_eq!(client.answer().await.body.len(), 1024);
+            }
+            client
+        });
+    }
+    tasks.join_all().await
+}
+
+#[allow(clippy::print_stdout, reason = "the table is what docs/cost.md shows")]
+fn check(calls: &Calls, requests: u64) {
+    let known: Vec<&str> = TRANSFERS.iter().chain(WAITS).copied().collect();
+    let transfers = calls.of("", TRANSFERS);
+    let others = calls.of_others("", &known);
+    println!("{requests} requests\n{calls}");
+    println!("reads and writes: {:.2} a request", transfers as f64 / requests as f64);
+    println!("neither those nor epoll_wait: {:.2} a request", others as f64 / requests as f64);
+    assert_eq!(calls.of("worker", TRANSFERS), 4 * requests, "{calls}");
+    assert_eq!(calls.of("worker", &["futex"]), 0, "{calls}");
+    assert!(transfers - 4 * requests <= requests / 50, "{calls}");
+    assert!(others <= requests / 50, "{calls}");
+}
