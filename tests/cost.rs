@@ -1,6 +1,9 @@
-//! What a request costs the real usher in system calls, counted by `strace`.
+//! What a request costs the real usher in system calls, counted by `strace`, and an idle connection
+//! in memory.
 //!
-//! `cargo test --features real --test cost -- --nocapture` shows the tables of `docs/cost.md`.
+//! `cargo test --features real --test cost -- --nocapture` shows the figures of `docs/cost.md`.
+
+#![allow(clippy::print_stdout, reason = "the figures of docs/cost.md")]
 
 #[path = "streams/running.rs"]
 mod running;
@@ -8,6 +11,7 @@ mod running;
 mod strace;
 mod support;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 
 use running::Running;
@@ -21,6 +25,15 @@ use support::{
 /// What reads and writes; a request cannot do with fewer than two of each.
 const TRANSFERS: &[&str] =
     &["read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg"];
+
+/// How many connections are idle: so many that pages of 2 MiB blur the result little.
+const IDLE: usize = 4000;
+
+/// How many files this process and usher may open, each for itself.
+const DESCRIPTORS: u64 = 2 * IDLE as u64 + 1000;
+
+/// What usher reads heads into; an idle connection that kept even one would have this much.
+const BUFFER_BYTES: u64 = 16 * 1024;
 
 /// Waiting for something to do, which under load is shared by many requests.
 const WAITS: &[&str] = &["epoll_wait", "epoll_pwait", "epoll_pwait2"];
@@ -41,14 +54,47 @@ async fn two_workers_share_the_connections_evenly_and_wait_for_no_lock_of_each_o
     }
 }
 
+/// Kept connections that are between two requests, which is what most connections are.
+#[tokio::test]
+async fn an_idle_connection_owns_no_buffer() {
+    let allowed = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), ..allowed })
+        .expect("a limit of descriptors that can be raised");
+    let origin = Origin::start().await;
+    let usher = started(1, &origin);
+    origin.serve(|_| ok(&"x".repeat(1024)));
+    let mut clients = Vec::new();
+    let mut memory_kib = Vec::new();
+    for connections in [100, 100 + IDLE] {
+        while clients.len() < connections {
+            let mut client = Client::connect(usher.address).await;
+            client.send(REQUEST).await;
+            assert_eq!(client.answer().await.body.len(), 1024);
+            clients.push(client);
+        }
+        memory_kib.push(usher.memory_kib("VmRSS"));
+    }
+    let bytes = (memory_kib[1] - memory_kib[0]) * 1024 / IDLE as u64;
+    println!("an idle connection has {bytes} bytes");
+    assert!(bytes < BUFFER_BYTES, "{bytes} bytes; usher's memory in KiB: {memory_kib:?}");
+    drop(clients);
+    usher.settled().await;
+    usher.stop();
+}
+
+/// usher of `workers` workers in front of `origin`.
+fn started(workers: usize, origin: &Origin) -> Running {
+    let text = one_pool(&[origin.endpoint()], "")
+        .replace("workers: 2", &format!("workers: {workers}"))
+        .replace("control: { bind: 127.0.0.1:0 }", "control: off");
+    Running::start(&format!("limits: {{ per_client: {IDLE}0 }}\n{text}"))
+}
+
 /// Sends `each` requests on each of `connections` connections to an usher of `workers` workers, all
 /// connections at once; returns how many requests that were and what usher did for them.
 async fn counted(workers: usize, connections: usize, each: usize) -> (u64, Calls) {
     let origin = Origin::start().await;
-    let text = one_pool(&[origin.endpoint()], "")
-        .replace("workers: 2", &format!("workers: {workers}"))
-        .replace("control: { bind: 127.0.0.1:0 }", "control: off");
-    let usher = Running::start(&text);
+    let usher = started(workers, &origin);
     let mut clients = Vec::new();
     for _ in 0..connections {
         clients.push(Client::connect(usher.address).await);
@@ -102,7 +148,6 @@ async fn drive(clients: Vec<Client>, each: usize) -> Vec<Client> {
     tasks.join_all().await
 }
 
-#[allow(clippy::print_stdout, reason = "the table is what docs/cost.md shows")]
 fn check(calls: &Calls, requests: u64) {
     let known: Vec<&str> = TRANSFERS.iter().chain(WAITS).copied().collect();
     let transfers = calls.of("", TRANSFERS);

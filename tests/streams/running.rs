@@ -129,7 +129,9 @@ impl Drop for Running {
 
 fn busy(samples: &Samples) -> Vec<(&String, &f64)> {
     let gauge = |name: &str| {
-        GAUGES.iter().any(|gauge| name.strip_prefix(gauge).is_some_and(|rest| rest.starts_with('{')))
+        GAUGES
+            .iter()
+            .any(|gauge| name.strip_prefix(gauge).is_some_and(|rest| rest.starts_with('{')))
     };
     samples.0.iter().filter(|(name, value)| gauge(name) && **value != 0.0).collect()
 }
