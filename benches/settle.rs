@@ -82,7 +82,6 @@ fn lease(bencher: Bencher<'_, '_>) {
 
 /// One line of the access log on its way to the writer, which drains them to nowhere meanwhile.
 #[divan::bench]
-#[expect(clippy::disallowed_methods, reason = "what is written for people has a date")]
 fn log_line(bencher: Bencher<'_, '_>) {
     let nowhere = Target::File("/dev/null".into());
     let (log, writer) = AccessLog::start(nowhere, WORKERS).expect("it can be written to");

@@ -7,6 +7,8 @@
 //!
 //! Invariant: a deadline is never ready early, and at most one tick late on an idle worker.
 
+mod slots;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -16,17 +18,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use slab::Slab;
 use tokio::{sync::Notify, task::AbortHandle, time::Instant};
+
+use slots::Slots;
 
 /// How coarse the wheel is.
 pub const TICK: Duration = Duration::from_millis(8);
-
-/// Slots of the wheel; a deadline further away than all of them waits for a later turn.
-const SLOTS: usize = 4096;
-
-/// The end of a slot's list.
-const END: u32 = u32::MAX;
 
 /// One worker's deadlines. Clones speak of the same wheel.
 #[derive(Clone)]
@@ -54,25 +51,6 @@ struct Shared {
     slots: Mutex<Slots>,
     /// Told when a deadline was set before the one that the driver sleeps for.
     sooner: Notify,
-}
-
-struct Slots {
-    entries: Slab<Entry>,
-    heads: Box<[u32]>,
-    /// One bit a slot, so that empty ones cost nothing to skip.
-    occupied: Box<[u64]>,
-    /// The last tick that was dealt with.
-    tick: u64,
-    /// The tick for which the driver sleeps.
-    next: Option<u64>,
-}
-
-struct Entry {
-    tick: u64,
-    waker: Option<Waker>,
-    fired: bool,
-    before: u32,
-    after: u32,
 }
 
 // === impl Wheel ===
@@ -110,7 +88,7 @@ impl Wheel {
 
     /// How many deadlines are set.
     pub fn len(&self) -> usize {
-        self.0.shared.slots.lock().entries.len()
+        self.0.shared.slots.lock().len()
     }
 
     /// Whether no deadline is set.
@@ -153,22 +131,14 @@ impl Future for Deadline {
         let this = &mut *self;
         let mut slots = this.wheel.slots.lock();
         if let Some(key) = this.key {
-            let entry = &mut slots.entries[key];
-            if entry.fired {
-                return Poll::Ready(());
-            }
-            if !entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                entry.waker = Some(cx.waker().clone());
-            }
-            return Poll::Pending;
+            return slots.poll(key, cx);
         }
         let tick = this.wheel.tick_at_or_after(this.at);
-        if tick <= slots.tick {
+        if slots.has_passed(tick) {
             return Poll::Ready(());
         }
         this.key = Some(slots.insert(tick, cx.waker().clone()));
-        if slots.next.is_none_or(|next| tick < next) {
-            slots.next = Some(tick);
+        if slots.is_sooner(tick) {
             drop(slots);
             this.wheel.sooner.notify_one();
         }
@@ -209,111 +179,13 @@ impl Shared {
     }
 }
 
-// === impl Slots ===
-
-impl Slots {
-    fn new() -> Self {
-        Self {
-            entries: Slab::new(),
-            heads: vec![END; SLOTS].into(),
-            occupied: vec![0; SLOTS / 64].into(),
-            tick: 0,
-            next: None,
-        }
-    }
-
-    fn insert(&mut self, tick: u64, waker: Waker) -> usize {
-        let slot = slot_of(tick);
-        let after = self.heads[slot];
-        let entry = Entry { tick, waker: Some(waker), fired: false, before: END, after };
-        let key = self.entries.insert(entry);
-        let link = u32::try_from(key).expect("a worker has fewer than 2^32 deadlines");
-        if after != END {
-            self.entries[after as usize].before = link;
-        }
-        self.heads[slot] = link;
-        self.occupied[slot / 64] |= 1 << (slot % 64);
-        key
-    }
-
-    fn remove(&mut self, key: usize) {
-        if !self.entries[key].fired {
-            self.unlink(key);
-        }
-        self.entries.remove(key);
-    }
-
-    fn unlink(&mut self, key: usize) {
-        let Entry { tick, before, after, .. } = self.entries[key];
-        if after != END {
-            self.entries[after as usize].before = before;
-        }
-        if before != END {
-            self.entries[before as usize].after = after;
-            return;
-        }
-        let slot = slot_of(tick);
-        self.heads[slot] = after;
-        if after == END {
-            self.occupied[slot / 64] &= !(1 << (slot % 64));
-        }
-    }
-
-    /// Fires all that is due at `now` into `due`.
-    fn advance(&mut self, now: u64, due: &mut Vec<Waker>) {
-        let first = self.tick + 1;
-        let last = now.min(self.tick + SLOTS as u64);
-        for tick in first..=last {
-            let mut link = self.heads[slot_of(tick)];
-            while link != END {
-                let key = link as usize;
-                link = self.entries[key].after;
-                if self.entries[key].tick <= now {
-                    self.unlink(key);
-                    let entry = &mut self.entries[key];
-                    entry.fired = true;
-                    due.extend(entry.waker.take());
-                }
-            }
-        }
-        self.tick = self.tick.max(now);
-    }
-
-    /// The next tick whose slot holds anything.
-    fn next_occupied(&self) -> Option<u64> {
-        let first = self.tick + 1;
-        let start = slot_of(first);
-        let words = self.occupied.len();
-        for step in 0..=words {
-            let index = (start / 64 + step) % words;
-            let mut word = self.occupied[index];
-            if step == 0 {
-                word &= u64::MAX << (start % 64);
-            } else if step == words {
-                word &= !(u64::MAX << (start % 64));
-            }
-            if word != 0 {
-                let slot = index * 64 + word.trailing_zeros() as usize;
-                return Some(first + ((slot + SLOTS - start) % SLOTS) as u64);
-            }
-        }
-        None
-    }
-}
-
-fn slot_of(tick: u64) -> usize {
-    (tick % SLOTS as u64) as usize
-}
-
 /// Fires deadlines until the wheel goes.
 async fn drive(shared: Arc<Shared>) {
     let mut due = Vec::new();
     loop {
         let next = {
             let mut slots = shared.slots.lock();
-            slots.advance(shared.tick_now(), &mut due);
-            slots.next = slots.next_occupied();
-            slots.next
+            slots.advance(shared.tick_now(), &mut due)
         };
         due.drain(..).for_each(Waker::wake);
         // Both arms only wait; whichever is dropped has lost nothing.

@@ -34,7 +34,7 @@ pub use script::Doors;
 pub use stage::{Cue, SLOWER, Stage};
 pub use summary::{Account, Verdict, summary};
 pub use traffic::{FLOOD_CLIENTS, FLOOD_FOR};
-pub use watch::{LOOK_FOR, Watch, readings};
+pub use watch::{Event, Watch, readings};
 
 /// Longer than any demo lasts, and short enough to be added to an instant.
 const FOREVER: Duration = Duration::from_secs(365 * 86_400);

@@ -1,5 +1,7 @@
 //! The house thread: everything that is not a request.
 
+#![expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
+
 use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
 
 use tokio::{
@@ -56,9 +58,9 @@ pub(super) fn run(bound: Bound) -> Result<(), Ended> {
 async fn live(bound: Bound) -> Result<(), Ended> {
     // First of all: a signal that comes while starting must not kill.
     let signals = Signals::watch()?;
-    let sight = bound.sight();
     let mut tasks = JoinSet::new();
-    let Bound { sockets, config, common, census, drainer, drain, writer, workers, .. } = bound;
+    let Bound { sight, sockets, config, common, census, drainer, drain, writer, workers, .. } =
+        bound;
     serve_ports(&mut tasks, sockets.control, sockets.metrics, &sight)?;
     let (log_stop, log_stopped) = tokio::sync::oneshot::channel::<()>();
     let log = tokio::spawn(writer.run(async {

@@ -140,8 +140,8 @@ impl Threads {
 
     /// Waits for all of them; false when one has panicked. Only after all have ended.
     pub(super) fn join(self) -> bool {
-        // Each is joined even after one has panicked.
-        self.handles.into_iter().fold(true, |well, handle| handle.join().is_ok() && well)
+        let joined: Vec<_> = self.handles.into_iter().map(JoinHandle::join).collect();
+        joined.iter().all(Result::is_ok)
     }
 }
 

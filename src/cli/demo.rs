@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     app::Remote,
-    demo::{self, Account, Cue, Demo, Doors, Stage, Verdict, Watch, readings, view},
+    demo::{self, Account, Cue, Demo, Doors, Event, Stage, Verdict, Watch, readings, view},
     units,
 };
 
@@ -29,6 +29,10 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// How long counters may take to see what the last answers brought.
 const SETTLE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long it is looked at what something brings; what a flood has left behind is gone by then.
+const LOOK_FOR: Duration = Duration::from_secs(6);
+const LOOK_AT_FLOOD_FOR: Duration = Duration::from_secs(10);
 
 /// The most sentences that are kept for the end.
 const TOLD_MAX: usize = 20;
@@ -245,14 +249,18 @@ impl<'a> Show<'a> {
             self.news = format!("That did not work: {error}.");
             return;
         }
-        match cue {
-            Cue::Kill | Cue::Revive => self.killed = cue == Cue::Kill,
-            Cue::Slow | Cue::Hasten => self.slowed = cue == Cue::Slow,
-            Cue::Flood | Cue::End => {}
-        }
-        let time = demo::LOOK_FOR.as_secs();
-        self.news = format!("{cause}: measuring for {time} s what that brings to whom.");
-        self.watch.look(cause, now, before);
+        let event = match cue {
+            Cue::Flood => Event::Passing(LOOK_AT_FLOOD_FOR),
+            Cue::Kill | Cue::Revive | Cue::Slow | Cue::Hasten | Cue::End => {
+                Event::Lasting(LOOK_FOR)
+            }
+        };
+        self.killed = cue == Cue::Kill || (self.killed && cue != Cue::Revive);
+        self.slowed = cue == Cue::Slow || (self.slowed && cue != Cue::Hasten);
+        let (Event::Passing(time) | Event::Lasting(time)) = event;
+        let seconds = time.as_secs();
+        self.news = format!("{cause}: measuring for {seconds} s what that brings to whom.");
+        self.watch.look(cause, event, now, before);
     }
 
     /// Ends the traffic, and says how everybody fared. usher still runs, or has settled all.

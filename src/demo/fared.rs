@@ -45,10 +45,11 @@ pub fn sentence(cause: &str, before: &[Fared], after: &[Fared]) -> String {
     let mut parts: Vec<String> = of(Change::Worse).map(|(b, a)| worse(b, a)).collect();
     parts.extend(of(Change::Better).map(|(b, a)| better(b, a)));
     let same: Vec<String> = of(Change::Nothing).map(|(b, a)| numbers(b, a)).collect();
+    if parts.is_empty() {
+        return format!("{cause}, and all are unaffected: {}.", and(&same));
+    }
     if !same.is_empty() {
-        let verb = if parts.is_empty() { "all are unaffected: " } else { "" };
-        let tail = if parts.is_empty() { "" } else { " are unaffected" };
-        parts.push(format!("{verb}{}{tail}", and(&same)));
+        parts.push(format!("{} are unaffected", and(&same)));
     }
     format!("{cause}: {}.", parts.join("; "))
 }
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn noise_is_no_news() {
         let told = sentence("nothing", &all(480.0, 20.0), &all(500.0, 44.0));
-        assert!(told.starts_with("nothing: all are unaffected: admins (p99 480ms"), "{told}");
+        assert!(told.starts_with("nothing, and all are unaffected: admins (p99 480ms"), "{told}");
     }
 
     #[test]

@@ -101,14 +101,16 @@ fn conclusion(accounts: &[Account]) -> String {
             Verdict::Missing(count) => missing += count,
         }
     }
-    let counted: u64 = accounts.iter().map(|account| account.counted).sum();
-    match (others, missing) {
-        (_, 1..) => format!("The counters of /metrics miss {missing} requests that were answered."),
-        (1.., 0) => format!("The counters of /metrics add up; {others} of {counted} were others'."),
-        (0, 0) => {
-            format!("The counters of /metrics add up: {counted} requests, all accounted for.")
-        }
+    let sum = |of: fn(&Account) -> u64| accounts.iter().map(of).sum::<u64>();
+    let (counted, lost) = (sum(|it| it.counted), sum(|it| it.lost));
+    let others = if others > 0 { format!("; {others} were others'") } else { String::new() };
+    let lost = if lost > 0 { format!("; {lost} got no answer") } else { String::new() };
+    if missing > 0 {
+        return format!(
+            "The counters of /metrics miss {missing} requests that were answered{lost}."
+        );
     }
+    format!("The counters of /metrics add up: {counted} requests, all accounted for{others}{lost}.")
 }
 
 /// How many requests of `audience` the text of `/metrics` has.
@@ -151,7 +153,9 @@ mod tests {
         let account = |counted| Account { sent: 10, lost: 0, counted };
         let told = |counted: [u64; 2]| conclusion(&counted.map(account));
         assert!(told([10, 10]).contains("add up: 20 requests"));
-        assert!(told([10, 12]).contains("2 of 22 were others'"));
+        assert!(told([10, 12]).contains("22 requests, all accounted for; 2 were others'."));
         assert!(told([9, 12]).contains("miss 1 requests"));
+        let lost = conclusion(&[Account { sent: 10, lost: 3, counted: 8 }]);
+        assert!(lost.ends_with("8 requests, all accounted for; 3 got no answer."), "{lost}");
     }
 }

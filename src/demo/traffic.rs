@@ -30,7 +30,7 @@ use super::{
 pub const FLOOD_CLIENTS: usize = 18;
 
 /// How long a flood asks for more.
-pub const FLOOD_FOR: Duration = Duration::from_secs(6);
+pub const FLOOD_FOR: Duration = Duration::from_secs(5);
 
 /// How long requests that are under way when the traffic ends may take.
 const END_WAIT: Duration = Duration::from_secs(10);

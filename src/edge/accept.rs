@@ -1,5 +1,7 @@
 //! Accepting connections.
 
+#![expect(clippy::disallowed_methods, reason = "the acceptor waits rarely, and has no wheel")]
+
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;

@@ -54,7 +54,7 @@ enum Failed {
     /// There is no connection; the endpoint has seen nothing.
     Unconnected,
     /// A reused connection had died, and the request may be sent again.
-    Stale(Option<Request<Body>>),
+    Stale(Option<Box<Request<Body>>>),
     /// The request is over.
     Fault(Fault),
 }
@@ -182,10 +182,10 @@ impl Journey<'_> {
     async fn send(
         &mut self,
         mut connection: Connection,
-        unsent: Option<Request<Body>>,
+        unsent: Option<Box<Request<Body>>>,
     ) -> Result<Said, Failed> {
         let request = match unsent {
-            Some(request) => request,
+            Some(request) => *request,
             None => self.request(connection.is_reused())?,
         };
         let read_before = connection.bytes_read();
@@ -202,18 +202,16 @@ impl Journey<'_> {
         }
     }
 
-    /// The request for one attempt. The head is kept only where it may be needed again: copying it
-    /// costs more than all other work on it.
+    /// The request for one attempt. The head is copied only where it may be needed again: after
+    /// this, only a reused connection's death leads to another attempt.
     fn request(&mut self, reused: bool) -> Result<Request<Body>, Failed> {
+        let kept = reused && self.may_be_repeated();
         let body = self.upload.body().ok_or(Failed::Fault(Fault::UpstreamBroke))?;
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();
         *request.uri_mut() = self.head.uri.clone();
-        *request.headers_mut() = if reused || self.tried.len() < ATTEMPTS_MAX {
-            self.head.headers.clone()
-        } else {
-            std::mem::take(&mut self.head.headers)
-        };
+        let headers = &mut self.head.headers;
+        *request.headers_mut() = if kept { headers.clone() } else { std::mem::take(headers) };
         if let Some(client) = self.head.extensions.get::<Informational>().cloned() {
             hyper::ext::on_informational(&mut request, move |interim| {
                 client.send(interim.status(), interim.headers());
@@ -236,7 +234,7 @@ impl Journey<'_> {
             return Failed::Fault(*fault);
         }
         if reused && (unsent.is_some() || (untouched && self.may_be_repeated())) {
-            return Failed::Stale(unsent);
+            return Failed::Stale(unsent.map(Box::new));
         }
         if let Some(endpoint) = self.exchange.endpoint() {
             tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");

@@ -105,6 +105,7 @@ impl Spool {
     }
 
     /// Appends `bytes` to the file, which is made when there is none yet.
+    #[expect(clippy::disallowed_methods, reason = "each worker bounds its blocking threads")]
     async fn file(&self, filed: Option<Filed>, bytes: Bytes, room: &Room) -> Result<Filed, Fault> {
         let more = bytes.len() as u64;
         let claim = |used: u64| used.checked_add(more).filter(|&used| used <= room.bytes_max);
@@ -157,6 +158,7 @@ impl Gathered {
 
 impl Replay {
     /// The next piece of the file, or `None` at its end.
+    #[expect(clippy::disallowed_methods, reason = "each worker bounds its blocking threads")]
     fn poll_file(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         let Some(filed) = &self.file else { return Poll::Ready(None) };
         if self.read_upto == filed.bytes {

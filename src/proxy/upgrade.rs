@@ -35,8 +35,9 @@ use crate::{
 /// How much is carried at once in each direction, in bytes.
 const BUFFER_BYTES: usize = 8 * 1024;
 
-/// A tunnel that waits for its client's side. It is carried once, by whoever takes it first.
-#[derive(Clone)]
+/// A tunnel that waits for its client's side. It is carried once, by whoever takes it first; the
+/// default one leads nowhere and ends at once.
+#[derive(Clone, Default)]
 pub struct Tunnel(Arc<Mutex<Option<Prepared>>>);
 
 struct Prepared {

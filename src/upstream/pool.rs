@@ -130,6 +130,7 @@ fn addresses_of(spec: &EndpointSpec, names: &FxHashMap<String, Resolution>) -> V
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "names are looked up by the house, not by workers")]
 async fn look_up(name: &str, port: u16) -> io::Result<Vec<IpAddr>> {
     let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer to the look-up");
     let found = tokio::time::timeout(RESOLVE_WAIT, tokio::net::lookup_host((name, port)));

@@ -102,7 +102,8 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_write_vectored(cx, bytes))
+        let stream = &mut self.get_mut().stream;
+        either!(stream, stream => Pin::new(stream).poll_write_vectored(cx, bytes))
     }
 }
 

@@ -94,7 +94,8 @@ proptest! {
         cut in 0_usize..40,
         paste in pieces(),
     ) {
-        let text = fs::read_to_string("tests/config/valid/complete-surface.yaml").expect("readable");
+        let path = "tests/config/valid/complete-surface.yaml";
+        let text = fs::read_to_string(path).expect("readable");
         let mut characters: Vec<char> = text.chars().collect();
         let start = at.index(characters.len());
         let end = (start + cut).min(characters.len());

@@ -123,11 +123,11 @@ async fn a_half_closed_client_is_told_of_and_still_answered() {
 
 #[tokio::test]
 async fn a_reset_drops_the_request() {
-    let (told, mut tell) = tokio::sync::mpsc::unbounded_channel::<&'static str>();
-    struct Dropped(tokio::sync::mpsc::UnboundedSender<&'static str>);
+    let (told, mut tell) = tokio::sync::mpsc::channel::<&'static str>(4);
+    struct Dropped(tokio::sync::mpsc::Sender<&'static str>);
     impl Drop for Dropped {
         fn drop(&mut self) {
-            let _ = self.0.send("dropped");
+            let _ = self.0.try_send("dropped");
         }
     }
     for request in [GET, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"] {
@@ -135,7 +135,7 @@ async fn a_reset_drops_the_request() {
         let mut served = serve_with(Rules::default(), move |_, book| {
             let dropped = Dropped(told.clone());
             async move {
-                dropped.0.send("called").expect("the test listens");
+                dropped.0.try_send("called").expect("the test listens");
                 std::future::pending::<()>().await;
                 answer(&book, "never")
             }
@@ -185,10 +185,10 @@ async fn a_head_goes_out_before_the_first_event_of_a_stream() {
     served.read_until("\r\n\r\n").await;
     for event in ["one", "two"] {
         let frame = http_body::Frame::data(bytes::Bytes::from_static(event.as_bytes()));
-        sender.send(Ok(frame)).expect("the door listens");
+        sender.try_send(Ok(frame)).expect("the door listens");
         assert_eq!(served.read_until(&format!("{event}\r\n")).await, format!("3\r\n{event}\r\n"));
     }
-    sender.send(Err(Fault::UpstreamBroke)).expect("the door listens");
+    sender.try_send(Err(Fault::UpstreamBroke)).expect("the door listens");
     assert_eq!(served.read_to_end().await, "");
     assert_eq!(served.book.ends(), [End::Broken(Fault::UpstreamBroke)]);
 }
@@ -207,10 +207,10 @@ async fn a_drain_closes_idle_connections_and_lets_busy_ones_answer() {
 
     let (go, gone) = oneshot::channel::<()>();
     let gone = std::sync::Arc::new(parking_lot::Mutex::new(Some(gone)));
-    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel();
+    let (calls, mut called) = tokio::sync::mpsc::channel(4);
     let mut busy = serve_with(Rules::default(), move |_, book| {
         let gone = gone.lock().take().expect("one request");
-        calls.send(()).expect("the test listens");
+        calls.try_send(()).expect("the test listens");
         async move {
             gone.await.expect("told");
             answer(&book, "done")
@@ -227,9 +227,9 @@ async fn a_drain_closes_idle_connections_and_lets_busy_ones_answer() {
 
 #[tokio::test]
 async fn cutting_ends_what_is_left() {
-    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel();
+    let (calls, mut called) = tokio::sync::mpsc::channel(4);
     let mut served = serve_with(Rules::default(), move |_, book| {
-        calls.send(()).expect("the test listens");
+        calls.try_send(()).expect("the test listens");
         async move {
             std::future::pending::<()>().await;
             answer(&book, "never")

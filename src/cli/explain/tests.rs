@@ -122,7 +122,7 @@ fn the_trace_says_why_every_earlier_rule_did_not_match() {
         "path as Rails sees it: /orders\n\
          \x20 - admin, line 4: path /admin/**\n\
          \x20     path /admin/**: is `/orders`\n\
-         \x20 - driver, line 10: path /api/driver/** and method POST, PUT\n\
+         \x20 - driver, line 10: path /api/driver/** and method POST or PUT\n\
          \x20     path /api/driver/**: is `/orders`\n\
          \x20 - driver, line 12: header X-App: driver\n\
          \x20     header x-app: driver: there is none\n\

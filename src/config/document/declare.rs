@@ -28,7 +28,10 @@ macro_rules! document {
         pub(crate) struct $name {
             /// The keys that were written, whether or not their values could be read.
             pub(crate) written: Vec<&'static str>,
-            $($(#[doc = $field_doc])+ pub(crate) $field: Option<$crate::config::document::At<$kind>>,)+
+            $(
+                $(#[doc = $field_doc])+
+                pub(crate) $field: Option<$crate::config::document::At<$kind>>,
+            )+
         }
 
         impl $name {
@@ -62,7 +65,8 @@ macro_rules! document {
             fn keys(path: &str, keys: &mut std::collections::BTreeSet<String>) {
                 $({
                     let key = stringify!($field).trim_start_matches("r#");
-                    let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+                    let dot = if path.is_empty() { "" } else { "." };
+                    let path = format!("{path}{dot}{key}");
                     <$kind as $crate::config::document::Read>::keys(&path, keys);
                     keys.insert(path);
                 })+

@@ -140,7 +140,10 @@ impl Leaf for Count {
 
     fn schema() -> Schema {
         json_schema!({
-            "anyOf": [{ "type": "integer", "minimum": 1 }, { "type": "string", "pattern": "\\$\\{" }],
+            "anyOf": [
+                { "type": "integer", "minimum": 1 },
+                { "type": "string", "pattern": "\\$\\{" },
+            ],
         })
     }
 }

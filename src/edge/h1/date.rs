@@ -15,7 +15,7 @@ thread_local! {
 
 /// Appends the current date as an HTTP-date.
 pub(super) fn append(text: &mut BytesMut) {
-    let now = SystemTime::now();
+    let now = now();
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (second, mut date) = NOW.get();
     if second != seconds {
@@ -24,6 +24,10 @@ pub(super) fn append(text: &mut BytesMut) {
         NOW.set((seconds, date));
     }
     text.extend_from_slice(&date);
+}
+
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 #[cfg(test)]
@@ -37,7 +41,7 @@ mod tests {
         append(&mut text);
         let date = std::str::from_utf8(&text[..DATE_BYTES]).expect("ASCII");
         let parsed = httpdate::parse_http_date(date).expect("an HTTP-date");
-        let age = SystemTime::now().duration_since(parsed).expect("not in the future");
+        let age = now().duration_since(parsed).expect("not in the future");
         assert!(age.as_secs() <= 2);
         assert_eq!(text.len(), 2 * DATE_BYTES);
     }

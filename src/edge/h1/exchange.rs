@@ -187,7 +187,7 @@ impl Exchange<'_> {
             && !owed
             && intake.fault().is_none()
             && intake.missing() <= intake.buffer.len() as u64 + linger::DRAINED_BYTES_MAX
-            && !(self.upgrade && !intake.buffer.is_empty())
+            && (!self.upgrade || intake.buffer.is_empty())
             && !self.leave.is_finishing()
             && Instant::now() < self.expires
     }

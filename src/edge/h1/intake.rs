@@ -281,31 +281,39 @@ impl Intake {
 
     /// What can be had of the body without reading from the socket.
     fn take_frame(&mut self) -> Result<Taken, Fault> {
-        let taken = match &mut self.rest {
-            Rest::Nothing => return Ok(Taken::End),
-            Rest::Length(_) if self.buffer.is_empty() => return Ok(Taken::Nothing),
+        match &mut self.rest {
+            Rest::Nothing => Ok(Taken::End),
+            Rest::Length(_) if self.buffer.is_empty() => Ok(Taken::Nothing),
             Rest::Length(left) => {
                 let here = (*left).min(self.buffer.len() as u64);
                 *left -= here;
                 if *left == 0 {
                     self.rest = Rest::Nothing;
                 }
-                Taken::Frame(Frame::data(self.buffer.split_to(here as usize).freeze()))
+                Ok(Taken::Frame(Frame::data(self.buffer.split_to(here as usize).freeze())))
             }
-            Rest::Chunked(decoder) => match decoder.step(&mut self.buffer)? {
-                Step::Data(data) => {
-                    self.body_bytes += data.len() as u64;
-                    Taken::Frame(Frame::data(data))
-                }
-                Step::Trailers(fields) => Taken::Frame(Frame::trailers(fields)),
-                Step::More => Taken::Nothing,
-                Step::End => {
-                    self.rest = Rest::Nothing;
-                    Taken::End
-                }
-            },
+            Rest::Chunked(_) => self.take_chunk(),
+        }
+    }
+
+    fn take_chunk(&mut self) -> Result<Taken, Fault> {
+        let Rest::Chunked(decoder) = &mut self.rest else { return Ok(Taken::End) };
+        let step = decoder.step(&mut self.buffer)?;
+        let owed = decoder.owed();
+        let taken = match step {
+            Step::Data(data) => {
+                self.body_bytes += data.len() as u64;
+                Taken::Frame(Frame::data(data))
+            }
+            Step::Trailers(fields) => Taken::Frame(Frame::trailers(fields)),
+            Step::More => Taken::Nothing,
+            Step::End => {
+                self.rest = Rest::Nothing;
+                Taken::End
+            }
         };
-        if self.body_bytes > self.rules.body_bytes { Err(Fault::BodyTooLarge) } else { Ok(taken) }
+        let bytes = self.body_bytes.saturating_add(owed);
+        if bytes > self.rules.body_bytes { Err(Fault::BodyTooLarge) } else { Ok(taken) }
     }
 
     /// Throws away what has arrived of the body; `true` once it is whole.

@@ -57,6 +57,7 @@ impl Leave {
 
     /// Whether connections are to end after the request they are at.
     pub(super) fn is_finishing(&self) -> bool {
-        self.stage >= Stage::Finishing
+        let stage = if self.drain.moved() { self.drain.stage() } else { self.stage };
+        stage >= Stage::Finishing
     }
 }

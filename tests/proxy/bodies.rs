@@ -1,0 +1,90 @@
+//! Bodies of requests: gathered, or passed on as they come.
+
+use crate::started;
+use crate::support::{
+    client::Client,
+    origin::{Origin, ok},
+    usher::{Usher, one_pool},
+};
+
+#[tokio::test]
+async fn a_body_is_gathered_before_the_monolith_sees_the_request() {
+    let (origin, usher, mut client) = started("").await;
+    client.send("POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    client.send("5\r\nhello\r\n").await;
+    let large = "x".repeat(300_000);
+    client.send(format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len())).await;
+    let mut line = origin.accept().await;
+    let asked = line.read().await;
+    assert_eq!(asked.field("content-length"), Some("300005"));
+    assert_eq!(asked.field("transfer-encoding"), None);
+    assert_eq!(asked.body.len(), 300_005);
+    line.write(ok("got it")).await;
+    assert_eq!(client.answer().await.text(), "got it");
+    client.send("POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    client.send("2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n").await;
+    let asked = line.read().await;
+    assert_eq!((&*asked.body, &*asked.trailers), (&b"hi"[..], "x-sum: 7\r\n"));
+    line.write(ok("")).await;
+    client.answer().await;
+    drop((client, line));
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn a_streamed_body_reaches_the_monolith_as_it_comes() {
+    let (origin, usher, mut client) = started("    buffer: { request: off }\n").await;
+    client.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nfirst").await;
+    let mut line = origin.accept().await;
+    line.read_until(b"\r\n\r\n").await.expect("a head");
+    assert_eq!(line.read_exactly(5).await.expect("the first half"), b"first");
+    client.send("other").await;
+    assert_eq!(line.read_exactly(5).await.expect("the other half"), b"other");
+    line.write(ok("both")).await;
+    assert_eq!(client.answer().await.text(), "both");
+    drop((client, line));
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_a_streamed_body_is_no_fault_of_the_monolith() {
+    let (origin, usher, mut client) = started("    buffer: { request: off }\n").await;
+    client.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nfirst").await;
+    let mut line = origin.accept().await;
+    line.read_until(b"\r\n\r\n").await.expect("a head");
+    line.read_exactly(5).await.expect("the first half");
+    drop(client);
+    line.closed().await;
+    let abandoned = "usher_requests_total{audience=\"everyone\",pool=\"rails\",arm=\"stable\",\
+                     status=\"none\",outcome=\"abandoned\"}";
+    usher.reaches(abandoned, 1.0).await;
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_faults_total", &["client_left"]), 1.0);
+    assert_eq!(samples.sum("usher_faults_total", &["upstream"]), 0.0);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_or_breaks_its_coding_never_reaches_the_monolith() {
+    let origin = Origin::start().await;
+    let text = one_pool(&[origin.endpoint()], "") + "limits: { body: 1KiB }\n";
+    let usher = Usher::start(&text).await;
+    let cases = [
+        ("Content-Length: 1025\r\n\r\n", 413, "body_too_large"),
+        ("Transfer-Encoding: chunked\r\n\r\n401\r\n", 413, "body_too_large"),
+        ("Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "bad_chunk"),
+    ];
+    for (rest, status, fault) in cases {
+        let mut client = Client::connect(usher.address()).await;
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{rest}")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.field("x-usher-fault")), (status, Some(fault)));
+    }
+    let mut client = Client::connect(usher.address()).await;
+    client.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut line = origin.accept().await;
+    assert_eq!(line.read().await.target(), "/next", "the first that the origin hears of");
+    line.write(ok("")).await;
+    client.answer().await;
+    drop((client, line));
+    usher.stop().await;
+}
