@@ -36,7 +36,8 @@ const BODY_BYTES: usize = 1024;
 
 /// What a browser behind a load balancer may send.
 const REQUEST: &str = "GET /menus/1 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: bench\r\n\
-                       Accept: text/html, */*\r\nAccept-Encoding: gzip\r\nCookie: visitor=1\r\n\r\n";
+                       Accept: text/html, */*\r\nAccept-Encoding: gzip\r\n\
+                       Cookie: visitor=1\r\n\r\n";
 
 /// A client of a worker that runs on this thread.
 struct Bench {
