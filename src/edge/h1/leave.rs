@@ -38,15 +38,14 @@ impl Leave {
             }
             let next =
                 if self.stage < Stage::Finishing { Stage::Finishing } else { Stage::Cutting };
+            // Before it is polled: a stage that comes right after that must not count as seen.
+            self.drain.look();
             let reached = self.reached.get_or_insert_with(|| {
                 let mut drain = self.drain.clone();
                 Box::pin(async move { drain.reached(next).await })
             });
             match reached.as_mut().poll(cx) {
-                Poll::Pending => {
-                    self.drain.look();
-                    return self.stage;
-                }
+                Poll::Pending => return self.stage,
                 Poll::Ready(()) => {
                     self.reached = None;
                     self.stage = next;
