@@ -19,7 +19,6 @@ use strace::{Calls, Strace};
 use support::{
     client::Client,
     origin::{Line, Origin, ok},
-    usher::one_pool,
 };
 
 /// What reads and writes; a request cannot do with fewer than two of each.
@@ -61,13 +60,13 @@ async fn an_idle_connection_owns_no_buffer() {
     setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), ..allowed })
         .expect("a limit of descriptors that can be raised");
     let origin = Origin::start().await;
-    let usher = started(1, &origin);
+    let usher = Running::start(1, &origin.endpoint(), "").await;
     origin.serve(|_| ok(&"x".repeat(1024)));
     let mut clients = Vec::new();
     let mut memory_kib = Vec::new();
     for connections in [100, 100 + IDLE] {
         while clients.len() < connections {
-            let mut client = Client::connect(usher.address).await;
+            let mut client = Client::connect(usher.0.clients).await;
             client.send(REQUEST).await;
             assert_eq!(client.answer().await.body.len(), 1024);
             clients.push(client);
@@ -78,26 +77,17 @@ async fn an_idle_connection_owns_no_buffer() {
     println!("an idle connection has {bytes} bytes");
     assert!(bytes < BUFFER_BYTES, "{bytes} bytes; usher's memory in KiB: {memory_kib:?}");
     drop(clients);
-    usher.settled().await;
-    usher.stop();
-}
-
-/// usher of `workers` workers in front of `origin`.
-fn started(workers: usize, origin: &Origin) -> Running {
-    let text = one_pool(&[origin.endpoint()], "")
-        .replace("workers: 2", &format!("workers: {workers}"))
-        .replace("control: { bind: 127.0.0.1:0 }", "control: off");
-    Running::start(&format!("limits: {{ per_client: {IDLE}0 }}\n{text}"))
+    usher.stop().await;
 }
 
 /// Sends `each` requests on each of `connections` connections to an usher of `workers` workers, all
 /// connections at once; returns how many requests that were and what usher did for them.
 async fn counted(workers: usize, connections: usize, each: usize) -> (u64, Calls) {
     let origin = Origin::start().await;
-    let usher = started(workers, &origin);
+    let usher = Running::start(workers, &origin.endpoint(), "").await;
     let mut clients = Vec::new();
     for _ in 0..connections {
-        clients.push(Client::connect(usher.address).await);
+        clients.push(Client::connect(usher.0.clients).await);
     }
     // The first request of each is answered once all are there: so each has made a connection to
     // the origin, and no other will be needed.
@@ -115,12 +105,11 @@ async fn counted(workers: usize, connections: usize, each: usize) -> (u64, Calls
         assert_eq!(client.answer().await.body.len(), 1024);
     }
     let clients = drive(clients, 5).await;
-    let strace = Strace::attach(usher.id());
+    let strace = Strace::attach(usher.0.pid());
     let clients = drive(clients, each).await;
     let calls = strace.detach();
     drop(clients);
-    usher.settled().await;
-    usher.stop();
+    usher.stop().await;
     ((connections * each) as u64, calls)
 }
 

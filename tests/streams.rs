@@ -27,10 +27,7 @@ use tokio::{net::TcpStream, time::timeout};
 
 use puma::Puma;
 use running::Running;
-use support::{
-    origin::PATIENCE,
-    usher::{Samples, one_pool},
-};
+use support::{origin::PATIENCE, usher::Samples};
 
 /// A Puma, and usher in front of it.
 struct Pair {
@@ -42,17 +39,17 @@ struct Pair {
 
 impl Pair {
     /// A Puma of `threads` threads; `keys` are more keys of its pool.
-    fn start(threads: u32, keys: &str) -> Self {
+    async fn start(threads: u32, keys: &str) -> Self {
         let puma = Puma::start("customer", threads, 0);
         // A machine that is busy with other tests makes nothing here too late.
         let keys = format!("    timeouts: {{ first_byte: 60s, total: 120s }}\n{keys}");
-        let usher = Running::start(&one_pool(std::slice::from_ref(&puma.address), &keys));
+        let usher = Running::start(2, &puma.address, &keys).await;
         Self { puma, usher }
     }
 
     /// Where `path` is served by usher.
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.usher.address)
+        format!("http://{}{path}", self.usher.0.clients)
     }
 
     /// Sends a request without a body on a connection of its own, and returns the answer's head.
@@ -63,7 +60,7 @@ impl Pair {
             .header("Host", "shop.example")
             .body(Empty::<bytes::Bytes>::new())
             .unwrap();
-        let socket = TcpStream::connect(self.usher.address).await.unwrap();
+        let socket = TcpStream::connect(self.usher.0.clients).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.unwrap();
         tokio::spawn(connection);
         let answer = timeout(PATIENCE, sender.send_request(request)).await;
@@ -80,8 +77,6 @@ impl Pair {
 
     /// Stops usher when all clients have gone, and checks that nothing of them was left.
     async fn stop(self) -> Samples {
-        let samples = self.usher.settled().await;
-        self.usher.stop();
-        samples
+        self.usher.stop().await
     }
 }

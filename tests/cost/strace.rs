@@ -25,7 +25,8 @@ pub struct Calls(BTreeMap<(String, String), u64>);
 
 impl Strace {
     /// Attaches to all threads of `process`, and returns once it sees them.
-    pub fn attach(process: u32) -> Self {
+    pub fn attach(process: Pid) -> Self {
+        let process = process.as_raw_nonzero();
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let mut child = Command::new("strace")
             .args(["-f", "-p", &process.to_string(), "-o"])
@@ -57,7 +58,7 @@ impl Strace {
 }
 
 /// The names of a process's threads, by their numbers.
-fn threads(process: u32) -> BTreeMap<String, String> {
+fn threads(process: impl fmt::Display) -> BTreeMap<String, String> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
     let named = tasks.map(|task| {
         let task = task.expect("a thread").path();

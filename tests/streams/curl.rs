@@ -30,7 +30,7 @@ pub fn curl(options: &[&str], urls: &[&str], stdin: impl Into<Stdio>) -> Said {
 
 #[tokio::test]
 async fn curl_gets_what_it_asks_for() {
-    let pair = Pair::start(2, "");
+    let pair = Pair::start(2, "").await;
     let run = |options: &[&str], path: &str| curl(options, &[&pair.url(path)], Stdio::null());
 
     let page = run(&["--include"], "/menus/1").stdout;

@@ -39,7 +39,7 @@ async fn a_hundred_megabytes_go_up_as_they_come() {
 
 #[tokio::test]
 async fn a_gigabyte_comes_down_byte_for_byte() {
-    let pair = Pair::start(2, "");
+    let pair = Pair::start(2, "").await;
     for query in ["", "?chunked=1"] {
         let answer = pair.open(Method::GET, &format!("/bytes/{DOWNLOAD_BYTES}{query}")).await;
         assert_eq!(answer.status(), 200);
@@ -59,7 +59,7 @@ async fn a_gigabyte_comes_down_byte_for_byte() {
 /// pieces: without back-pressure everything would be in usher long before the end.
 #[tokio::test]
 async fn slow_readers_of_large_answers_cost_no_memory() {
-    let pair = Pair::start(6, "");
+    let pair = Pair::start(6, "").await;
     let mut readers = Vec::new();
     for _ in 0..4 {
         readers.push(Reader::open(&pair).await);
@@ -82,7 +82,7 @@ async fn slow_readers_of_large_answers_cost_no_memory() {
 }
 
 async fn goes_up(buffer: &str) {
-    let pair = Pair::start(2, buffer);
+    let pair = Pair::start(2, buffer).await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("upload");
     write_upload(&file).unwrap();
@@ -158,7 +158,7 @@ impl Reader {
     async fn open(pair: &Pair) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(16 * 1024).unwrap();
-        let mut socket = socket.connect(pair.usher.address).await.unwrap();
+        let mut socket = socket.connect(pair.usher.0.clients).await.unwrap();
         let request = format!("GET /bytes/{DOWNLOAD_BYTES} HTTP/1.1\r\nHost: a\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         Self { socket, expected: None, piece: vec![0; 16 * 1024] }

@@ -11,7 +11,7 @@ use crate::{Pair, support::origin::PATIENCE};
 
 #[tokio::test]
 async fn an_event_arrives_before_the_next_one_is_written() {
-    let pair = Pair::start(3, "");
+    let pair = Pair::start(3, "").await;
     let answer = pair.open(Method::GET, "/sse?channel=kitchen").await;
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let mut stream = answer.into_body();
@@ -30,8 +30,8 @@ async fn an_event_arrives_before_the_next_one_is_written() {
 
 #[tokio::test]
 async fn action_cables_own_client_hears_its_echo() {
-    let pair = Pair::start(2, "");
-    let url = format!("ws://{}/cable", pair.usher.address);
+    let pair = Pair::start(2, "").await;
+    let url = format!("ws://{}/cable", pair.usher.0.clients);
     let cable = |origin| {
         Command::new("node")
             .env("NODE_PATH", "/usr/share/nodejs")
