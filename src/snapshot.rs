@@ -9,7 +9,6 @@ mod world;
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::HeaderValue;
 
 use crate::{
     classify::{Classifier, Facts, PathView, RuleSpec, any_matches},
@@ -41,8 +40,6 @@ pub struct Snapshot {
 pub struct Audience {
     /// Its name.
     pub name: Name,
-    /// Its name as `X-Audience` carries it.
-    pub header: HeaderValue,
     /// Its rules as they were written, for the log.
     pub labels: Vec<Arc<str>>,
     /// Who may be of it; empty: everyone.

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use http::HeaderValue;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -121,7 +120,6 @@ impl World {
         }
         Audience {
             name: config.name.clone(),
-            header: header_of(&config.name),
             labels: config.rules.iter().map(|rule| rule.label.clone()).collect(),
             only: config.only.clone(),
             page: config.page.clone().map(Bytes::from),
@@ -134,7 +132,6 @@ impl World {
     fn none(&self) -> Audience {
         let name = Name::none();
         Audience {
-            header: header_of(&name),
             labels: Vec::new(),
             only: Vec::new(),
             page: None,
@@ -143,8 +140,4 @@ impl World {
             name,
         }
     }
-}
-
-fn header_of(name: &Name) -> HeaderValue {
-    HeaderValue::from_str(name.as_str()).expect("a name holds only header characters")
 }

@@ -43,6 +43,10 @@ impl Leave {
                 let drain = self.drain.clone();
                 Box::pin(async move { drain.reached(next).await })
             });
+            // Before the future looks: what comes after this is news at the next look, and what
+            // came before is seen by the future. The other way round, a stage between the two
+            // would be taken as seen by nobody.
+            self.drain.look();
             match reached.as_mut().poll(cx) {
                 Poll::Pending => return self.stage,
                 Poll::Ready(()) => {
@@ -56,5 +60,36 @@ impl Leave {
     /// Whether connections are to end after the request they are at.
     pub(super) fn is_finishing(&self) -> bool {
         self.drain.stage() >= Stage::Finishing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, task::Waker, thread};
+
+    use super::*;
+    use crate::drain;
+
+    #[test]
+    fn a_stage_that_comes_while_one_before_it_is_looked_at_is_not_missed() {
+        for _ in 0..2_000 {
+            let (drainer, drain) = drain::channel();
+            let mut leave = Leave::new(drain);
+            let mut look = || leave.poll_stage(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(look(), Stage::Running);
+            let start = Barrier::new(2);
+            thread::scope(|scope| {
+                let advancing = scope.spawn(|| {
+                    start.wait();
+                    drainer.advance(Stage::Grace);
+                    drainer.advance(Stage::Finishing);
+                });
+                start.wait();
+                while !advancing.is_finished() {
+                    look();
+                }
+            });
+            assert_eq!(look(), Stage::Finishing);
+        }
     }
 }
