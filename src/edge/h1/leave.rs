@@ -36,6 +36,9 @@ impl Leave {
             if self.reached.is_some() && !self.drain.moved() {
                 return self.stage;
             }
+            // Before the look itself: what comes between the two counts as moved, and wakes. The
+            // other way round it would count as seen, and the connection would never hear of it.
+            self.drain.look();
             let next =
                 if self.stage < Stage::Finishing { Stage::Finishing } else { Stage::Cutting };
             let reached = self.reached.get_or_insert_with(|| {
@@ -43,10 +46,7 @@ impl Leave {
                 Box::pin(async move { drain.reached(next).await })
             });
             match reached.as_mut().poll(cx) {
-                Poll::Pending => {
-                    self.drain.look();
-                    return self.stage;
-                }
+                Poll::Pending => return self.stage,
                 Poll::Ready(()) => {
                     self.reached = None;
                     self.stage = next;
