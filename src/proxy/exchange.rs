@@ -19,6 +19,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
+    drain::Stage,
     fault::{Fault, Outcome},
     meters::{Retry, Settled},
     snapshot::{Audience, Decision, Pool, View},
@@ -296,11 +297,14 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        // Whoever held it was dropped with it: by a panic, or because the client has left.
+        // Whoever held it was dropped with it: by a panic, because what was left has been cut, or
+        // because the client has left.
         let panicked = std::thread::panicking();
         if panicked && !self.settled {
             self.made_up(Fault::Panicked);
         }
-        self.settle(End::Broken(Fault::ClientLeft));
+        let stopping = self.worker.common.drain.stage() >= Stage::Cutting;
+        let fault = if stopping { Fault::Draining } else { Fault::ClientLeft };
+        self.settle(End::Broken(fault));
     }
 }
