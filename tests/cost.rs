@@ -106,7 +106,7 @@ async fn an_idle_connection_owns_no_buffer() {
         }
         memory_kib.push(usher.memory_kib("VmRSS"));
     }
-    let bytes = (memory_kib[1] - memory_kib[0]) * 1024 / IDLE as u64;
+    let bytes = memory_kib[1].saturating_sub(memory_kib[0]) * 1024 / IDLE as u64;
     println!("an idle connection has {bytes} bytes");
     assert!(bytes < BUFFER_BYTES, "{bytes} bytes; usher's memory in KiB: {memory_kib:?}");
     drop(clients);
