@@ -43,10 +43,6 @@ impl Leave {
                 let drain = self.drain.clone();
                 Box::pin(async move { drain.reached(next).await })
             });
-            // Before the future looks: what comes after this is news at the next look, and what
-            // came before is seen by the future. The other way round, a stage between the two
-            // would be taken as seen by nobody.
-            self.drain.look();
             match reached.as_mut().poll(cx) {
                 Poll::Pending => return self.stage,
                 Poll::Ready(()) => {
