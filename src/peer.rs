@@ -18,6 +18,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Where it arrived.
     pub local: SocketAddr,
+    /// Which listener of the configuration that is: its address as it was written.
+    pub listener: SocketAddr,
     /// Whether `address` lies within `trusted_proxies`.
     pub trusted: bool,
 }

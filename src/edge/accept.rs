@@ -65,6 +65,7 @@ pub struct Doorman {
 
 /// What holds for connections at one door, until another snapshot is published.
 struct House {
+    bind: SocketAddr,
     generation: u64,
     rules: Arc<Rules>,
     per_client: u64,
@@ -167,7 +168,7 @@ impl Doorman {
             tracing::debug!(%ip, per_client, "one address has too many connections");
             return;
         };
-        let peer = Arc::new(Peer { address, local, trusted });
+        let peer = Arc::new(Peer { address, local, listener: house.bind, trusted });
         let fewest = self.desks.iter().min_by_key(|desk| desk.connections());
         let Some(desk) = fewest else { return };
         desk.hand(Accepted { socket, peer, rules: house.rules.clone(), place }).await;
@@ -181,6 +182,7 @@ impl House {
         let limits = snapshot.listener(bind).map(|listener| listener.limits.clone());
         let limits = limits.unwrap_or_default();
         Self {
+            bind,
             generation: snapshot.generation,
             rules: Arc::new(Rules::from(&limits)),
             per_client: limits.per_client,

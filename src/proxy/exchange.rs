@@ -19,6 +19,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
+    config::Limits,
     drain::Stage,
     fault::{Fault, Outcome},
     meters::{Retry, Settled},
@@ -194,6 +195,12 @@ impl Exchange {
     /// The endpoint that was asked last.
     pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
         self.endpoint.as_ref()
+    }
+
+    /// What clients of its listener may cost; the defaults for one that has been removed.
+    pub fn limits(&self) -> Limits {
+        let listener = self.view.listener(self.asked.peer.listener);
+        listener.map(|listener| listener.limits.clone()).unwrap_or_default()
     }
 
     /// How long an unused connection of its pool is kept.

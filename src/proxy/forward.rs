@@ -93,8 +93,7 @@ pub async fn forward(
 /// A place among the tunnels, before anything is sent: a WebSocket that must be cut off again
 /// would cost Rails more than one that was refused.
 fn enter(exchange: &Exchange) -> Result<TunnelPlace, Fault> {
-    let limits = exchange.view().config.listeners.iter().map(|listener| listener.limits.tunnels);
-    let max = limits.max().unwrap_or(0);
+    let max = exchange.limits().tunnels;
     exchange.worker().common.tunnels.enter(max).ok_or(Fault::TunnelLimit)
 }
 

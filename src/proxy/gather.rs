@@ -4,36 +4,37 @@
 //! a phone that uploads slowly holds no slot. Up to [`MEMORY_BYTES_MAX`] stay in memory, the rest
 //! goes to an unnamed file. A gathered body can be sent again.
 
+mod filed;
+
 use std::{
-    fs::File,
-    io::{self, Write},
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    pin::Pin,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use http_body_util::BodyExt;
-use tokio::task::JoinHandle;
 
 use crate::{body::Body, fault::Fault};
+
+use filed::{CHUNK_BYTES, Filed, Replay, append};
 
 /// What stays in memory of one body, in bytes.
 const MEMORY_BYTES_MAX: usize = 64 * 1024;
 
-/// How much is written to or read from a file at once, in bytes.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// What stays in memory of all bodies together, in bytes; beyond it each goes to a file at once.
+const MEMORY_BYTES_ALL: u64 = 256 * 1024 * 1024;
 
-/// How many bytes of bodies lie in files now, over all requests.
+/// How many bytes of bodies are kept now, over all requests.
 #[derive(Debug, Default)]
-pub struct Spool(Arc<AtomicU64>);
+pub struct Spool {
+    filed: Arc<AtomicU64>,
+    in_memory: Arc<AtomicU64>,
+}
 
 /// A body read whole.
 #[derive(Clone, Debug)]
@@ -41,6 +42,14 @@ pub struct Gathered {
     memory: Bytes,
     file: Option<Arc<Filed>>,
     trailers: Option<HeaderMap>,
+    _share: Arc<Share>,
+}
+
+/// A body's share of the memory of all. Dropping it gives it back.
+#[derive(Debug)]
+struct Share {
+    bytes: u64,
+    of: Arc<AtomicU64>,
 }
 
 /// Where a body goes that does not fit into memory.
@@ -50,23 +59,6 @@ pub struct Room {
     pub directory: PathBuf,
     /// How many bytes may lie in files at once, over all requests.
     pub bytes_max: u64,
-}
-
-/// The part of a body that lies in a file, and its share of the spool.
-#[derive(Debug)]
-struct Filed {
-    file: File,
-    bytes: u64,
-    used: Arc<AtomicU64>,
-}
-
-/// A gathered body on its way to an endpoint.
-struct Replay {
-    memory: Bytes,
-    file: Option<Arc<Filed>>,
-    read_upto: u64,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
-    trailers: Option<HeaderMap>,
 }
 
 // === impl Spool ===
@@ -80,15 +72,24 @@ impl Spool {
         let mut memory = BytesMut::new();
         let mut filed: Option<Filed> = None;
         let mut trailers = None;
+        let mut share = Share { bytes: 0, of: self.in_memory.clone() };
         while let Some(frame) = body.frame().await {
             match frame?.into_data() {
                 Ok(data) if memory.is_empty() && body.is_end_stream() && filed.is_none() => {
-                    return Ok(Gathered { memory: data, file: None, trailers: None });
+                    share.grow_to(data.len());
+                    let _share = Arc::new(share);
+                    return Ok(Gathered { memory: data, file: None, trailers: None, _share });
                 }
                 Ok(data) => memory.extend_from_slice(&data),
                 Err(frame) => trailers = frame.into_trailers().ok(),
             }
-            let full = if filed.is_some() { CHUNK_BYTES } else { MEMORY_BYTES_MAX };
+            share.grow_to(memory.len());
+            let room_left = self.in_memory.load(Ordering::Relaxed) <= MEMORY_BYTES_ALL;
+            let full = match (&filed, room_left) {
+                (Some(_), true) => CHUNK_BYTES,
+                (None, true) => MEMORY_BYTES_MAX,
+                (_, false) => 0,
+            };
             if memory.len() > full {
                 filed = Some(self.file(filed, memory.split().freeze(), room).await?);
             }
@@ -96,12 +97,14 @@ impl Spool {
         if filed.is_some() && !memory.is_empty() {
             filed = Some(self.file(filed, memory.split().freeze(), room).await?);
         }
-        Ok(Gathered { memory: memory.freeze(), file: filed.map(Arc::new), trailers })
+        share.grow_to(memory.len());
+        let (memory, file, _share) = (memory.freeze(), filed.map(Arc::new), Arc::new(share));
+        Ok(Gathered { memory, file, trailers, _share })
     }
 
     /// How many bytes lie in files now.
     pub fn used(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.filed.load(Ordering::Relaxed)
     }
 
     /// Appends `bytes` to the file, which is made when there is none yet.
@@ -109,13 +112,13 @@ impl Spool {
     async fn file(&self, filed: Option<Filed>, bytes: Bytes, room: &Room) -> Result<Filed, Fault> {
         let more = bytes.len() as u64;
         let claim = |used: u64| used.checked_add(more).filter(|&used| used <= room.bytes_max);
-        let claimed = self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, claim);
+        let claimed = self.filed.fetch_update(Ordering::AcqRel, Ordering::Relaxed, claim);
         if claimed.is_err() {
             tracing::warn!(bytes_max = room.bytes_max, "no room to gather a request's body");
             return Err(Fault::BufferFull);
         }
         // From here on the share is given back by `Filed`, whatever happens.
-        let used = self.0.clone();
+        let used = self.filed.clone();
         let directory = room.directory.clone();
         let write = move || append(filed, more, used, &bytes, &directory);
         match tokio::task::spawn_blocking(write).await {
@@ -135,7 +138,7 @@ impl Spool {
 impl Gathered {
     /// How long it is, in bytes.
     pub fn len(&self) -> u64 {
-        self.memory.len() as u64 + self.file.as_ref().map_or(0, |filed| filed.bytes)
+        self.memory.len() as u64 + self.file.as_ref().map_or(0, |filed| filed.bytes())
     }
 
     /// The names of the fields that come after it, which only the chunked coding can carry.
@@ -149,113 +152,39 @@ impl Gathered {
         if self.len() == 0 && self.trailers.is_none() {
             return Body::empty();
         }
-        let Self { memory, file, trailers } = self.clone();
-        Body::new(Replay { memory, file, read_upto: 0, reading: None, trailers })
+        let Self { memory, file, trailers, .. } = self.clone();
+        Body::new(Replay::new(memory, file, trailers))
     }
 }
 
-// === impl Replay ===
+// === impl Share ===
 
-impl Replay {
-    /// The next piece of the file, or `None` at its end.
-    #[expect(clippy::disallowed_methods, reason = "each worker bounds its blocking threads")]
-    fn poll_file(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        let Some(filed) = &self.file else { return Poll::Ready(None) };
-        if self.read_upto == filed.bytes {
-            return Poll::Ready(None);
+impl Share {
+    /// So many bytes are in memory now; fewer than before count until the body has gone.
+    fn grow_to(&mut self, bytes: usize) {
+        let more = (bytes as u64).saturating_sub(self.bytes);
+        if more > 0 {
+            self.of.fetch_add(more, Ordering::Relaxed);
+            self.bytes += more;
         }
-        let reading = self.reading.get_or_insert_with(|| {
-            let (filed, from) = (filed.clone(), self.read_upto);
-            tokio::task::spawn_blocking(move || filed.read_at(from))
-        });
-        let read = ready!(Pin::new(reading).poll(cx));
-        self.reading = None;
-        let piece = read.unwrap_or_else(|_panicked| Err(io::ErrorKind::Other.into()));
-        if let Ok(piece) = &piece {
-            self.read_upto += piece.len() as u64;
-        }
-        Poll::Ready(Some(piece))
     }
 }
 
-impl http_body::Body for Replay {
-    type Data = Bytes;
-    type Error = Fault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Some(piece) = ready!(self.poll_file(cx)) {
-            return Poll::Ready(Some(piece.map(Frame::data).map_err(|_| Fault::BufferFull)));
-        }
-        let memory = std::mem::take(&mut self.memory);
-        if !memory.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(memory))));
-        }
-        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let file_left = self.file.as_ref().map_or(0, |filed| filed.bytes - self.read_upto);
-        file_left == 0 && self.memory.is_empty() && self.trailers.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        // With trailers the length must not be known, or hyper would not send them.
-        if self.trailers.is_some() {
-            return SizeHint::default();
-        }
-        let file_left = self.file.as_ref().map_or(0, |filed| filed.bytes - self.read_upto);
-        SizeHint::with_exact(file_left + self.memory.len() as u64)
-    }
-}
-
-// === impl Filed ===
-
-impl Filed {
-    fn read_at(&self, from: u64) -> io::Result<Bytes> {
-        let want = (self.bytes - from).min(CHUNK_BYTES as u64) as usize;
-        let mut piece = vec![0; want];
-        self.file.read_exact_at(&mut piece, from)?;
-        Ok(piece.into())
-    }
-}
-
-impl Drop for Filed {
+impl Drop for Share {
     fn drop(&mut self) {
-        self.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
     }
-}
-
-/// Writes `bytes`, whose share `more` of the spool has been claimed.
-fn append(
-    filed: Option<Filed>,
-    more: u64,
-    used: Arc<AtomicU64>,
-    bytes: &[u8],
-    directory: &Path,
-) -> io::Result<Filed> {
-    let mut filed = match filed {
-        Some(mut filed) => {
-            filed.bytes += more;
-            filed
-        }
-        None => match tempfile::tempfile_in(directory) {
-            Ok(file) => Filed { file, bytes: more, used },
-            Err(error) => {
-                used.fetch_sub(more, Ordering::AcqRel);
-                return Err(error);
-            }
-        },
-    };
-    filed.file.write_all(bytes)?;
-    Ok(filed)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::{
+        collections::VecDeque,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use http_body::Frame;
 
     use super::*;
 
@@ -313,6 +242,20 @@ mod tests {
         assert!((0..40).all(|n| first[n * 30_000..(n + 1) * 30_000].iter().all(|&b| b == n as u8)));
         assert_eq!(read(&gathered).await, first);
         drop(gathered);
+        assert_eq!(spool.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn when_all_bodies_together_have_too_much_memory_even_a_small_one_goes_to_a_file() {
+        let spool = Spool::default();
+        let small = gather(&spool, [data(3, b'a'), data(4, b'b')]).await.unwrap();
+        assert_eq!(spool.in_memory.load(Ordering::Relaxed), 7);
+        spool.in_memory.fetch_add(MEMORY_BYTES_ALL, Ordering::Relaxed);
+        let filed = gather(&spool, [data(3, b'a'), data(4, b'b')]).await.unwrap();
+        assert_eq!((spool.used(), filed.len()), (7, 7));
+        assert_eq!(read(&filed).await, "aaabbbb");
+        drop((small, filed));
+        assert_eq!(spool.in_memory.load(Ordering::Relaxed), MEMORY_BYTES_ALL);
         assert_eq!(spool.used(), 0);
     }
 

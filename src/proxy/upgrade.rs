@@ -78,13 +78,12 @@ impl Tunnel {
     /// A tunnel for the request of `exchange`, whose answer was a 101.
     pub fn new(upgraded: OnUpgrade, exchange: &Exchange, place: TunnelPlace) -> Self {
         let worker = exchange.worker();
-        let limits = &exchange.view().config.listeners[0].limits;
         Self(Arc::new(Mutex::new(Some(Prepared {
             upgraded,
             record: exchange.tunnel_record(),
             wheel: worker.wheel.clone(),
             drain: worker.common.drain.clone(),
-            idle: limits.tunnel_idle,
+            idle: exchange.limits().tunnel_idle,
             _place: place,
         }))))
     }

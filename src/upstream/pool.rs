@@ -13,6 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use tokio::task::JoinSet;
 
 use super::{
     address::Address,
@@ -101,13 +102,22 @@ impl Pool {
         unresolved
     }
 
-    /// Looks up every name, and takes what was found into use.
+    /// Looks up every name, all at once, and takes what was found into use.
     pub async fn resolve(&self) {
+        let mut lookups = JoinSet::new();
         for spec in &self.specs {
             let AddressSpec::Named(name, port) = &spec.address else { continue };
-            let found = look_up(name, *port).await;
+            let (name, port) = (name.clone(), *port);
+            lookups.spawn(async move {
+                let found = look_up(&name, port).await;
+                (name, found)
+            });
+        }
+        // A look-up that panicked leaves what was known in place.
+        while let Some(looked_up) = lookups.join_next().await {
+            let Ok((name, found)) = looked_up else { continue };
             let mut names = self.names.lock();
-            let known = names.entry(name.clone()).or_default();
+            let known = names.entry(name).or_default();
             match found {
                 Ok(addresses) => *known = Resolution { addresses, trouble: None },
                 Err(error) => known.trouble = Some(error.to_string()),

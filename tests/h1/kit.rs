@@ -100,7 +100,7 @@ where
     let (socket, address) = accepted.expect("a connection");
     let client = client.expect("a connection");
     client.set_nodelay(true).expect("an option");
-    let peer = Arc::new(Peer { address, local, trusted: false });
+    let peer = Arc::new(Peer { address, local, listener: local, trusted: false });
     let (drainer, drain) = drain::channel();
     let book = Book::default();
     let service = Told(answer, book.clone());

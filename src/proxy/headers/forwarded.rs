@@ -165,7 +165,8 @@ mod tests {
     use super::*;
 
     fn peer(trusted: bool) -> Peer {
-        Peer { address: ([10, 0, 0, 9], 5000).into(), local: ([10, 0, 0, 1], 8080).into(), trusted }
+        let local = ([10, 0, 0, 1], 8080).into();
+        Peer { address: ([10, 0, 0, 9], 5000).into(), local, listener: local, trusted }
     }
 
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {
