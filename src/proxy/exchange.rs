@@ -19,6 +19,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
+    drain::Stage,
     fault::{Fault, Outcome},
     meters::{Retry, Settled},
     snapshot::{Audience, Decision, Pool, View},
@@ -291,11 +292,15 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        // Whoever held it was dropped with it: by a panic, or because the client has left.
-        let panicked = std::thread::panicking();
-        if panicked && !self.settled {
+        if self.settled {
+            return;
+        }
+        // Whoever held it was dropped with it: by a panic, because the client has left, or because
+        // stopping does not wait any longer.
+        if std::thread::panicking() {
             self.made_up(Fault::Panicked);
         }
-        self.settle(End::Broken(Fault::ClientLeft));
+        let cutting = self.worker.common.drain.stage() >= Stage::Cutting;
+        self.settle(End::Broken(if cutting { Fault::Draining } else { Fault::ClientLeft }));
     }
 }
