@@ -10,7 +10,6 @@
 //! acceptor that ends before it was asked to ends the process: half a proxy is worse than none.
 
 mod house;
-mod listen;
 mod sight;
 mod stop;
 mod threads;
@@ -22,12 +21,15 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::mpsc;
+
 use crate::{
     config::{self, Config},
     drain::{self, Drain, Drainer},
-    edge::Census,
+    edge::{self, Census, Order},
     meters::Meters,
     proxy::{Common, Spool, Tunnels},
+    reload::Reloader,
     snapshot::{Published, World},
     telemetry::{
         AccessLog,
@@ -35,8 +37,11 @@ use crate::{
     },
 };
 
-pub use listen::BindError;
+pub use crate::edge::BindError;
 pub use stop::{Ended, Remote};
+
+/// How many orders to the doorman may wait.
+const ORDERS: usize = 4;
 
 /// What is known of a start beside the configuration itself.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +77,8 @@ pub struct Addresses {
 /// An usher that has all its ports and files, and does not serve yet.
 pub struct Bound {
     addresses: Addresses,
-    origin: Origin,
+    /// One for the ports and for all remotes: what it remembers is read once a second.
+    sight: Arc<sight::HouseSight>,
     sockets: Sockets,
     workers: usize,
     config: Arc<Config>,
@@ -80,6 +86,7 @@ pub struct Bound {
     census: Arc<Census>,
     drainer: Arc<Drainer>,
     drain: Drain,
+    orders: mpsc::Receiver<Order>,
     writer: Writer,
 }
 
@@ -99,10 +106,10 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
         listeners: config
             .listeners
             .iter()
-            .map(|listener| listen::bind(listener.bind))
+            .map(|listener| edge::bind(listener.bind))
             .collect::<Result<_, _>>()?,
-        control: config.control.map(listen::bind).transpose()?,
-        metrics: config.metrics.map(listen::bind).transpose()?,
+        control: config.control.map(edge::bind).transpose()?,
+        metrics: config.metrics.map(edge::bind).transpose()?,
     };
     let workers = config.workers.unwrap_or_else(threads::workers_auto);
     let target = match &config.access_log {
@@ -113,7 +120,7 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
     let (log, writer) = AccessLog::start(target, workers).map_err(BuildError::AccessLog)?;
     let config = Arc::new(config);
     let meters = Meters::new(workers, &edges(&config));
-    let world = World::new(meters.clone());
+    let world = Arc::new(World::new(meters.clone()));
     let snapshot = world.compile(config.clone(), 1);
     let (drainer, drain) = drain::channel();
     let common = Common {
@@ -125,16 +132,24 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
     };
+    let common = Arc::new(common);
+    let addresses = sockets.addresses();
+    let census = Arc::new(Census::default());
+    let (doors, orders) = mpsc::channel(ORDERS);
+    let Origin { path, warnings } = origin;
+    let reloader = Reloader::new(path, warnings, world, common.clone(), doors);
+    let sight = sight::HouseSight::new(common.clone(), census.clone(), reloader);
     Ok(Bound {
-        addresses: sockets.addresses(),
-        census: Census::new(sockets.listeners.len()),
+        addresses,
+        sight,
+        census,
         sockets,
-        origin,
         workers,
         config,
-        common: Arc::new(common),
+        common,
         drainer: Arc::new(drainer),
         drain,
+        orders,
         writer,
     })
 }
@@ -156,17 +171,7 @@ impl Bound {
 
     /// A hand that stops it, and eyes that see how it fares, from any thread.
     pub fn remote(&self) -> Remote {
-        Remote::new(self.drainer.clone(), self.sight())
-    }
-
-    fn sight(&self) -> Arc<sight::HouseSight> {
-        let listeners = self.addresses.listeners.clone();
-        sight::HouseSight::new(
-            self.common.clone(),
-            self.census.clone(),
-            listeners,
-            self.origin.clone(),
-        )
+        Remote::new(self.drainer.clone(), self.sight.clone())
     }
 
     /// Serves on this thread and on those it starts, until it is stopped.

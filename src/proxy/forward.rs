@@ -110,7 +110,7 @@ impl Journey<'_> {
         let exchange = &*self.exchange;
         let said = Introduction {
             peer: &exchange.asked().peer,
-            audience: &exchange.audience().header,
+            audience: exchange.audience_header(),
             request_id: &exchange.asked().request_id,
             arrived_ms: exchange.arrived_ms(),
             pseudonym: &exchange.worker().common.pseudonym,
@@ -202,18 +202,16 @@ impl Journey<'_> {
         }
     }
 
-    /// The request for one attempt. The head is kept only where it may be needed again: copying it
-    /// costs more than all other work on it.
+    /// The request for one attempt. The head is copied only where it may be needed again: after
+    /// this, only a reused connection's death leads to another attempt.
     fn request(&mut self, reused: bool) -> Result<Request<Body>, Failed> {
+        let kept = reused && self.may_be_repeated();
         let body = self.upload.body().ok_or(Failed::Fault(Fault::UpstreamBroke))?;
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();
         *request.uri_mut() = self.head.uri.clone();
-        *request.headers_mut() = if reused || self.tried.len() < ATTEMPTS_MAX {
-            self.head.headers.clone()
-        } else {
-            std::mem::take(&mut self.head.headers)
-        };
+        let headers = &mut self.head.headers;
+        *request.headers_mut() = if kept { headers.clone() } else { std::mem::take(headers) };
         if let Some(client) = self.head.extensions.get::<Informational>().cloned() {
             hyper::ext::on_informational(&mut request, move |interim| {
                 client.send(interim.status(), interim.headers());

@@ -1,7 +1,11 @@
 //! Bodies of requests: gathered, or passed on as they come.
 
 use crate::started;
-use crate::support::origin::ok;
+use crate::support::{
+    client::Client,
+    origin::{Origin, ok},
+    usher::{Usher, one_pool},
+};
 
 #[tokio::test]
 async fn a_body_is_gathered_before_the_monolith_sees_the_request() {
@@ -38,6 +42,49 @@ async fn a_streamed_body_reaches_the_monolith_as_it_comes() {
     assert_eq!(line.read_exactly(5).await.expect("the other half"), b"other");
     line.write(ok("both")).await;
     assert_eq!(client.answer().await.text(), "both");
+    drop((client, line));
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_a_streamed_body_is_no_fault_of_the_monolith() {
+    let (origin, usher, mut client) = started("    buffer: { request: off }\n").await;
+    client.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nfirst").await;
+    let mut line = origin.accept().await;
+    line.read_until(b"\r\n\r\n").await.expect("a head");
+    line.read_exactly(5).await.expect("the first half");
+    drop(client);
+    line.closed().await;
+    let abandoned = "usher_requests_total{audience=\"everyone\",pool=\"rails\",arm=\"stable\",\
+                     status=\"none\",outcome=\"abandoned\"}";
+    usher.reaches(abandoned, 1.0).await;
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_faults_total", &["client_left"]), 1.0);
+    assert_eq!(samples.sum("usher_faults_total", &["upstream"]), 0.0);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_or_breaks_its_coding_never_reaches_the_monolith() {
+    let origin = Origin::start().await;
+    let text = one_pool(&[origin.endpoint()], "") + "limits: { body: 1KiB }\n";
+    let usher = Usher::start(&text).await;
+    let cases = [
+        ("Content-Length: 1025\r\n\r\n", 413, "body_too_large"),
+        ("Transfer-Encoding: chunked\r\n\r\n401\r\n", 413, "body_too_large"),
+        ("Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "bad_chunk"),
+    ];
+    for (rest, status, fault) in cases {
+        let mut client = Client::connect(usher.address()).await;
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{rest}")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.field("x-usher-fault")), (status, Some(fault)));
+    }
+    let mut client = Client::connect(usher.address()).await;
+    client.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut line = origin.accept().await;
+    assert_eq!(line.read().await.target(), "/next", "the first that the origin hears of");
+    line.write(ok("")).await;
+    client.answer().await;
     drop((client, line));
     usher.stop().await;
 }
