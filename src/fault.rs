@@ -120,8 +120,8 @@ faults! {
     BufferFull "buffer_full" Usher Refused 503,
     /// There are as many tunnels as allowed.
     TunnelLimit "tunnel_limit" Usher Refused 503,
-    /// The service is shutting down.
-    Draining "draining" Usher Refused 503,
+    /// The service was shutting down and could not finish this request.
+    Draining "draining" Usher Failed 503,
     /// No connection to the service behind could be made.
     NoEndpoint "no_endpoint" Usher Failed 503,
     /// The service behind broke before its answer was complete.

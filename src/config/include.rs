@@ -158,7 +158,7 @@ fn expand(scalar: &Scalar, span: Span, reader: &mut Reader) -> Vec<PathBuf> {
 }
 
 /// The files that `pattern` stands for, sorted. `*` and `?` stand for anything but a slash, and do
-/// not stand for a dot at the beginning of a name. The directories searched are added to `looked_at`.
+/// not stand for a dot at the beginning of a name. `looked_at` gets the directories searched.
 fn glob(pattern: &Path, looked_at: &mut Vec<PathBuf>) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::new()];
     for component in pattern.components() {

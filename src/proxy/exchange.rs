@@ -297,15 +297,14 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if self.settled {
-            return;
-        }
-        // Whoever held it was dropped with it: by a panic, because the client has left, or because
-        // stopping does not wait any longer.
-        if std::thread::panicking() {
+        // Whoever held it was dropped with it: by a panic, because what was left has been cut, or
+        // because the client has left.
+        let panicked = std::thread::panicking();
+        if panicked && !self.settled {
             self.made_up(Fault::Panicked);
         }
-        let cutting = self.worker.common.drain.stage() >= Stage::Cutting;
-        self.settle(End::Broken(if cutting { Fault::Draining } else { Fault::ClientLeft }));
+        let stopping = self.worker.common.drain.stage() >= Stage::Cutting;
+        let fault = if stopping { Fault::Draining } else { Fault::ClientLeft };
+        self.settle(End::Broken(fault));
     }
 }

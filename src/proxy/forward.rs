@@ -46,6 +46,9 @@ struct Journey<'a> {
     timeouts: Timeouts,
     total_at: Instant,
     tried: Vec<u32>,
+    /// The request as a dead connection gave it back: the next attempt sends it as it is, since
+    /// the head and the body that it was made of may exist nowhere else.
+    unsent: Option<Box<Request<Body>>>,
     place: Option<TunnelPlace>,
 }
 
@@ -54,7 +57,7 @@ enum Failed {
     /// There is no connection; the endpoint has seen nothing.
     Unconnected,
     /// A reused connection had died, and the request may be sent again.
-    Stale(Option<Box<Request<Body>>>),
+    Stale,
     /// The request is over.
     Fault(Fault),
 }
@@ -80,6 +83,7 @@ pub async fn forward(
         upload,
         timeouts,
         tried: Vec::new(),
+        unsent: None,
         place,
     };
     journey.introduce(brought);
@@ -126,7 +130,7 @@ impl Journey<'_> {
             match self.attempt().await {
                 Ok(said) => return Ok(said),
                 // Only a reused connection is stale, and that was replayed on a new one.
-                Err(Failed::Unconnected | Failed::Stale(_)) => {}
+                Err(Failed::Unconnected | Failed::Stale) => {}
                 Err(Failed::Fault(fault)) => return Err(fault),
             }
         }
@@ -144,18 +148,14 @@ impl Journey<'_> {
         }
         self.tried.push(endpoint.id());
         exchange.attempt(endpoint.lease());
-        let mut unsent = None;
         if let Some(connection) = exchange.worker().connections.take(&endpoint) {
-            match self.send(connection, None).await {
-                Err(Failed::Stale(request)) => {
-                    self.exchange.retried(Retry::Replayed);
-                    unsent = request;
-                }
+            match self.send(connection).await {
+                Err(Failed::Stale) => self.exchange.retried(Retry::Replayed),
                 ended => return ended,
             }
         }
         let connection = self.connect().await?;
-        self.send(connection, unsent).await
+        self.send(connection).await
     }
 
     /// A new connection to the endpoint of the lease.
@@ -179,12 +179,8 @@ impl Journey<'_> {
     }
 
     /// Sends the request on `connection`, and waits for the head of an answer.
-    async fn send(
-        &mut self,
-        mut connection: Connection,
-        unsent: Option<Box<Request<Body>>>,
-    ) -> Result<Said, Failed> {
-        let request = match unsent {
+    async fn send(&mut self, mut connection: Connection) -> Result<Said, Failed> {
+        let request = match self.unsent.take() {
             Some(request) => *request,
             None => self.request(connection.is_reused())?,
         };
@@ -214,7 +210,9 @@ impl Journey<'_> {
         *request.headers_mut() = if kept { headers.clone() } else { std::mem::take(headers) };
         if let Some(client) = self.head.extensions.get::<Informational>().cloned() {
             hyper::ext::on_informational(&mut request, move |interim| {
-                client.send(interim.status(), interim.headers());
+                let mut fields = interim.headers().clone();
+                headers::toward_client(&mut fields);
+                client.send(interim.status(), fields);
             });
         }
         Ok(request)
@@ -222,7 +220,7 @@ impl Journey<'_> {
 
     /// Why there is no answer, and whether the request may be sent again.
     fn diagnose(
-        &self,
+        &mut self,
         mut error: TrySendError<Request<Body>>,
         reused: bool,
         untouched: bool,
@@ -234,7 +232,8 @@ impl Journey<'_> {
             return Failed::Fault(*fault);
         }
         if reused && (unsent.is_some() || (untouched && self.may_be_repeated())) {
-            return Failed::Stale(unsent.map(Box::new));
+            self.unsent = unsent.map(Box::new);
+            return Failed::Stale;
         }
         if let Some(endpoint) = self.exchange.endpoint() {
             tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");

@@ -34,6 +34,7 @@ const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect")
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// How a request's body goes on to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +111,8 @@ pub fn introduce(headers: &mut HeaderMap, said: Introduction<'_>) {
 
 fn frame(headers: &mut HeaderMap, framing: &Framing) {
     match framing {
-        Framing::AsDeclared => {}
+        Framing::AsDeclared if headers.contains_key(CONTENT_LENGTH) => {}
+        Framing::AsDeclared => say_chunked(headers),
         Framing::None => {
             headers.remove(TRAILER);
         }
@@ -121,8 +123,14 @@ fn frame(headers: &mut HeaderMap, framing: &Framing) {
         Framing::Trailers(names) => {
             headers.remove(CONTENT_LENGTH);
             headers.insert(TRAILER, names.clone());
+            say_chunked(headers);
         }
     }
+}
+
+/// hyper drops the body of a GET or HEAD whose head does not say that there is one.
+fn say_chunked(headers: &mut HeaderMap) {
+    headers.insert(TRANSFER_ENCODING, CHUNKED);
 }
 
 /// Turns the monolith's head into the one that the client receives.

@@ -31,7 +31,7 @@ struct Inner {
 impl Informational {
     /// Sends an answer of the class 1xx. Anything else, or more than the bound, is dropped, and so
     /// is what comes after the final answer began.
-    pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
+    pub fn send(&self, status: StatusCode, fields: HeaderMap) {
         let passes = status.is_informational()
             && status != StatusCode::CONTINUE
             && status != StatusCode::SWITCHING_PROTOCOLS;
@@ -40,7 +40,7 @@ impl Informational {
             return;
         }
         inner.sent += 1;
-        inner.waiting.push((status, fields.clone()));
+        inner.waiting.push((status, fields));
         if let Some(door) = inner.door.take() {
             door.wake();
         }
@@ -73,13 +73,13 @@ mod tests {
         let informational = Informational::default();
         let fields = HeaderMap::new();
         for other in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::OK] {
-            informational.send(other, &fields);
+            informational.send(other, fields.clone());
         }
         for _ in 0..INFORMATIONAL_MAX + 5 {
-            informational.send(StatusCode::EARLY_HINTS, &fields);
+            informational.send(StatusCode::EARLY_HINTS, fields.clone());
         }
         assert_eq!(informational.close().len(), INFORMATIONAL_MAX);
-        informational.send(StatusCode::EARLY_HINTS, &fields);
+        informational.send(StatusCode::EARLY_HINTS, fields);
         assert!(informational.close().is_empty());
     }
 }

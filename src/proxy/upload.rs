@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
@@ -46,6 +47,8 @@ pub struct Flow {
     bytes: AtomicU64,
     ended: Notify,
     ended_at: OnceLock<Clock>,
+    /// When the endpoint took the last piece; none while it is the client that is waited for.
+    taken_at: Mutex<Option<Clock>>,
 }
 
 /// A streamed body that tells when its last byte has gone.
@@ -117,6 +120,22 @@ impl Flow {
         self.ended_at.get().copied()
     }
 
+    /// The endpoint has taken a piece, or the client has none.
+    fn took(&self, piece: bool) {
+        *self.taken_at.lock() = piece.then(Clock::now);
+    }
+
+    /// Ready once the endpoint has taken nothing for `wait` although there was something for it.
+    async fn stalled(&self, wheel: &Wheel, wait: Duration) {
+        loop {
+            let idle = self.taken_at.lock().map_or(Duration::ZERO, |at| at.elapsed());
+            if idle >= wait {
+                return;
+            }
+            wheel.at(Instant::now() + (wait - idle)).await;
+        }
+    }
+
     fn end(&self) {
         if self.ended_at.set(Clock::now()).is_ok() {
             self.ended.notify_one();
@@ -135,6 +154,7 @@ impl http_body::Body for Streamed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.flow.took(polled.is_ready());
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
             self.flow.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -155,7 +175,8 @@ impl http_body::Body for Streamed {
 }
 
 /// Waits for `sending`. The answer may take `first_byte` from the last byte sent, and must begin
-/// before `total_at`, unless the body is still coming.
+/// before `total_at`, unless the body is still coming. An endpoint that takes nothing of a body for
+/// as long as `first_byte` is late as well: nothing else would end that.
 pub async fn sent<E>(
     flow: Option<Arc<Flow>>,
     wheel: &Wheel,
@@ -165,11 +186,13 @@ pub async fn sent<E>(
 ) -> Sent<E> {
     let mut sending = std::pin::pin!(sending);
     if let Some(flow) = flow {
-        // `sending` is polled by reference and not lost; `notified` only waits.
+        flow.took(true);
+        // `sending` is polled by reference and not lost; the others only wait.
         tokio::select! {
             biased;
             answered = &mut sending => return Sent::Answered(answered),
             () = flow.ended.notified() => {}
+            () = flow.stalled(wheel, first_byte) => return Sent::Late(Fault::FirstByteTimeout),
         }
         total_at = total_at.max(Instant::now() + first_byte);
     }

@@ -45,6 +45,7 @@ const DECIDED: &[Fault] = &[
     Fault::Panicked,
     Fault::BufferFull,
     Fault::TunnelLimit,
+    Fault::Draining,
     Fault::NoEndpoint,
     Fault::UpstreamBroke,
     Fault::UpstreamMalformed,

@@ -23,13 +23,13 @@ async fn started() -> Binary {
 }
 
 #[tokio::test]
-async fn hup_and_usr2_do_not_kill_and_say_that_they_change_nothing_yet() {
+async fn hup_reloads_and_usr2_says_that_it_changes_nothing_yet() {
     let mut usher = started().await;
     let mut client = Client::connect(usher.clients).await;
     assert_eq!(client.get("/").await.text(), "here");
     usher.signal(Signal::HUP);
     usher.signal(Signal::USR2);
-    for word in ["HUP: ", "USR2: "] {
+    for word in ["reloaded: nothing changes", "USR2: "] {
         let said = async {
             while !usher.log().contains(word) {
                 tokio::task::yield_now().await;
@@ -61,7 +61,7 @@ async fn standard_output_is_the_access_logs_and_standard_error_says_where_it_lis
     assert!(!log.contains("secret"));
     for said in [
         format!("serving on http://{}\n", usher.clients),
-        format!("operators' port on http://{} (try: usher status)\n", usher.control),
+        format!("operators' port on http://{0} (try: usher status --control {0})\n", usher.control),
         format!("metrics on http://{}/metrics\n", usher.metrics),
     ] {
         assert!(usher.log().contains(&said), "{}", usher.log());

@@ -170,8 +170,10 @@ async fn early_hints_are_passed_on() {
     client.send(GET).await;
     let mut line = origin.accept().await;
     line.read().await;
-    line.write("HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n").await;
+    line.write("HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n").await;
+    line.write("X-Usher-Build: 1\r\nProxy-Connection: close\r\n\r\n").await;
     let hints = client.head().await.expect("the hints come before the answer");
+    assert_eq!((hints.field("x-usher-build"), hints.field("proxy-connection")), (None, None));
     assert_eq!((hints.status, hints.field("link")), (103, Some("</a.css>; rel=preload")));
     line.write(ok("page")).await;
     assert_eq!(client.answer().await.text(), "page");

@@ -1,5 +1,9 @@
 //! Bodies of requests: gathered, or passed on as they come.
 
+use std::os::fd::AsFd;
+
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
 use crate::started;
 use crate::support::{
     client::Client,
@@ -87,4 +91,48 @@ async fn a_body_that_is_too_large_or_breaks_its_coding_never_reaches_the_monolit
     client.answer().await;
     drop((client, line));
     usher.stop().await;
+}
+
+#[tokio::test]
+async fn a_chunked_get_keeps_its_body_and_its_trailers() {
+    for pool in ["", "    buffer: { request: off }\n"] {
+        let (origin, usher, mut client) = started(pool).await;
+        let mut line = None;
+        for (trailer, expected) in [("", ""), ("X-Sum: 7\r\n", "x-sum: 7\r\n")] {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\nTrailer: X-Sum\r\n").await;
+            client.send("Transfer-Encoding: chunked\r\n\r\n").await;
+            client.send(format!("5\r\nhello\r\n0\r\n{trailer}\r\n")).await;
+            if line.is_none() {
+                line = Some(origin.accept().await);
+            }
+            let line = line.as_mut().expect("it was accepted");
+            let asked = line.read().await;
+            assert_eq!((&*asked.body, &*asked.trailers), (&b"hello"[..], expected), "{pool}");
+            line.write(ok("")).await;
+            client.answer().await;
+        }
+        drop((client, line));
+        usher.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_takes_no_more_of_a_streamed_body_is_late() {
+    let pool = "    buffer: { request: off }\n    timeouts: { first_byte: 200ms }\n";
+    let (origin, usher, mut client) = started(pool).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").await;
+    let mut line = origin.accept().await;
+    line.read_until(b"\r\n\r\n").await.expect("a head");
+    let handle = client.stream.as_fd().try_clone_to_owned().expect("a second handle");
+    let mut to = TcpStream::from_std(handle.into()).expect("a socket");
+    let flood = tokio::spawn(async move {
+        let bytes = vec![b'x'; 1 << 16];
+        while to.write_all(&bytes).await.is_ok() {}
+    });
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.field("x-usher-fault")), (504, Some("first_byte_timeout")));
+    flood.await.expect("it ends when usher closes");
+    drop((client, line));
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["outcome=\"failed\""]), 1.0);
 }

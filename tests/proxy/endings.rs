@@ -1,6 +1,18 @@
 //! Ends that nobody wished for: connections that die, clients that leave, usher stopping.
 
-use crate::support::{client::Client, origin::ok};
+use std::{
+    ffi::OsStr,
+    process::{Child, Stdio},
+};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use tokio::net::TcpStream;
+
+use crate::support::{
+    client::Client,
+    origin::{Origin, ok},
+    usher::one_pool,
+};
 use crate::{GET, started};
 
 #[tokio::test]
@@ -87,4 +99,75 @@ async fn stopping_finishes_what_is_in_flight_and_accepts_no_more() {
     assert!(client.closed().await.is_empty());
     drop((client, idle));
     usher.stop().await;
+}
+
+/// The process is stopped while the connection dies and the next request comes, so that it finds
+/// both at once and hands the request to a connection that never takes it.
+#[tokio::test]
+async fn a_request_that_a_dead_connection_never_took_reaches_another_endpoint_as_it_was() {
+    let post = "POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    let (first, second) = (Origin::start().await, Origin::start().await);
+    let heavy = format!("{{ address: \"{}\", weight: 1000 }}", first.endpoint());
+    let port = free_port();
+    let text = one_pool(&[heavy, second.endpoint()], "")
+        .replace("workers: 2", "workers: 1")
+        .replacen("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("it can be written");
+    let usher = std::process::Command::new(env!("CARGO_BIN_EXE_usher"))
+        .args([OsStr::new("run"), OsStr::new("--config"), file.path().as_os_str()])
+        .stderr(Stdio::null())
+        .spawn();
+    let usher = Killed(usher.expect("the binary starts"));
+    let address = ([127, 0, 0, 1], port).into();
+    while TcpStream::connect(address).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let mut client = Client::connect(address).await;
+    client.send(post).await;
+    let mut line = first.accept().await;
+    line.read().await;
+    line.write(ok("first")).await;
+    assert_eq!(client.answer().await.text(), "first");
+    let process = Pid::from_child(&usher.0);
+    kill_process(process, Signal::STOP).expect("it runs");
+    waitpid(Some(process), WaitOptions::UNTRACED).expect("it stops");
+    client.send(post).await;
+    drop((first, line));
+    kill_process(process, Signal::CONT).expect("it goes on");
+    let mut line = second.accept().await;
+    let asked = line.read().await;
+    assert_eq!((asked.field("host"), asked.field("x-audience")), (Some("a"), Some("everyone")));
+    assert_eq!(asked.body, b"hi");
+    line.write(ok("second")).await;
+    assert_eq!(client.answer().await.text(), "second");
+}
+
+/// A process that ends with the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill().expect("it can be killed");
+        self.0.wait().expect("it ends");
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+#[tokio::test]
+async fn a_request_that_stopping_cuts_off_is_no_fault_of_its_client() {
+    let (origin, usher, mut client) = started("").await;
+    client.send(GET).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    usher.remote.cut();
+    client.closed().await;
+    drop((client, line));
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_faults_total", &["draining"]), 1.0);
+    assert_eq!(samples.sum("usher_faults_total", &["client_left"]), 0.0);
 }
