@@ -18,7 +18,7 @@ use super::{
 use crate::support::{binary, usher::Samples};
 
 const VISITORS: usize = 8;
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 7;
 
 /// How many visitors leave before they have their answer.
 const LEAVERS: u64 = 5;
