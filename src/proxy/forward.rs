@@ -24,7 +24,7 @@ use crate::{
     config::Timeouts,
     fault::Fault,
     meters::Retry,
-    upstream::{Connection, connect},
+    upstream::{Connection, Flaw, connect},
 };
 
 /// The most attempts of one request. A replay is none.
@@ -189,7 +189,7 @@ impl Journey<'_> {
             None => self.request(connection.is_reused())?,
         };
         let read_before = connection.bytes_read();
-        let sending = connection.sender().try_send_request(request);
+        let sending = connection.dispatch().try_send_request(request);
         let wheel = self.exchange.worker().wheel.clone();
         let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
         match sent(self.upload.flow(), &wheel, first_byte, total_at, sending).await {
@@ -240,7 +240,8 @@ impl Journey<'_> {
             tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");
             endpoint.note_trouble(format!("no answer: {error}"));
         }
-        let malformed = error.is_parse() || error.is_parse_too_large();
+        let flawed = Flaw::behind(&error).is_some();
+        let malformed = flawed || error.is_parse() || error.is_parse_too_large();
         Failed::Fault(if malformed { Fault::UpstreamMalformed } else { Fault::UpstreamBroke })
     }
 

@@ -163,8 +163,13 @@ pub fn frames_clearly(headers: &HeaderMap) -> bool {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let coded = headers.contains_key(TRANSFER_ENCODING);
     let Some(length) = lengths.next() else { return is_chunked_or_absent(headers) };
-    let digits = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
-    digits && lengths.next().is_none() && !coded
+    is_canonical(length.as_bytes()) && lengths.next().is_none() && !coded
+}
+
+/// Digits, of which the first is 0 only where it is the last: `010` is 8 to some.
+fn is_canonical(length: &[u8]) -> bool {
+    let digits = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+    digits && (length[0] != b'0' || length.len() == 1)
 }
 
 fn is_chunked_or_absent(headers: &HeaderMap) -> bool {

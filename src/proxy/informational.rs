@@ -8,6 +8,8 @@ use std::{
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
+use super::headers;
+
 /// How many 1xx answers a request may have; more are dropped.
 pub const INFORMATIONAL_MAX: usize = 16;
 
@@ -40,7 +42,9 @@ impl Informational {
             return;
         }
         inner.sent += 1;
-        inner.waiting.push((status, fields.clone()));
+        let mut fields = fields.clone();
+        headers::toward_client(&mut fields);
+        inner.waiting.push((status, fields));
         if let Some(door) = inner.door.take() {
             door.wake();
         }

@@ -7,6 +7,7 @@ mod endings;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;
+mod upstream;
 
 use support::{
     client::Client,
