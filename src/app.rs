@@ -72,7 +72,8 @@ pub struct Addresses {
 /// An usher that has all its ports and files, and does not serve yet.
 pub struct Bound {
     addresses: Addresses,
-    origin: Origin,
+    /// One for the ports and for all remotes: what it remembers is read once a second.
+    sight: Arc<sight::HouseSight>,
     sockets: Sockets,
     workers: usize,
     config: Arc<Config>,
@@ -125,14 +126,19 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
     };
+    let common = Arc::new(common);
+    let addresses = sockets.addresses();
+    let census = Census::new(sockets.listeners.len());
+    let listeners = addresses.listeners.clone();
+    let sight = sight::HouseSight::new(common.clone(), census.clone(), listeners, origin);
     Ok(Bound {
-        addresses: sockets.addresses(),
-        census: Census::new(sockets.listeners.len()),
+        addresses,
+        sight,
+        census,
         sockets,
-        origin,
         workers,
         config,
-        common: Arc::new(common),
+        common,
         drainer: Arc::new(drainer),
         drain,
         writer,
@@ -156,17 +162,7 @@ impl Bound {
 
     /// A hand that stops it, and eyes that see how it fares, from any thread.
     pub fn remote(&self) -> Remote {
-        Remote::new(self.drainer.clone(), self.sight())
-    }
-
-    fn sight(&self) -> Arc<sight::HouseSight> {
-        let listeners = self.addresses.listeners.clone();
-        sight::HouseSight::new(
-            self.common.clone(),
-            self.census.clone(),
-            listeners,
-            self.origin.clone(),
-        )
+        Remote::new(self.drainer.clone(), self.sight.clone())
     }
 
     /// Serves on this thread and on those it starts, until it is stopped.

@@ -1,9 +1,22 @@
 //! The word that it is time to stop, told to all who work.
+//!
+//! Each stage is a latch: it is reached once and stays reached. Whoever waits for a stage is
+//! registered for that one alone, and keeps that registration until it has come; so looking at the
+//! stage by an atomic load is enough to know that nothing has been missed.
 
-use tokio::sync::watch;
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
 
 /// How far stopping has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Stage {
     /// Everything runs.
     Running,
@@ -17,18 +30,28 @@ pub enum Stage {
     Ending,
 }
 
-/// Tells the stage to all who hold a [`Drain`].
+/// Tells the stage to all who hold a [`Drain`]. When it goes, everything is to end.
 #[derive(Debug)]
-pub struct Drainer(watch::Sender<Stage>);
+pub struct Drainer(Arc<Shared>);
 
 /// Sees how far stopping has come.
 #[derive(Clone, Debug)]
-pub struct Drain(watch::Receiver<Stage>);
+pub struct Drain(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    stage: AtomicU8,
+    /// Told when the stage has come: one for each stage, none of them ever told before it.
+    reached: [Notify; STAGES.len()],
+}
+
+const STAGES: [Stage; 5] =
+    [Stage::Running, Stage::Grace, Stage::Finishing, Stage::Cutting, Stage::Ending];
 
 /// A drain that has not begun, and the hand that begins it.
 pub fn channel() -> (Drainer, Drain) {
-    let (sender, receiver) = watch::channel(Stage::Running);
-    (Drainer(sender), Drain(receiver))
+    let shared = Arc::new(Shared::default());
+    (Drainer(shared.clone()), Drain(shared))
 }
 
 // === impl Drainer ===
@@ -36,37 +59,104 @@ pub fn channel() -> (Drainer, Drain) {
 impl Drainer {
     /// Moves on to `stage`; going back is ignored.
     pub fn advance(&self, stage: Stage) {
-        self.0.send_if_modified(|now| {
-            let moves = stage > *now;
-            if moves {
-                *now = stage;
-            }
-            moves
-        });
+        let before = self.0.stage.fetch_max(stage as u8, Ordering::AcqRel);
+        // Whoever registers after this sees the stage; whoever did before is told.
+        for reached in STAGES.iter().filter(|s| **s as u8 > before && **s <= stage) {
+            self.0.reached[*reached as usize].notify_waiters();
+        }
+    }
+}
+
+impl Drop for Drainer {
+    fn drop(&mut self) {
+        self.advance(Stage::Ending);
     }
 }
 
 // === impl Drain ===
 
 impl Drain {
-    /// How far stopping has come.
+    /// How far stopping has come: an atomic load.
     pub fn stage(&self) -> Stage {
-        *self.0.borrow()
+        STAGES[usize::from(self.0.stage.load(Ordering::Acquire))]
     }
 
-    /// Whether the stage has changed since the last [`look`](Self::look); an atomic load.
-    pub fn moved(&self) -> bool {
-        self.0.has_changed().unwrap_or(true)
+    /// Ready once `stage` has been reached.
+    ///
+    /// As long as [`Drain::stage`] is below `stage`, a future that has been polled once need not be
+    /// polled again: its task is woken.
+    pub async fn reached(&self, stage: Stage) {
+        let mut told = pin!(self.0.reached[stage as usize].notified());
+        told.as_mut().enable();
+        if self.stage() < stage {
+            told.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stage_that_has_been_reached_stays_reached_and_those_before_it_are_too() {
+        let (drainer, drain) = channel();
+        assert_eq!(drain.stage(), Stage::Running);
+        drainer.advance(Stage::Finishing);
+        drainer.advance(Stage::Grace);
+        assert_eq!(drain.stage(), Stage::Finishing);
+        drain.reached(Stage::Grace).await;
+        drain.reached(Stage::Finishing).await;
+        drop(drainer);
+        drain.reached(Stage::Ending).await;
     }
 
-    /// Takes the current stage as seen.
-    pub fn look(&mut self) {
-        self.0.borrow_and_update();
+    #[test]
+    fn who_waits_for_a_later_stage_is_not_disturbed_by_an_earlier_one() {
+        struct Bell(AtomicU8);
+        impl std::task::Wake for Bell {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let (drainer, drain) = channel();
+        let bell = Arc::new(Bell(AtomicU8::new(0)));
+        let waker = Waker::from(bell.clone());
+        let mut finishing = pin!(drain.reached(Stage::Finishing));
+        assert!(finishing.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drainer.advance(Stage::Grace);
+        assert_eq!(bell.0.load(Ordering::Relaxed), 0);
+        drainer.advance(Stage::Finishing);
+        assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+        let polled = finishing.as_mut().poll(&mut Context::from_waker(&waker));
+        assert_eq!(polled, Poll::Ready(()));
     }
 
-    /// Ready once `stage` has been reached, or whoever tells it has gone.
-    pub async fn reached(&mut self, stage: Stage) {
-        // An error means the house has gone, which is as good a reason to stop.
-        let _ = self.0.wait_for(|now| *now >= stage).await;
+    /// Stages that follow each other at once reach a task whenever it begins to wait.
+    #[test]
+    fn no_stage_is_missed_by_a_task_that_looks_instead_of_polling() {
+        for _ in 0..500 {
+            let (drainer, drain) = channel();
+            let waiting = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build();
+                runtime.expect("a runtime").block_on(async {
+                    let mut reached = pin!(drain.reached(Stage::Finishing));
+                    let mut first = true;
+                    std::future::poll_fn(|cx| {
+                        let came = drain.stage() >= Stage::Finishing;
+                        if !std::mem::take(&mut first) && !came {
+                            return Poll::Pending;
+                        }
+                        reached.as_mut().poll(cx)
+                    })
+                    .await;
+                });
+            });
+            drainer.advance(Stage::Grace);
+            drainer.advance(Stage::Finishing);
+            waiting.join().expect("it ends");
+        }
     }
 }

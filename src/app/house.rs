@@ -58,9 +58,9 @@ pub(super) fn run(bound: Bound) -> Result<(), Ended> {
 async fn live(bound: Bound) -> Result<(), Ended> {
     // First of all: a signal that comes while starting must not kill.
     let signals = Signals::watch()?;
-    let sight = bound.sight();
     let mut tasks = JoinSet::new();
-    let Bound { sockets, config, common, census, drainer, drain, writer, workers, .. } = bound;
+    let Bound { sight, sockets, config, common, census, drainer, drain, writer, workers, .. } =
+        bound;
     serve_ports(&mut tasks, sockets.control, sockets.metrics, &sight)?;
     let (log_stop, log_stopped) = tokio::sync::oneshot::channel::<()>();
     let log = tokio::spawn(writer.run(async {
@@ -103,7 +103,7 @@ fn serve_ports(
 /// Watches the threads until they have ended, and moves stopping on when it has begun.
 async fn attend(
     mut threads: Threads,
-    mut drain: Drain,
+    drain: Drain,
     drainer: &Drainer,
     patience: &Patience,
 ) -> Result<(), Ended> {

@@ -89,13 +89,14 @@ async fn accept(doors: Doors, desks: Arc<[Desk]>) -> io::Result<()> {
         let limits = &doors.config.listeners[index].limits;
         let door = Door {
             index,
-            listener: TcpListener::from_std(socket)?,
             rules: Arc::new(Rules::from(limits)),
             per_client: limits.per_client,
             connections_max: limits.connections.unwrap_or_else(connections_auto),
             trusted: trusted.clone(),
         };
-        tasks.spawn(edge::accept(door, desks.clone(), doors.census.clone(), doors.drain.clone()));
+        let listener = TcpListener::from_std(socket)?;
+        let (desks, census, drain) = (desks.clone(), doors.census.clone(), doors.drain.clone());
+        tasks.spawn(edge::accept(listener, door, desks, census, drain));
     }
     drop(desks);
     while tasks.join_next().await.is_some() {}

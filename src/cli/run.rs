@@ -4,13 +4,14 @@ use std::{
     fmt::Write as _,
     io::{ErrorKind, Write as _},
     net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
     sync::mpsc::{Receiver, TryRecvError, sync_channel},
     thread,
     time::{Duration, Instant},
 };
 
 use super::{
-    ConfigFile, DONE, FAILED, WRONG,
+    DONE, FAILED, WRONG,
     live::{Key, Screen},
 };
 use crate::{
@@ -35,16 +36,28 @@ const WAY_OUT: &str = "stop what listens there, or listen elsewhere: --bind 127.
 /// Runs the proxy, from a configuration or in front of the Rails that you name.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
-    /// The configuration.
-    #[command(flatten)]
-    pub file: ConfigFile,
+    /// The configuration [default: `$USHER_CONFIG`, then config/usher.yaml].
+    // Without clap's `env`: the variable is no reason to refuse `--upstream`.
+    #[arg(long, value_name = "FILE", conflicts_with = "upstream")]
+    pub config: Option<PathBuf>,
     /// No file: one audience in front of these endpoints (`127.0.0.1:3000`, `unix:/run/puma.sock`).
-    #[arg(long, value_name = "ADDR", value_delimiter = ',', conflicts_with = "config")]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
     pub upstream: Vec<String>,
     /// The address to listen on with `--upstream`.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1", requires = "upstream")]
     pub bind: IpAddr,
 }
+
+// === impl RunArgs ===
+
+impl RunArgs {
+    fn file(&self) -> PathBuf {
+        let said = || std::env::var_os("USHER_CONFIG").map(PathBuf::from);
+        self.config.clone().or_else(said).unwrap_or_else(|| PathBuf::from("config/usher.yaml"))
+    }
+}
+
+// === free functions ===
 
 /// Runs until it is stopped, and returns the exit code.
 pub fn run(args: &RunArgs) -> u8 {
@@ -53,7 +66,7 @@ pub fn run(args: &RunArgs) -> u8 {
         Err(problems) => return refuse(&problems),
     };
     let origin = Origin {
-        path: args.upstream.is_empty().then(|| args.file.config.clone()),
+        path: args.upstream.is_empty().then(|| args.file()),
         warnings: warnings.iter().map(Problem::headline).collect(),
     };
     let bound = match app::build(config, origin) {
@@ -110,9 +123,11 @@ fn watch(screen: &Screen, remote: &Remote, addresses: &Addresses, ended: &Receiv
 }
 
 fn live_lines(remote: &Remote, addresses: &Addresses, width: usize) -> Vec<String> {
-    let clients: Vec<String> =
-        addresses.listeners.iter().map(|it| format!("http://{it}")).collect();
-    let mut lines = vec![format!("{}   q stops", clients.join(" ")), String::new()];
+    let clients: Vec<String> = addresses.listeners.iter().map(ToString::to_string).collect();
+    let metrics = addresses.metrics.map(|metrics| format!("   metrics http://{metrics}/metrics"));
+    let metrics = metrics.unwrap_or_default();
+    let first = format!("serving http://{}{metrics}   q stops", clients.join(" http://"));
+    let mut lines = vec![first, String::new()];
     lines.extend(self::screen(&remote.status(), width).lines().map(str::to_owned));
     lines
 }
@@ -123,12 +138,14 @@ fn is_taken(error: &BuildError) -> bool {
 
 fn load(args: &RunArgs) -> Result<(Config, Vec<Problem>), Problems> {
     let options = LoadOptions::default();
-    let (config, warnings) = if args.upstream.is_empty() {
-        config::load(&args.file.config, &options)?
-    } else {
-        config::parse_text("--upstream", &upstream_text(&args.upstream, args.bind), &options)?
-    };
-    if args.upstream.is_empty() && !warnings.is_empty() {
+    if !args.upstream.is_empty() {
+        let text = upstream_text(&args.upstream, args.bind);
+        let (config, _) = config::parse_text("--upstream", &text, &options)?;
+        // There is no file in which warnings could be heeded.
+        return Ok((config, Vec::new()));
+    }
+    let (config, warnings) = config::load(&args.file(), &options)?;
+    if !warnings.is_empty() {
         // A closed standard error is no reason not to run.
         let _ = writeln!(std::io::stderr(), "{}", Problems::new(warnings.clone()));
     }
@@ -165,7 +182,9 @@ fn announce(addresses: &Addresses) {
         tracing::info!("serving on http://{listener}");
     }
     if let Some(control) = addresses.control {
-        tracing::info!("operators' port on http://{control} (try: usher status)");
+        tracing::info!(
+            "operators' port on http://{control} (try: usher status --control {control})"
+        );
     }
     if let Some(metrics) = addresses.metrics {
         tracing::info!("metrics on http://{metrics}/metrics");

@@ -197,3 +197,55 @@ fn answer(status: StatusCode, pool: &'static str, body: Bytes) -> Response<Full<
     headers.insert("x-pool", http::HeaderValue::from_static(pool));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::demo::cast::{FLOODED, KILLED};
+
+    /// The status line of what `address` answers; nothing where nobody serves.
+    async fn ask(address: SocketAddr, path: &str) -> String {
+        let Ok(mut socket) = TcpStream::connect(address).await else { return String::new() };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.expect("it takes a request");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.expect("it answers as text");
+        answer.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_killed_endpoint_is_gone_until_it_is_revived_at_the_same_address() {
+        let mut monolith = Monolith::bind().expect("there are free ports");
+        let addresses = monolith.addresses();
+        monolith.open().expect("it opens");
+        let [killed, other] = addresses[KILLED][..] else { panic!("two endpoints") };
+        assert_eq!(ask(killed, "/orders/7").await, "HTTP/1.1 200 OK");
+        monolith.kill(KILLED).await;
+        assert_eq!(ask(killed, "/orders/7").await, "");
+        assert_eq!(ask(other, "/orders/7").await, "HTTP/1.1 200 OK");
+        monolith.open().expect("it opens again");
+        assert_eq!(ask(killed, "/orders/7").await, "HTTP/1.1 200 OK");
+        monolith.close().await;
+        assert_eq!(ask(other, "/orders/7").await, "", "something is left");
+    }
+
+    #[tokio::test]
+    async fn more_requests_than_threads_wait_inside() {
+        let mut monolith = Monolith::bind().expect("there are free ports");
+        monolith.open().expect("it opens");
+        let address = monolith.addresses()[FLOODED][0];
+        let threads = CAST[FLOODED].threads;
+        let (least, _) = CAST[FLOODED].pages[0].work_ms;
+        let began = std::time::Instant::now();
+        let mut asking = JoinSet::new();
+        for _ in 0..threads * 2 {
+            asking.spawn(ask(address, "/admin/reports/7"));
+        }
+        let answers = asking.join_all().await;
+        assert!(answers.iter().all(|answer| answer == "HTTP/1.1 200 OK"), "{answers:?}");
+        assert!(began.elapsed() >= Duration::from_millis(least * 2), "they did not wait");
+        monolith.close().await;
+    }
+}

@@ -2,10 +2,15 @@
 
 #![expect(clippy::disallowed_methods, reason = "the acceptor waits rarely, and has no wheel")]
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpStream as StdStream},
+    sync::Arc,
+    time::Duration,
+};
 
 use ipnet::IpNet;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::{
     census::Census,
@@ -20,13 +25,11 @@ use crate::{
 /// How long accepting rests when the process is out of descriptors.
 const REST: Duration = Duration::from_millis(100);
 
-/// A listening socket, and what holds for its connections.
+/// What holds for the connections of a listening socket.
 #[derive(Debug)]
 pub struct Door {
     /// Which listener of the configuration it is.
     pub index: usize,
-    /// The socket.
-    pub listener: TcpListener,
     /// What its clients may cost.
     pub rules: Arc<Rules>,
     /// Connections of one client address.
@@ -39,9 +42,14 @@ pub struct Door {
 
 /// Accepts connections at `door` and hands each to the desk that has the fewest, until usher stops
 /// accepting. What the system has queued by then is taken and served.
-pub async fn accept(door: Door, desks: Arc<[Desk]>, census: Arc<Census>, mut drain: Drain) {
+pub async fn accept(
+    listener: TcpListener,
+    door: Door,
+    desks: Arc<[Desk]>,
+    census: Arc<Census>,
+    drain: Drain,
+) {
     let mut complained = None;
-    let mut finishing = drain.clone();
     loop {
         // Waiting and accepting lose nothing when they are dropped.
         tokio::select! {
@@ -51,17 +59,23 @@ pub async fn accept(door: Door, desks: Arc<[Desk]>, census: Arc<Census>, mut dra
         }
         tokio::select! {
             biased;
-            () = finishing.reached(Stage::Finishing) => break,
-            accepted = door.listener.accept() => match accepted {
-                Ok((socket, address)) => welcome(&door, &desks, &census, socket, address).await,
+            () = drain.reached(Stage::Finishing) => break,
+            accepted = listener.accept() => match accepted {
+                // The socket leaves this thread's poller; the worker registers it with its own.
+                Ok((socket, address)) => if let Ok(socket) = socket.into_std() {
+                    welcome(&door, &desks, &census, socket, address).await;
+                },
                 Err(error) => rest(&error, &mut complained).await,
             },
         }
     }
-    while let Ok(Ok((socket, address))) =
-        tokio::time::timeout(Duration::ZERO, door.listener.accept()).await
-    {
-        welcome(&door, &desks, &census, socket, address).await;
+    // Asked directly: what the poller has not told yet would be lost with the socket.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((socket, address)) = listener.accept() {
+        // A socket that is accepted thus begins blocking.
+        if socket.set_nonblocking(true).is_ok() {
+            welcome(&door, &desks, &census, socket, address).await;
+        }
     }
 }
 
@@ -69,7 +83,7 @@ async fn welcome(
     door: &Door,
     desks: &[Desk],
     census: &Arc<Census>,
-    socket: TcpStream,
+    socket: StdStream,
     address: SocketAddr,
 ) {
     // A socket that cannot say where it is has been reset already.
@@ -81,11 +95,6 @@ async fn welcome(
         tracing::debug!(%ip, per_client = door.per_client, "one address has too many connections");
         return;
     };
-    if socket.set_nodelay(true).is_err() {
-        return;
-    }
-    // The socket leaves this thread's poller here; the worker registers it with its own.
-    let Ok(socket) = socket.into_std() else { return };
     let peer = Arc::new(Peer { address, local, trusted });
     let fewest = desks.iter().min_by_key(|desk| desk.connections());
     let Some(desk) = fewest else { return };

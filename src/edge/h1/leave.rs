@@ -33,20 +33,18 @@ impl Leave {
             if self.stage >= Stage::Cutting {
                 return self.stage;
             }
-            if self.reached.is_some() && !self.drain.moved() {
-                return self.stage;
-            }
             let next =
                 if self.stage < Stage::Finishing { Stage::Finishing } else { Stage::Cutting };
+            // An atomic load instead of a poll, which would take a lock that all workers share.
+            if self.reached.is_some() && self.drain.stage() < next {
+                return self.stage;
+            }
             let reached = self.reached.get_or_insert_with(|| {
-                let mut drain = self.drain.clone();
+                let drain = self.drain.clone();
                 Box::pin(async move { drain.reached(next).await })
             });
             match reached.as_mut().poll(cx) {
-                Poll::Pending => {
-                    self.drain.look();
-                    return self.stage;
-                }
+                Poll::Pending => return self.stage,
                 Poll::Ready(()) => {
                     self.reached = None;
                     self.stage = next;
@@ -57,7 +55,6 @@ impl Leave {
 
     /// Whether connections are to end after the request they are at.
     pub(super) fn is_finishing(&self) -> bool {
-        let stage = if self.drain.moved() { self.drain.stage() } else { self.stage };
-        stage >= Stage::Finishing
+        self.drain.stage() >= Stage::Finishing
     }
 }
