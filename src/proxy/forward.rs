@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::{
     answer::Answer,
     exchange::Exchange,
+    handshake::Handshake,
     headers::{self, Brought, Framing, Introduction},
     informational::Informational,
     upgrade::Tunnel,
     upload::{Sent, Upload, sent},
-    worker::TunnelPlace,
 };
 use crate::{
     body::Body,
@@ -46,7 +46,7 @@ struct Journey<'a> {
     timeouts: Timeouts,
     total_at: Instant,
     tried: Vec<u32>,
-    place: Option<TunnelPlace>,
+    handshake: Option<Handshake>,
 }
 
 /// How an attempt ended that brought no answer.
@@ -69,7 +69,7 @@ pub async fn forward(
     if headers::has_passed(&head.headers, &exchange.worker().common.pseudonym) {
         return Err(Fault::LoopDetected);
     }
-    let place = if brought.websocket { Some(enter(exchange)?) } else { None };
+    let handshake = if brought.websocket { Some(enter(exchange, &head.headers)?) } else { None };
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
     let timeouts = pool.timeouts;
     let upload = Upload::take(exchange, body).await?;
@@ -80,18 +80,20 @@ pub async fn forward(
         upload,
         timeouts,
         tried: Vec::new(),
-        place,
+        handshake,
     };
     journey.introduce(brought);
     journey.travel().await
 }
 
-/// A place among the tunnels, before anything is sent: a WebSocket that must be cut off again
-/// would cost Rails more than one that was refused.
-fn enter(exchange: &Exchange) -> Result<TunnelPlace, Fault> {
+/// Checks a handshake, and takes a place among the tunnels before anything is sent: a WebSocket
+/// that must be cut off again would cost Rails more than one that was refused.
+fn enter(exchange: &Exchange, headers: &HeaderMap) -> Result<Handshake, Fault> {
+    Handshake::check(headers)?;
     let limits = exchange.view().config.listeners.iter().map(|listener| listener.limits.tunnels);
     let max = limits.max().unwrap_or(0);
-    exchange.worker().common.tunnels.enter(max).ok_or(Fault::TunnelLimit)
+    let place = exchange.worker().common.tunnels.enter(max).ok_or(Fault::TunnelLimit)?;
+    Ok(Handshake::begin(headers, place))
 }
 
 // === impl Journey ===
@@ -266,7 +268,8 @@ impl Journey<'_> {
             return fault(Fault::UpstreamMalformed);
         }
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if switches && self.place.is_none() {
+        let handshake = self.handshake.take().filter(|asked| asked.is_agreed_by(&response));
+        if switches && handshake.is_none() {
             return fault(Fault::UpstreamUpgrade);
         }
         self.exchange.answered(response.status());
@@ -274,11 +277,11 @@ impl Journey<'_> {
             endpoint.note_answer();
         }
         headers::toward_client(response.headers_mut());
-        if let Some(place) = self.place.take().filter(|_| switches) {
+        if let Some(handshake) = handshake {
             let upgraded = hyper::upgrade::on(&mut response);
             let (mut head, _) = response.into_parts();
             headers::switch(&mut head.headers);
-            let tunnel = Tunnel::new(upgraded, self.exchange, place);
+            let tunnel = Tunnel::new(upgraded, self.exchange, handshake.into_place());
             return Ok(Said::Switched(head, Box::new(tunnel)));
         }
         let (head, incoming) = response.into_parts();

@@ -32,7 +32,8 @@ pub const X_USHER_FAULT: HeaderName = HeaderName::from_static("x-usher-fault");
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
-const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+/// The one protocol that is switched to.
+pub const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 
 /// How a request's body goes on to an endpoint.
@@ -136,6 +137,11 @@ pub fn switch(headers: &mut HeaderMap) {
     headers.insert(header::UPGRADE, WEBSOCKET);
 }
 
+/// Whether `Connection` names `option`.
+pub fn connection_names(headers: &HeaderMap, option: &str) -> bool {
+    hop::tokens(headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case(option))
+}
+
 /// Whether the request has already passed through this process.
 pub fn has_passed(headers: &HeaderMap, pseudonym: &str) -> bool {
     let mut vias = headers.get_all(header::VIA).iter();
@@ -145,9 +151,9 @@ pub fn has_passed(headers: &HeaderMap, pseudonym: &str) -> bool {
 /// Whether the request asks for a WebSocket (RFC 6455 §4.1), which is all that is carried on.
 fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
     let Some(upgrade) = headers.get(header::UPGRADE) else { return false };
-    let named = hop::tokens(headers, &header::CONNECTION)
-        .any(|token| token.eq_ignore_ascii_case("upgrade"));
-    *method == Method::GET && named && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
+    *method == Method::GET
+        && connection_names(headers, "upgrade")
+        && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
 /// Whether the monolith wants a file sent in its stead, as it would tell nginx or Apache.

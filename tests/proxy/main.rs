@@ -8,6 +8,7 @@ mod requests;
 #[path = "../support/mod.rs"]
 mod support;
 mod upstream;
+mod websocket;
 
 use support::{
     client::Client,

@@ -151,6 +151,11 @@ impl Line {
         self.stream.write_all(bytes.as_ref()).await.expect("usher reads");
     }
 
+    /// Bytes that came behind what has been read.
+    pub fn ahead(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Writes as much as usher takes before it closes.
     pub async fn try_write(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
