@@ -4,6 +4,7 @@
 mod answers;
 mod bodies;
 mod endings;
+mod limits;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;

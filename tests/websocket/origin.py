@@ -33,13 +33,17 @@ RAW = {
     "/raw/http": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
 }
 
+# Behind these a client would wait for more.
+UNENDING = ("/raw/not-minimal", "/raw/too-large", "/raw/half-a-frame", "/raw/http")
+
 
 def handle(connection):
     path = connection.request.path
     try:
         if path.startswith("/raw/"):
             connection.socket.sendall(RAW[path])
-            connection.socket.shutdown(socket.SHUT_WR)
+            if path in UNENDING:
+                connection.socket.shutdown(socket.SHUT_WR)
             connection.recv(timeout=5)
         elif path == "/abort":
             connection.recv()
