@@ -10,7 +10,6 @@
 //! acceptor that ends before it was asked to ends the process: half a proxy is worse than none.
 
 mod house;
-mod listen;
 mod sight;
 mod stop;
 mod threads;
@@ -22,12 +21,15 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::mpsc;
+
 use crate::{
     config::{self, Config},
     drain::{self, Drain, Drainer},
-    edge::Census,
+    edge::{self, Census, Order},
     meters::Meters,
     proxy::{Common, Spool, Tunnels},
+    reload::Reloader,
     snapshot::{Published, World},
     telemetry::{
         AccessLog,
@@ -35,8 +37,11 @@ use crate::{
     },
 };
 
-pub use listen::BindError;
+pub use crate::edge::BindError;
 pub use stop::{Ended, Remote};
+
+/// How many orders to the doorman may wait.
+const ORDERS: usize = 4;
 
 /// What is known of a start beside the configuration itself.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +86,7 @@ pub struct Bound {
     census: Arc<Census>,
     drainer: Arc<Drainer>,
     drain: Drain,
+    orders: mpsc::Receiver<Order>,
     writer: Writer,
 }
 
@@ -100,10 +106,10 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
         listeners: config
             .listeners
             .iter()
-            .map(|listener| listen::bind(listener.bind))
+            .map(|listener| edge::bind(listener.bind))
             .collect::<Result<_, _>>()?,
-        control: config.control.map(listen::bind).transpose()?,
-        metrics: config.metrics.map(listen::bind).transpose()?,
+        control: config.control.map(edge::bind).transpose()?,
+        metrics: config.metrics.map(edge::bind).transpose()?,
     };
     let workers = config.workers.unwrap_or_else(threads::workers_auto);
     let target = match &config.access_log {
@@ -114,7 +120,7 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
     let (log, writer) = AccessLog::start(target, workers).map_err(BuildError::AccessLog)?;
     let config = Arc::new(config);
     let meters = Meters::new(workers, &edges(&config));
-    let world = World::new(meters.clone());
+    let world = Arc::new(World::new(meters.clone()));
     let snapshot = world.compile(config.clone(), 1);
     let (drainer, drain) = drain::channel();
     let common = Common {
@@ -128,9 +134,11 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
     };
     let common = Arc::new(common);
     let addresses = sockets.addresses();
-    let census = Census::new(sockets.listeners.len());
-    let listeners = addresses.listeners.clone();
-    let sight = sight::HouseSight::new(common.clone(), census.clone(), listeners, origin);
+    let census = Arc::new(Census::default());
+    let (doors, orders) = mpsc::channel(ORDERS);
+    let Origin { path, warnings } = origin;
+    let reloader = Reloader::new(path, warnings, world, common.clone(), doors);
+    let sight = sight::HouseSight::new(common.clone(), census.clone(), reloader);
     Ok(Bound {
         addresses,
         sight,
@@ -141,6 +149,7 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
         common,
         drainer: Arc::new(drainer),
         drain,
+        orders,
         writer,
     })
 }

@@ -4,10 +4,13 @@
 //! error.
 
 pub mod check;
+mod client;
 pub mod curl;
 pub mod demo;
 pub mod explain;
 mod live;
+pub mod diff;
+pub mod reload;
 pub mod run;
 pub mod schema;
 pub mod status;

@@ -3,6 +3,7 @@
 //! `document` is what was written, with spans; `lower` turns it into these types or into problems.
 //! Nothing here can be built from a file that has an error in it.
 
+mod changes;
 mod defaults;
 pub(crate) mod document;
 mod include;
@@ -18,9 +19,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+pub use changes::{Changes, changes};
 pub use defaults::AddressError;
 pub use document::Environment;
-pub use load::{LoadOptions, check, control_only, load, parse_text};
+pub use load::{Examination, LoadOptions, check, control_only, inspect, load, parse_text};
 pub use problem::{Problem, Problems, Severity};
 pub use schema::{documented_keys, json_schema};
 

@@ -5,6 +5,7 @@
 //! | `/live`, `/ready` | yes | yes |
 //! | `/metrics` | | yes |
 //! | `GET /api/v1/status`, `audiences`, `pools`, `config` | yes | |
+//! | `POST /api/v1/reload` | yes | |
 //! | `Host` | localhost or an IP address | any |
 //!
 //! A browser on an operator's machine can be made to ask the control port under a name of the
@@ -21,12 +22,13 @@ mod router;
 pub mod screen;
 pub mod views;
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use tokio::net::TcpListener;
 
 pub use views::{
-    AudienceView, ConfigView, EndpointView, FaultView, PoolView, PromiseView, StatusView,
+    AudienceView, ConfigView, EndpointView, FaultView, PoolView, PromiseView, RefusedView,
+    ReloadView, StatusView,
 };
 
 /// What the ports see of usher. The house implements it.
@@ -37,6 +39,8 @@ pub trait Sight: Send + Sync + 'static {
     fn config(&self) -> serde_json::Value;
     /// Every metric in Prometheus' text format.
     fn metrics(&self) -> String;
+    /// Reads the configuration again and puts it to use.
+    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ReloadView> + Send>>;
     /// Whether requests may be sent here.
     fn readiness(&self) -> Readiness;
 }

@@ -6,8 +6,10 @@
 mod accept;
 mod census;
 pub mod h1;
+mod listen;
 mod work;
 
-pub use accept::{Door, accept};
+pub use accept::{Door, Doorman, Order};
 pub use census::{Census, Place};
+pub use listen::{BindError, bind};
 pub use work::{Accepted, Desk, INBOX, work};

@@ -5,14 +5,14 @@
 //! has the table and `tests/tidy.rs` keeps it.
 
 // F0: words
+pub mod name;
+pub mod units;
+pub mod fault;
+pub mod peer;
 pub mod body;
 pub mod deadline;
 pub mod drain;
-pub mod fault;
-pub mod name;
-pub mod peer;
 pub mod telemetry;
-pub mod units;
 
 // F1: rules
 pub mod classify;
@@ -31,6 +31,7 @@ pub mod proxy;
 // F5: doors
 pub mod control;
 pub mod edge;
+pub mod reload;
 
 // F6: house
 pub mod app;

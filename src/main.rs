@@ -29,6 +29,10 @@ enum Command {
     Explain(cli::explain::ExplainArgs),
     /// Write the configuration's JSON Schema, or a complete annotated file
     Schema(cli::schema::SchemaArgs),
+    /// Say what would change from one configuration to another
+    Diff(cli::diff::DiffArgs),
+    /// Have a running usher reload its configuration
+    Reload(cli::reload::ReloadArgs),
     /// Show how a running usher fares
     Status(cli::status::StatusArgs),
 }
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
         Command::Check(args) => cli::check::run(args),
         Command::Explain(args) => cli::explain::run(args),
         Command::Schema(args) => cli::schema::run(args),
+        Command::Diff(args) => cli::diff::run(args),
+        Command::Reload(args) => cli::reload::run(args),
         Command::Status(args) => cli::status::run(args),
     };
     ExitCode::from(code)

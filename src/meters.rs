@@ -41,6 +41,8 @@ pub use reading::AudienceReading;
 
 use exchange::{AnswerMeter, AudienceMeter, PlaceMeter};
 use exporter::Exporter;
+
+pub use exporter::Reload;
 use keyed::Keyed;
 use pool::LeaseMeter;
 
@@ -135,6 +137,11 @@ impl Meters {
     /// The edges that all histograms share.
     pub fn edges(&self) -> &Edges {
         &self.edges
+    }
+
+    /// A reload was tried.
+    pub fn reloaded(&self, reload: Reload) {
+        self.exporter.reloaded(reload);
     }
 
     /// Tidies the exporter's registry. Called by the house every few seconds.

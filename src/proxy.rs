@@ -41,6 +41,7 @@ use crate::{
 
 use asked::Asked;
 use forward::{Said, forward};
+use panics::Caught;
 use reply::Form;
 
 pub use exchange::Exchange;
@@ -80,6 +81,9 @@ pub struct Refusal {
 pub struct Proxy {
     worker: Arc<Worker>,
 }
+
+/// A request on its way to the head of its answer, even when it panics.
+pub struct Handling(Caught<Response<Settling>>);
 
 // === impl Proxy ===
 
@@ -158,14 +162,24 @@ impl Proxy {
 impl tower::Service<Arrival> for Proxy {
     type Response = Response<Settling>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Handling;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, arrival: Arrival) -> Self::Future {
-        let handled = self.clone().handle(arrival);
-        Box::pin(async { Ok(panics::caught(handled).await.unwrap_or_else(reply::after_panic)) })
+        Handling(panics::caught(self.clone().handle(arrival)))
+    }
+}
+
+// === impl Handling ===
+
+impl Future for Handling {
+    type Output = Result<Response<Settling>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = Pin::new(&mut self.0).poll(cx);
+        polled.map(|handled| Ok(handled.unwrap_or_else(reply::after_panic)))
     }
 }

@@ -6,10 +6,9 @@
 mod view;
 mod world;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::HeaderValue;
 
 use crate::{
     classify::{Classifier, Facts, PathView, RuleSpec, any_matches},
@@ -41,8 +40,6 @@ pub struct Snapshot {
 pub struct Audience {
     /// Its name.
     pub name: Name,
-    /// Its name as `X-Audience` carries it.
-    pub header: HeaderValue,
     /// Its rules as they were written, for the log.
     pub labels: Vec<Arc<str>>,
     /// Who may be of it; empty: everyone.
@@ -107,6 +104,11 @@ impl Snapshot {
     /// The audience at `index`.
     pub fn audience(&self, index: usize) -> &Audience {
         &self.audiences[index]
+    }
+
+    /// What holds for connections at the listener that was configured as `bind`.
+    pub fn listener(&self, bind: SocketAddr) -> Option<&config::Listener> {
+        self.config.listeners.iter().find(|listener| listener.bind == bind)
     }
 
     /// The pool at `index`.

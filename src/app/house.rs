@@ -18,15 +18,18 @@ use super::{
     threads::{self, Doors, Threads},
 };
 use crate::{
-    config::Drain as Patience,
     control,
     drain::{Drain, Drainer, Stage},
+    edge::Door,
     proxy::Common,
     upstream::RESOLVE_EVERY,
 };
 
 /// How often meters are read for `status`.
 const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the configuration's content is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the exporter's registry is tidied.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -59,25 +62,26 @@ async fn live(bound: Bound) -> Result<(), Ended> {
     // First of all: a signal that comes while starting must not kill.
     let signals = Signals::watch()?;
     let mut tasks = JoinSet::new();
-    let Bound { sight, sockets, config, common, census, drainer, drain, writer, workers, .. } =
-        bound;
+    let Bound { sight, sockets, config, common, census, drainer, .. } = bound;
+    let Bound { drain, writer, workers, orders, .. } = bound;
     serve_ports(&mut tasks, sockets.control, sockets.metrics, &sight)?;
     let (log_stop, log_stopped) = tokio::sync::oneshot::channel::<()>();
     let log = tokio::spawn(writer.run(async {
         // The sender is dropped when the house ends, which is as good.
         let _ = log_stopped.await;
     }));
-    tasks.spawn(obey(signals, drainer.clone(), common.clone()));
+    tasks.spawn(obey(signals, drainer.clone(), sight.clone()));
     resolve(&common).await;
     sight.resolved();
     tasks.spawn(resolve_again(common.clone()));
     tasks.spawn(read(sight.clone()));
     tasks.spawn(upkeep(common.clone()));
-    let patience = config.drain.clone();
-    let listeners = sockets.listeners;
-    let doors = Doors { listeners, config, common, census, drain: drain.clone() };
+    tasks.spawn(look(sight.clone()));
+    let doors = config.listeners.iter().zip(sockets.listeners);
+    let first = doors.map(|(listener, socket)| Door { bind: listener.bind, socket }).collect();
+    let doors = Doors { first, orders, common: common.clone(), census };
     let threads = threads::start(doors, workers)?;
-    let ended = attend(threads, drain, &drainer, &patience).await;
+    let ended = attend(threads, drain, &drainer, &common).await;
     // The last lines are written when there is nobody left to write more.
     drop(log_stop);
     let _ = tokio::time::timeout(TASKS_WAIT, log).await;
@@ -105,7 +109,7 @@ async fn attend(
     mut threads: Threads,
     drain: Drain,
     drainer: &Drainer,
-    patience: &Patience,
+    common: &Common,
 ) -> Result<(), Ended> {
     // Neither arm loses anything that matters after the other.
     tokio::select! {
@@ -115,6 +119,7 @@ async fn attend(
             return Err(Ended::Died { thread });
         }
     }
+    let patience = common.published.current().config.drain.clone();
     tracing::info!(grace = ?patience.grace, "stopping: not ready any more");
     let timetable = [
         (Stage::Finishing, patience.grace),
@@ -145,7 +150,7 @@ fn farewell(threads: Threads) -> Result<(), Ended> {
 }
 
 /// Does what signals say.
-async fn obey(mut signals: Signals, drainer: Arc<Drainer>, common: Arc<Common>) {
+async fn obey(mut signals: Signals, drainer: Arc<Drainer>, sight: Arc<HouseSight>) {
     let mut stops = 0;
     loop {
         // A signal that comes while another is handled is kept by its stream.
@@ -153,11 +158,11 @@ async fn obey(mut signals: Signals, drainer: Arc<Drainer>, common: Arc<Common>) 
             _ = signals.terminate.recv() => true,
             _ = signals.interrupt.recv() => true,
             _ = signals.user_1.recv() => {
-                common.log.reopen();
+                sight.reopen_log();
                 false
             }
             _ = signals.hang_up.recv() => {
-                tracing::warn!("HUP: a running usher does not reload yet; restart it instead");
+                sight.reloader().reload().await;
                 false
             }
             _ = signals.user_2.recv() => {
@@ -207,6 +212,16 @@ async fn read(sight: Arc<HouseSight>) {
     loop {
         ticks.tick().await;
         sight.read();
+    }
+}
+
+/// Looks once a second whether the configuration's content has changed.
+async fn look(sight: Arc<HouseSight>) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        sight.reloader().look().await;
     }
 }
 

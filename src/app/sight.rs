@@ -1,7 +1,7 @@
 //! What the ports show of the house.
 
 use std::{
-    net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,16 +11,17 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::Origin;
 use crate::{
     config::Objective,
     control::{
-        AudienceView, ConfigView, EndpointView, PoolView, PromiseView, Readiness, Sight, StatusView,
+        AudienceView, ConfigView, EndpointView, PoolView, PromiseView, Readiness, RefusedView,
+        ReloadView, Sight, StatusView,
     },
     drain::Stage,
     edge::Census,
     meters::{AudienceReading, EndpointGauges, Gauges, ListenerGauges, PoolGauges, recent::Recent},
     proxy::Common,
+    reload::{Reloaded, Reloader, Standing},
     snapshot::{Pool, Snapshot},
     upstream::{Endpoint, Member},
 };
@@ -32,10 +33,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub struct HouseSight {
     common: Arc<Common>,
     census: Arc<Census>,
-    listeners: Vec<SocketAddr>,
-    origin: Origin,
+    reloader: Reloader,
     started: Instant,
-    started_at: SystemTime,
     resolved: AtomicBool,
     recent: Mutex<Recent>,
 }
@@ -43,24 +42,27 @@ pub struct HouseSight {
 // === impl HouseSight ===
 
 impl HouseSight {
-    pub(super) fn new(
-        common: Arc<Common>,
-        census: Arc<Census>,
-        listeners: Vec<SocketAddr>,
-        origin: Origin,
-    ) -> Arc<Self> {
+    pub(super) fn new(common: Arc<Common>, census: Arc<Census>, reloader: Reloader) -> Arc<Self> {
         let mut recent = Recent::new(WINDOW);
         recent.note(Instant::now(), common.meters.audiences());
         Arc::new(Self {
             common,
             census,
-            listeners,
-            origin,
+            reloader,
             started: Instant::now(),
-            started_at: SystemTime::now(),
             resolved: AtomicBool::new(false),
             recent: Mutex::new(recent),
         })
+    }
+
+    /// What reloads the configuration.
+    pub(super) fn reloader(&self) -> &Reloader {
+        &self.reloader
+    }
+
+    /// Has the access log's file opened anew.
+    pub(super) fn reopen_log(&self) {
+        self.common.log.reopen();
     }
 
     /// Names have been resolved for the first time.
@@ -89,9 +91,8 @@ impl HouseSight {
     }
 
     fn gauges(&self, snapshot: &Snapshot) -> Gauges {
-        let listeners = self.listeners.iter().enumerate().map(|(index, listener)| ListenerGauges {
-            listener: listener.to_string(),
-            connections: self.census.of_listener(index),
+        let listeners = self.census.listeners().into_iter().map(|(listener, connections)| {
+            ListenerGauges { listener: listener.to_string(), connections }
         });
         Gauges {
             pools: snapshot.pools().iter().map(pool_gauges).collect(),
@@ -106,21 +107,24 @@ impl HouseSight {
 impl Sight for HouseSight {
     fn status(&self) -> StatusView {
         let snapshot = self.common.published.current();
+        let standing = self.reloader.standing();
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
             draining: self.common.drain.stage() > Stage::Running,
             config: ConfigView {
-                path: self.origin.path.as_ref().map(|path| path.display().to_string()),
+                path: self.reloader.path().map(|path| path.display().to_string()),
                 hash: snapshot.config.hash.clone(),
                 generation: snapshot.generation,
-                loaded_at: jiff::Timestamp::try_from(self.started_at)
-                    .map(|at| format!("{at:.3}"))
-                    .unwrap_or_default(),
+                loaded_at: rfc3339(standing.loaded_at),
+                refused: standing.refused.as_ref().map(|(since, problems)| RefusedView {
+                    since: rfc3339(*since),
+                    problems: problems.clone(),
+                }),
             },
             audiences: self.audiences(&snapshot),
             pools: snapshot.pools().iter().map(pool_view).collect(),
-            problems: self.origin.warnings.clone(),
+            problems: problems(standing),
         }
     }
 
@@ -133,6 +137,10 @@ impl Sight for HouseSight {
         self.common.meters.render(&self.gauges(&snapshot))
     }
 
+    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ReloadView> + Send>> {
+        Box::pin(async move { reload_view(self.reloader.reload().await) })
+    }
+
     fn readiness(&self) -> Readiness {
         if self.common.drain.stage() > Stage::Running {
             Readiness::Draining
@@ -141,6 +149,39 @@ impl Sight for HouseSight {
         } else {
             Readiness::NotResolved
         }
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map(|at| format!("{at:.3}")).unwrap_or_default()
+}
+
+/// What an operator should know: first of all that the file is not what is in use.
+fn problems(standing: Standing) -> Vec<String> {
+    let refused = standing.refused.into_iter().flat_map(|(since, problems)| {
+        let since = rfc3339(since);
+        problems.into_iter().map(move |problem| format!("not reloaded since {since}: {problem}"))
+    });
+    refused.chain(standing.warnings).collect()
+}
+
+fn reload_view(reloaded: Reloaded) -> ReloadView {
+    match reloaded {
+        Reloaded::Applied { generation, changes } => ReloadView {
+            result: "applied".to_owned(),
+            generation: Some(generation),
+            changes: changes.applied,
+            at_restart: changes.at_restart,
+            problems: Vec::new(),
+        },
+        Reloaded::Unchanged => {
+            ReloadView { result: "unchanged".to_owned(), ..ReloadView::default() }
+        }
+        Reloaded::Refused(problems) => ReloadView {
+            result: "refused".to_owned(),
+            problems: problems.as_slice().iter().map(ToString::to_string).collect(),
+            ..ReloadView::default()
+        },
     }
 }
 

@@ -2,22 +2,17 @@
 
 use std::{
     io,
-    net::TcpListener as StdListener,
     sync::Arc,
     thread::{self, JoinHandle},
 };
 
 use tokio::{
-    net::TcpListener,
     runtime::{Builder, Runtime},
     sync::mpsc,
-    task::JoinSet,
 };
 
 use crate::{
-    config::Config,
-    drain::Drain,
-    edge::{self, Census, Desk, Door, h1::Rules},
+    edge::{self, Census, Desk, Door, Doorman, Order},
     proxy::{Common, Worker},
 };
 
@@ -26,16 +21,14 @@ const BLOCKING_THREADS_MAX: usize = 4;
 
 /// What the doors need.
 pub(super) struct Doors {
-    /// In the order of the configuration.
-    pub listeners: Vec<StdListener>,
-    /// What was configured.
-    pub config: Arc<Config>,
+    /// Those that are open from the start.
+    pub first: Vec<Door>,
+    /// Where others are opened and closed later.
+    pub orders: mpsc::Receiver<Order>,
     /// What all workers share.
     pub common: Arc<Common>,
     /// Who is here.
     pub census: Arc<Census>,
-    /// How far stopping has come.
-    pub drain: Drain,
 }
 
 /// Running threads, and where each says that it has ended.
@@ -73,34 +66,20 @@ pub(super) fn start(doors: Doors, workers: usize) -> io::Result<Threads> {
         handles.push(spawn(format!("worker-{index}"), &ended, work)?);
     }
     let runtime = runtime()?;
+    let doorman = Doorman {
+        desks: desks.into(),
+        census: doors.census,
+        published: doors.common.published.clone(),
+        drain: doors.common.drain.clone(),
+        connections_auto: connections_auto(),
+    };
     let accept = move || {
-        if let Err(error) = runtime.block_on(accept(doors, desks.into())) {
+        if let Err(error) = runtime.block_on(doorman.mind(doors.first, doors.orders)) {
             tracing::error!(%error, "cannot watch a listening socket");
         }
     };
     handles.push(spawn("acceptor".to_owned(), &ended, accept)?);
     Ok(Threads { handles, ended: endings })
-}
-
-async fn accept(doors: Doors, desks: Arc<[Desk]>) -> io::Result<()> {
-    let mut tasks = JoinSet::new();
-    let trusted: Arc<[_]> = doors.config.trusted_proxies.clone().into();
-    for (index, socket) in doors.listeners.into_iter().enumerate() {
-        let limits = &doors.config.listeners[index].limits;
-        let door = Door {
-            index,
-            rules: Arc::new(Rules::from(limits)),
-            per_client: limits.per_client,
-            connections_max: limits.connections.unwrap_or_else(connections_auto),
-            trusted: trusted.clone(),
-        };
-        let listener = TcpListener::from_std(socket)?;
-        let (desks, census, drain) = (desks.clone(), doors.census.clone(), doors.drain.clone());
-        tasks.spawn(edge::accept(listener, door, desks, census, drain));
-    }
-    drop(desks);
-    while tasks.join_next().await.is_some() {}
-    Ok(())
 }
 
 /// Half of the descriptors that this process may have: each client's connection may need another

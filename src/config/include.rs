@@ -142,7 +142,7 @@ fn expand(scalar: &Scalar, span: Span, reader: &mut Reader) -> Vec<PathBuf> {
         return reader.file_is_there(span, &scalar.text).into_iter().collect();
     }
     let shown = scalar.shown();
-    match glob(&reader.path(span, &scalar.text)) {
+    match glob(&reader.path(span, &scalar.text), &mut reader.looked_at) {
         Ok(files) => {
             if files.is_empty() && reader.files_checked {
                 let hint = "nothing is included; check the directory and the ending";
@@ -158,8 +158,8 @@ fn expand(scalar: &Scalar, span: Span, reader: &mut Reader) -> Vec<PathBuf> {
 }
 
 /// The files that `pattern` stands for, sorted. `*` and `?` stand for anything but a slash, and do
-/// not stand for a dot at the beginning of a name.
-fn glob(pattern: &Path) -> io::Result<Vec<PathBuf>> {
+/// not stand for a dot at the beginning of a name. `looked_at` gets the directories searched.
+fn glob(pattern: &Path, looked_at: &mut Vec<PathBuf>) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::new()];
     for component in pattern.components() {
         let name = component.as_os_str().to_string_lossy();
@@ -169,6 +169,7 @@ fn glob(pattern: &Path) -> io::Result<Vec<PathBuf>> {
             continue;
         }
         let mut matching = Vec::new();
+        looked_at.extend(found.iter().cloned());
         for directory in found.iter().filter(|path| path.is_dir()) {
             for entry in fs::read_dir(directory)? {
                 let entry = entry?.file_name();

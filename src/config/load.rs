@@ -34,10 +34,32 @@ pub struct LoadOptions {
     pub allow_missing_files: bool,
 }
 
+/// What came of reading a configuration.
+#[derive(Debug)]
+pub struct Examination {
+    /// The configuration with its warnings, or everything that is wrong.
+    pub result: Result<(Config, Vec<Problem>), Problems>,
+    /// Every file that was read and every directory that was searched, whether or not it is there:
+    /// when none of them changes, nothing else would come of reading it again.
+    pub looked_at: Vec<PathBuf>,
+}
+
 /// Reads the configuration at `path`. Returns it with its warnings, or everything that is wrong.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<(Config, Vec<Problem>), Problems> {
-    let text = read_file(path)?;
-    finish(examine(path_source(path, text), options))
+    inspect(path, options).result
+}
+
+/// Reads the configuration at `path`, and says what its content hangs on.
+pub fn inspect(path: &Path, options: &LoadOptions) -> Examination {
+    match read_file(path) {
+        Ok(text) => {
+            let mut examined = examine(path_source(path, text), options);
+            let mut looked_at = std::mem::take(&mut examined.looked_at);
+            looked_at.push(path.to_owned());
+            Examination { result: finish(examined), looked_at }
+        }
+        Err(problems) => Examination { result: Err(problems), looked_at: vec![path.to_owned()] },
+    }
 }
 
 /// Reads a configuration out of `text`. `name` stands in messages; relative paths start at the
@@ -91,6 +113,7 @@ pub fn control_only(path: &Path, options: &LoadOptions) -> Result<Option<SocketA
 struct Examined {
     config: Option<Config>,
     problems: Problems,
+    looked_at: Vec<PathBuf>,
 }
 
 fn finish(examined: Examined) -> Result<(Config, Vec<Problem>), Problems> {
@@ -105,7 +128,8 @@ fn examine(source: Source, options: &LoadOptions) -> Examined {
     let text = source.text.clone();
     let file = reader.sources.add(source);
     let config = read_all(&text, file, options, &mut reader);
-    Examined { config, problems: problems(reader) }
+    let looked_at = std::mem::take(&mut reader.looked_at);
+    Examined { config, problems: problems(reader), looked_at }
 }
 
 fn read_all(text: &str, file: usize, options: &LoadOptions, reader: &mut Reader) -> Option<Config> {
@@ -113,6 +137,7 @@ fn read_all(text: &str, file: usize, options: &LoadOptions, reader: &mut Reader)
     let mut all_known = replace_variables(&mut root, options, reader);
     let mut included = Vec::new();
     for (path, span) in include::files(&root, reader) {
+        reader.looked_at.push(path.clone());
         let text = match read_file(&path) {
             Ok(text) => text,
             Err(problems) => {

@@ -21,6 +21,23 @@ pub(super) async fn local_names_only(request: Request, next: Next) -> Response {
     Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response()
 }
 
+/// Refuses what a page of another site has a browser send. A page can send a POST anywhere without
+/// being asked; browsers say so in `Sec-Fetch-Site` or `Origin`, and no other client sends either.
+pub(super) async fn own_pages_only(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let site_is_own = text("sec-fetch-site").is_none_or(|it| matches!(it, "same-origin" | "none"));
+    let origin_is_own = text("origin").is_none_or(|origin| {
+        let (_, authority) = origin.split_once("://").unwrap_or_default();
+        is_local(authority)
+    });
+    if request.method().is_safe() || (site_is_own && origin_is_own) {
+        return next.run(request).await;
+    }
+    let detail = "This port does nothing that a page of another site asks for.";
+    Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+}
+
 /// One `Host`, and a local one. No browser leaves it out, but neither does any other client.
 fn host_is_local(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header::CACHE_CONTROL, header::CONTENT_TYPE},
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde_json::json;
 use tower::ServiceBuilder;
@@ -34,8 +34,11 @@ pub(super) fn control(sight: Arc<dyn Sight>) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/audiences", get(audiences))
         .route("/api/v1/pools", get(pools))
-        .route("/api/v1/config", get(config));
-    finish(bounded(api).merge(health()), sight).layer(middleware::from_fn(guard::local_names_only))
+        .route("/api/v1/config", get(config))
+        .route("/api/v1/reload", post(reload));
+    finish(bounded(api).merge(health()), sight)
+        .layer(middleware::from_fn(guard::own_pages_only))
+        .layer(middleware::from_fn(guard::local_names_only))
 }
 
 /// The metrics port.
@@ -97,6 +100,13 @@ async fn pools(State(sight): Seen) -> Response {
 
 async fn config(State(sight): Seen) -> Response {
     fresh(Json(sight.config()))
+}
+
+async fn reload(State(sight): Seen) -> Response {
+    let view = sight.reload().await;
+    let status =
+        if view.result == "refused" { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    (status, fresh(Json(view))).into_response()
 }
 
 /// What is true now and need not be true a moment later.

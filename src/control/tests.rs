@@ -51,6 +51,12 @@ impl Sight for Stand {
         "usher_config_generation 1\n".into()
     }
 
+    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ReloadView> + Send>> {
+        Box::pin(async {
+            ReloadView { result: "applied".into(), generation: Some(2), ..ReloadView::default() }
+        })
+    }
+
     fn readiness(&self) -> Readiness {
         if self.draining.load(Relaxed) { Readiness::Draining } else { Readiness::Ready }
     }

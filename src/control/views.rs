@@ -47,6 +47,34 @@ pub struct ConfigView {
     pub generation: u64,
     /// When it was put to use (RFC 3339).
     pub loaded_at: String,
+    /// What is wrong with the file as it is now; nothing else of it is in use.
+    pub refused: Option<RefusedView>,
+}
+
+/// Why a configuration was not put to use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefusedView {
+    /// Since when the file is wrong (RFC 3339).
+    pub since: String,
+    /// Where and what, a line each.
+    pub problems: Vec<String>,
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReloadView {
+    /// `applied`, `unchanged` or `refused`.
+    pub result: String,
+    /// The configuration in use from now on, where another one was applied.
+    pub generation: Option<u64>,
+    /// What changed, a line each.
+    pub changes: Vec<String>,
+    /// What is written and takes a restart to act, a line each.
+    pub at_restart: Vec<String>,
+    /// Why nothing changed, as `usher check` would say it.
+    pub problems: Vec<String>,
 }
 
 /// How an audience fared lately.

@@ -1,16 +1,20 @@
-//! Accepting connections.
+//! Accepting connections, at doors that may come and go while usher runs.
 
 #![expect(clippy::disallowed_methods, reason = "the acceptor waits rarely, and has no wheel")]
 
 use std::{
     io,
-    net::{SocketAddr, TcpStream as StdStream},
-    sync::Arc,
-    time::Duration,
+    net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
+    sync::{Arc, atomic::AtomicU64},
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 
 use super::{
     census::Census,
@@ -20,96 +24,190 @@ use super::{
 use crate::{
     drain::{Drain, Stage},
     peer::Peer,
+    snapshot::{Published, Snapshot},
 };
 
 /// How long accepting rests when the process is out of descriptors.
 const REST: Duration = Duration::from_millis(100);
 
-/// What holds for the connections of a listening socket.
+/// A listening socket, and which listener of the configuration it is.
 #[derive(Debug)]
 pub struct Door {
-    /// Which listener of the configuration it is.
-    pub index: usize,
-    /// What its clients may cost.
-    pub rules: Arc<Rules>,
-    /// Connections of one client address.
-    pub per_client: u64,
-    /// Connections over all doors.
-    pub connections_max: u64,
-    /// Networks that may tell us `X-Forwarded-*`.
-    pub trusted: Arc<[IpNet]>,
+    /// The address as it was configured.
+    pub bind: SocketAddr,
+    /// The socket, not blocking.
+    pub socket: StdListener,
 }
 
-/// Accepts connections at `door` and hands each to the desk that has the fewest, until usher stops
-/// accepting. What the system has queued by then is taken and served.
-pub async fn accept(
-    listener: TcpListener,
-    door: Door,
-    desks: Arc<[Desk]>,
-    census: Arc<Census>,
-    drain: Drain,
-) {
-    let mut complained = None;
-    loop {
-        // Waiting and accepting lose nothing when they are dropped.
-        tokio::select! {
-            biased;
-            () = drain.reached(Stage::Finishing) => break,
-            () = census.room(door.connections_max) => {}
+/// Which doors are opened and which are closed.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// New ones.
+    pub open: Vec<Door>,
+    /// Those to be closed, as they were configured.
+    pub close: Vec<SocketAddr>,
+}
+
+/// Minds all doors of an usher.
+#[derive(Clone, Debug)]
+pub struct Doorman {
+    /// Where connections go.
+    pub desks: Arc<[Desk]>,
+    /// Who is here.
+    pub census: Arc<Census>,
+    /// What the snapshot says about a listener holds for connections from then on.
+    pub published: Published,
+    /// How far stopping has come.
+    pub drain: Drain,
+    /// Connections over all doors, where the configuration does not say.
+    pub connections_auto: u64,
+}
+
+/// What holds for connections at one door, until another snapshot is published.
+struct House {
+    generation: u64,
+    rules: Arc<Rules>,
+    per_client: u64,
+    connections_max: u64,
+    trusted: Vec<IpNet>,
+}
+
+// === impl Doorman ===
+
+impl Doorman {
+    /// Minds the doors that are open from the start, and opens and closes others as ordered, until
+    /// usher stops accepting.
+    ///
+    /// # Errors
+    /// A socket cannot be watched.
+    pub async fn mind(self, first: Vec<Door>, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
+        let mut tasks = JoinSet::new();
+        let mut doors: Vec<(SocketAddr, oneshot::Sender<()>)> = Vec::new();
+        let mut next = Some(Order { open: first, close: Vec::new() });
+        loop {
+            if let Some(order) = next.take() {
+                for Door { bind, socket } in order.open {
+                    let (open, closed) = oneshot::channel();
+                    let listener = TcpListener::from_std(socket)?;
+                    tasks.spawn(self.clone().accept(bind, listener, closed));
+                    doors.push((bind, open));
+                }
+                // Dropping what holds a door open closes it.
+                doors.retain(|(bind, _)| !order.close.contains(bind));
+            }
+            // Orders are kept by their channel, ended tasks by their set.
+            tokio::select! {
+                () = self.drain.reached(Stage::Finishing) => break,
+                Some(order) = orders.recv() => next = Some(order),
+                Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+            }
         }
-        tokio::select! {
-            biased;
-            () = drain.reached(Stage::Finishing) => break,
-            accepted = listener.accept() => match accepted {
+        while tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Accepts connections and hands each to the desk that has the fewest, until the door is
+    /// closed. What the system has queued by then is taken and served.
+    async fn accept(
+        self,
+        bind: SocketAddr,
+        listener: TcpListener,
+        mut closed: oneshot::Receiver<()>,
+    ) {
+        let Ok(address) = listener.local_addr() else { return };
+        let count = self.census.listener(address);
+        let mut complained = None;
+        let mut house = House::of(&self.published.current(), bind, self.connections_auto);
+        loop {
+            // Waiting and accepting lose nothing when they are dropped.
+            let accepted = tokio::select! {
+                biased;
+                () = self.drain.reached(Stage::Finishing) => break,
+                _ = &mut closed => break,
+                accepted = async {
+                    self.census.room(house.connections_max).await;
+                    listener.accept().await
+                } => accepted,
+            };
+            house.renew(&self.published, bind, self.connections_auto);
+            match accepted {
                 // The socket leaves this thread's poller; the worker registers it with its own.
-                Ok((socket, address)) => if let Ok(socket) = socket.into_std() {
-                    welcome(&door, &desks, &census, socket, address).await;
-                },
+                Ok((socket, from)) => {
+                    if let Ok(socket) = socket.into_std() {
+                        self.welcome(&house, &count, socket, from).await;
+                    }
+                }
                 Err(error) => rest(&error, &mut complained).await,
-            },
+            }
+        }
+        // Asked directly: what the poller has not told yet would be lost with the socket.
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((socket, from)) = listener.accept() {
+            // A socket that is accepted thus begins blocking.
+            if socket.set_nonblocking(true).is_ok() {
+                self.welcome(&house, &count, socket, from).await;
+            }
         }
     }
-    // Asked directly: what the poller has not told yet would be lost with the socket.
-    let Ok(listener) = listener.into_std() else { return };
-    while let Ok((socket, address)) = listener.accept() {
-        // A socket that is accepted thus begins blocking.
-        if socket.set_nonblocking(true).is_ok() {
-            welcome(&door, &desks, &census, socket, address).await;
-        }
+
+    async fn welcome(
+        &self,
+        house: &House,
+        count: &Arc<AtomicU64>,
+        socket: StdStream,
+        address: SocketAddr,
+    ) {
+        // A socket that cannot say where it is has been reset already.
+        let Ok(local) = socket.local_addr() else { return };
+        let ip = address.ip().to_canonical();
+        let trusted = house.trusted.iter().any(|network| network.contains(&ip));
+        let client = (!trusted).then_some(ip);
+        let Some(place) = self.census.enter(count, client, house.per_client) else {
+            let per_client = house.per_client;
+            tracing::debug!(%ip, per_client, "one address has too many connections");
+            return;
+        };
+        let peer = Arc::new(Peer { address, local, trusted });
+        let fewest = self.desks.iter().min_by_key(|desk| desk.connections());
+        let Some(desk) = fewest else { return };
+        desk.hand(Accepted { socket, peer, rules: house.rules.clone(), place }).await;
     }
 }
 
-async fn welcome(
-    door: &Door,
-    desks: &[Desk],
-    census: &Arc<Census>,
-    socket: StdStream,
-    address: SocketAddr,
-) {
-    // A socket that cannot say where it is has been reset already.
-    let Ok(local) = socket.local_addr() else { return };
-    let ip = address.ip().to_canonical();
-    let trusted = door.trusted.iter().any(|network| network.contains(&ip));
-    let client = (!trusted).then_some(ip);
-    let Some(place) = census.enter(door.index, client, door.per_client) else {
-        tracing::debug!(%ip, per_client = door.per_client, "one address has too many connections");
-        return;
-    };
-    let peer = Arc::new(Peer { address, local, trusted });
-    let fewest = desks.iter().min_by_key(|desk| desk.connections());
-    let Some(desk) = fewest else { return };
-    desk.hand(Accepted { socket, peer, rules: door.rules.clone(), place }).await;
+// === impl House ===
+
+impl House {
+    fn of(snapshot: &Snapshot, bind: SocketAddr, connections_auto: u64) -> Self {
+        let limits = snapshot.listener(bind).map(|listener| listener.limits.clone());
+        let limits = limits.unwrap_or_default();
+        Self {
+            generation: snapshot.generation,
+            rules: Arc::new(Rules::from(&limits)),
+            per_client: limits.per_client,
+            connections_max: limits.connections.unwrap_or(connections_auto),
+            trusted: snapshot.config.trusted_proxies.clone(),
+        }
+    }
+
+    /// Looks whether another snapshot has been published. A listener that it does not know is about
+    /// to be closed, and keeps what held for it.
+    fn renew(&mut self, published: &Published, bind: SocketAddr, connections_auto: u64) {
+        let snapshot = published.current();
+        if snapshot.generation != self.generation && snapshot.listener(bind).is_some() {
+            *self = Self::of(&snapshot, bind, connections_auto);
+        }
+    }
 }
 
 /// Says at most once a second that accepting fails, and lets connections close meanwhile.
-async fn rest(error: &io::Error, complained: &mut Option<std::time::Instant>) {
+async fn rest(error: &io::Error, complained: &mut Option<Instant>) {
     // The client that was to be accepted has gone; the next one is unaffected.
     if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         return;
     }
     if complained.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
         tracing::error!(%error, "cannot accept connections");
-        *complained = Some(std::time::Instant::now());
+        *complained = Some(Instant::now());
     }
     tokio::time::sleep(REST).await;
 }

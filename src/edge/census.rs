@@ -1,7 +1,7 @@
 //! Who is here: open connections, over all, by listener and by client address.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Census {
     total: AtomicU64,
-    listeners: Box<[AtomicU64]>,
+    listeners: Mutex<Vec<(SocketAddr, Arc<AtomicU64>)>>,
     clients: Mutex<FxHashMap<IpAddr, u64>>,
     /// Told when a connection has closed.
     left: Notify,
@@ -26,17 +26,36 @@ pub struct Census {
 #[derive(Debug)]
 pub struct Place {
     census: Arc<Census>,
-    listener: usize,
+    listener: Arc<AtomicU64>,
     client: Option<IpAddr>,
 }
 
 // === impl Census ===
 
 impl Census {
-    /// A census over `listeners` listeners.
-    pub fn new(listeners: usize) -> Arc<Self> {
-        let listeners = (0..listeners).map(|_| AtomicU64::new(0)).collect();
-        Arc::new(Self { listeners, ..Self::default() })
+    /// The count of connections at the listener `address`, from now until it is forgotten.
+    pub fn listener(&self, address: SocketAddr) -> Arc<AtomicU64> {
+        let mut listeners = self.listeners.lock();
+        if let Some((_, count)) = listeners.iter().find(|(known, _)| *known == address) {
+            return count.clone();
+        }
+        let count = Arc::new(AtomicU64::new(0));
+        listeners.push((address, count.clone()));
+        count
+    }
+
+    /// Every listener's open connections. One that was removed is told of until its last
+    /// connection has closed.
+    pub fn listeners(&self) -> Vec<(SocketAddr, u64)> {
+        let mut listeners = self.listeners.lock();
+        listeners.retain(|(_, count)| {
+            // Held by its door or by a connection besides this list.
+            Arc::strong_count(count) > 1
+        });
+        let read = |(address, count): &(SocketAddr, Arc<AtomicU64>)| {
+            (*address, count.load(Ordering::Relaxed))
+        };
+        listeners.iter().map(read).collect()
     }
 
     /// A place for a connection from `client`, unless that address has `per_client` already.
@@ -44,7 +63,7 @@ impl Census {
     /// `None` for `client` is a trusted proxy, behind which there are many.
     pub fn enter(
         self: &Arc<Self>,
-        listener: usize,
+        listener: &Arc<AtomicU64>,
         client: Option<IpAddr>,
         per_client: u64,
     ) -> Option<Place> {
@@ -57,8 +76,8 @@ impl Census {
             *here += 1;
         }
         self.total.fetch_add(1, Ordering::Relaxed);
-        self.listeners[listener].fetch_add(1, Ordering::Relaxed);
-        Some(Place { census: self.clone(), listener, client })
+        listener.fetch_add(1, Ordering::Relaxed);
+        Some(Place { census: self.clone(), listener: listener.clone(), client })
     }
 
     /// Ready once there are fewer than `max` connections.
@@ -76,11 +95,6 @@ impl Census {
     pub fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
-
-    /// Open connections of the listener at `index`.
-    pub fn of_listener(&self, index: usize) -> u64 {
-        self.listeners[index].load(Ordering::Relaxed)
-    }
 }
 
 // === impl Place ===
@@ -97,7 +111,7 @@ impl Drop for Place {
                 }
             }
         }
-        census.listeners[self.listener].fetch_sub(1, Ordering::Relaxed);
+        self.listener.fetch_sub(1, Ordering::Relaxed);
         census.total.fetch_sub(1, Ordering::Relaxed);
         census.left.notify_waiters();
     }
@@ -109,18 +123,22 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_more_than_its_share_and_leaves_nothing_behind() {
-        let census = Census::new(1);
+        let census = Arc::new(Census::default());
+        let listener = census.listener(([127, 0, 0, 1], 80).into());
         let client = Some([10, 0, 0, 1].into());
-        let first = census.enter(0, client, 2);
-        let second = census.enter(0, client, 2);
+        let first = census.enter(&listener, client, 2);
+        let second = census.enter(&listener, client, 2);
         assert!(first.is_some() && second.is_some());
-        assert!(census.enter(0, client, 2).is_none());
-        assert!(census.enter(0, Some([10, 0, 0, 2].into()), 2).is_some());
-        assert!(census.enter(0, None, 0).is_some(), "a trusted proxy has no share");
+        assert!(census.enter(&listener, client, 2).is_none());
+        assert!(census.enter(&listener, Some([10, 0, 0, 2].into()), 2).is_some());
+        assert!(census.enter(&listener, None, 0).is_some(), "a trusted proxy has no share");
         drop(first);
-        assert!(census.enter(0, client, 2).is_some());
+        assert!(census.enter(&listener, client, 2).is_some());
         drop(second);
         assert_eq!(census.total(), 0);
+        assert_eq!(census.listeners(), [(([127, 0, 0, 1], 80).into(), 0)]);
+        drop(listener);
+        assert_eq!(census.listeners(), [], "a listener that has gone is forgotten");
         assert!(census.clients.lock().is_empty());
     }
 }

@@ -142,8 +142,9 @@ pub async fn serve<S>(
             Next::Tunnel(tunnel) => break (Manner::Now, Some(tunnel)),
         }
     };
+    // Boxed for the same reason.
     match tunnel {
-        Some(tunnel) => connection.hand_over(tunnel).await,
-        None => connection.close(manner).await,
+        Some(tunnel) => Box::pin(connection.hand_over(tunnel)).await,
+        None => Box::pin(connection.close(manner)).await,
     }
 }

@@ -109,6 +109,8 @@ pub async fn work(
             }
             () = &mut sweep => {
                 worker.connections.sweep(Clock::now());
+                // An idle worker lets go of an old snapshot too.
+                drop(worker.view());
                 sweep.reset(Instant::now() + SWEEP);
             }
         }

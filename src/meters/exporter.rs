@@ -5,8 +5,19 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use super::{
     gauges::Gauges,
-    names::{BUILD_INFO, CONFIG_GENERATION, Family, LOG_LINES_DROPPED},
+    names::{BUILD_INFO, CONFIG_GENERATION, CONFIG_RELOADS, Family, LOG_LINES_DROPPED},
 };
+
+/// What came of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// Another configuration is in use.
+    Applied,
+    /// The content means what it meant before.
+    Unchanged,
+    /// The content is wrong, and nothing has changed.
+    Refused,
+}
 
 const METADATA: Metadata<'static> = Metadata::new("usher", Level::INFO, None);
 
@@ -15,6 +26,22 @@ pub(super) struct Exporter {
     handle: PrometheusHandle,
     generation: Gauge,
     log_lines_dropped: Counter,
+    reloads: [Counter; Reload::ALL.len()],
+}
+
+// === impl Reload ===
+
+impl Reload {
+    const ALL: [Reload; 3] = [Reload::Applied, Reload::Unchanged, Reload::Refused];
+
+    /// The word used in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reload::Applied => "applied",
+            Reload::Unchanged => "unchanged",
+            Reload::Refused => "refused",
+        }
+    }
 }
 
 // === impl Exporter ===
@@ -27,7 +54,11 @@ impl Exporter {
         Self {
             handle: recorder.handle(),
             generation: gauge(&recorder, &CONFIG_GENERATION, Vec::new()),
-            log_lines_dropped: counter(&recorder, &LOG_LINES_DROPPED),
+            log_lines_dropped: counter(&recorder, &LOG_LINES_DROPPED, Vec::new()),
+            reloads: Reload::ALL.map(|reload| {
+                let result = Label::from_static_parts("result", reload.name());
+                counter(&recorder, &CONFIG_RELOADS, vec![result])
+            }),
         }
     }
 
@@ -36,6 +67,10 @@ impl Exporter {
         self.generation.set(gauges.config_generation as f64);
         self.log_lines_dropped.absolute(gauges.log_lines_dropped);
         self.handle.render()
+    }
+
+    pub(super) fn reloaded(&self, reload: Reload) {
+        self.reloads[reload as usize].increment(1);
     }
 
     pub(super) fn upkeep(&self) {
@@ -50,7 +85,7 @@ fn gauge(recorder: &PrometheusRecorder, family: &'static Family, labels: Vec<Lab
     recorder.register_gauge(&Key::from_parts(family.name, labels), &METADATA)
 }
 
-fn counter(recorder: &PrometheusRecorder, family: &'static Family) -> Counter {
+fn counter(recorder: &PrometheusRecorder, family: &'static Family, labels: Vec<Label>) -> Counter {
     recorder.describe_counter(KeyName::from(family.name), None, family.help.into());
-    recorder.register_counter(&Key::from_name(family.name), &METADATA)
+    recorder.register_counter(&Key::from_parts(family.name, labels), &METADATA)
 }

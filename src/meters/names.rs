@@ -90,6 +90,8 @@ families! {
     TUNNELS_CLOSED = "usher_tunnels_closed_total", Counter, ["audience", "reason", "blame"], Sum;
     /// Client connections that are open.
     CONNECTIONS = "usher_connections", Gauge, ["listener"], Sum;
+    /// Reloads that were asked for or that followed a change of content, by what came of them.
+    CONFIG_RELOADS = "usher_config_reloads_total", Counter, ["result"], Sum;
     /// How many configurations this process has served by; the first is 1.
     CONFIG_GENERATION = "usher_config_generation", Gauge, [], Max;
     /// The hash of the configuration in use; always 1.

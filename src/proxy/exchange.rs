@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use super::{
     asked::Asked,
@@ -111,6 +111,11 @@ impl Exchange {
     /// Its audience.
     pub fn audience(&self) -> &Audience {
         self.view.audience(self.decision.audience)
+    }
+
+    /// Its audience's name as `X-Audience` carries it.
+    pub fn audience_header(&self) -> &HeaderValue {
+        self.view.audience_header(self.decision.audience)
     }
 
     /// Its pool; `None` before it was decided.

@@ -112,7 +112,7 @@ impl Journey<'_> {
         let exchange = &*self.exchange;
         let said = Introduction {
             peer: &exchange.asked().peer,
-            audience: &exchange.audience().header,
+            audience: exchange.audience_header(),
             request_id: &exchange.asked().request_id,
             arrived_ms: exchange.arrived_ms(),
             pseudonym: &exchange.worker().common.pseudonym,

@@ -1,9 +1,8 @@
 //! What outlives every snapshot, and how a snapshot is built upon it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use http::HeaderValue;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -62,7 +61,7 @@ const DECIDED: &[Fault] = &[
 pub struct World {
     meters: Arc<Meters>,
     endpoints: Arc<Endpoints>,
-    pools: Mutex<FxHashMap<Name, Arc<upstream::Pool>>>,
+    pools: Mutex<FxHashMap<Name, Weak<upstream::Pool>>>,
 }
 
 // === impl World ===
@@ -90,18 +89,28 @@ impl World {
     }
 
     fn pool(&self, config: &config::Pool) -> Pool {
-        let mut known = self.pools.lock();
-        let upstream = known.entry(config.name.clone()).or_insert_with(|| {
-            let specs = config.endpoints.clone();
-            Arc::new(upstream::Pool::new(specs, self.endpoints.clone()))
-        });
         Pool {
             name: config.name.clone(),
-            upstream: upstream.clone(),
+            upstream: self.upstream(config),
             meter: self.meters.pool(&config.name, Arm::Stable),
             timeouts: config.timeouts,
             config: config.clone(),
         }
+    }
+
+    /// The pool that lives under this name, or a successor where its endpoints were written anew.
+    fn upstream(&self, config: &config::Pool) -> Arc<upstream::Pool> {
+        let mut known = self.pools.lock();
+        known.retain(|_, pool| pool.strong_count() > 0);
+        let specs = config.endpoints.clone();
+        let living = known.get(&config.name).and_then(Weak::upgrade);
+        let upstream = match living {
+            Some(pool) if pool.specs() == specs => pool,
+            Some(pool) => Arc::new(pool.successor(specs)),
+            None => Arc::new(upstream::Pool::new(specs, self.endpoints.clone())),
+        };
+        known.insert(config.name.clone(), Arc::downgrade(&upstream));
+        upstream
     }
 
     fn audience(&self, config: &config::Audience, pools: &[Pool]) -> Audience {
@@ -111,7 +120,6 @@ impl World {
         }
         Audience {
             name: config.name.clone(),
-            header: header_of(&config.name),
             labels: config.rules.iter().map(|rule| rule.label.clone()).collect(),
             only: config.only.clone(),
             page: config.page.clone().map(Bytes::from),
@@ -124,7 +132,6 @@ impl World {
     fn none(&self) -> Audience {
         let name = Name::none();
         Audience {
-            header: header_of(&name),
             labels: Vec::new(),
             only: Vec::new(),
             page: None,
@@ -133,8 +140,4 @@ impl World {
             name,
         }
     }
-}
-
-fn header_of(name: &Name) -> HeaderValue {
-    HeaderValue::from_str(name.as_str()).expect("a name holds only header characters")
 }

@@ -19,8 +19,9 @@ use crate::deadline::Wheel;
 /// The most that is read at once, in bytes.
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
 
-/// The most fields in the head of an answer.
-const HEADERS_MAX: usize = 256;
+/// The most fields in the head of an answer: hyper has room for so many without allocating it for
+/// each answer.
+const HEADERS_MAX: usize = 100;
 
 /// Why there is no connection. Nothing of the request has been sent.
 #[derive(Debug, thiserror::Error)]

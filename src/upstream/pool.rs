@@ -60,6 +60,26 @@ impl Pool {
         pool
     }
 
+    /// A pool of `specs` that takes this one's place, and knows what this one knew of names.
+    ///
+    /// It is another pool rather than this one changed: requests that were decided by the snapshot
+    /// before go on with the members they knew.
+    pub fn successor(&self, specs: Vec<EndpointSpec>) -> Self {
+        let pool = Self {
+            specs,
+            endpoints: self.endpoints.clone(),
+            members: ArcSwap::from_pointee(Members::default()),
+            names: Mutex::new(self.names.lock().clone()),
+        };
+        pool.publish();
+        pool
+    }
+
+    /// What was written for it.
+    pub fn specs(&self) -> &[EndpointSpec] {
+        &self.specs
+    }
+
     /// An endpoint that is not in `tried`, or `None`: all were tried, or none has an address.
     pub fn choose(&self, tried: &[u32], random: &mut fastrand::Rng) -> Option<Arc<Endpoint>> {
         self.members.load().choose(tried, random).cloned()

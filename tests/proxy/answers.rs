@@ -79,6 +79,30 @@ async fn a_connection_that_dies_within_an_answer_is_never_a_clean_end() {
 }
 
 #[tokio::test]
+async fn an_answer_has_a_hundred_fields_at_most() {
+    let (origin, usher, mut client) = started("").await;
+    client.send(GET).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    let answer = |fields: usize| {
+        let other = "X-Other: 1\r\n".repeat(fields - 1);
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{other}\r\n")
+    };
+    line.write(answer(100)).await;
+    let passed = client.answer().await;
+    let others = passed.fields.iter().filter(|(name, _)| name == "x-other").count();
+    assert_eq!((passed.status, others), (200, 99));
+    client.send(GET).await;
+    line.read().await;
+    line.write(answer(101)).await;
+    let refused = client.answer().await;
+    assert_eq!(refused.field("x-usher-fault"), Some("upstream_malformed"));
+    line.closed().await;
+    drop(client);
+    usher.stop().await;
+}
+
+#[tokio::test]
 async fn answers_that_are_not_http_are_a_502() {
     let (origin, usher, mut client) = started("").await;
     let cases = [

@@ -5,6 +5,7 @@ mod answers;
 mod bodies;
 mod endings;
 mod limits;
+mod reload;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;

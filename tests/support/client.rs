@@ -1,6 +1,6 @@
 //! A client that says exactly what it is given, and reads what comes.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -58,7 +58,8 @@ impl Client {
         read.await.expect("an answer comes in time").expect("an answer comes")
     }
 
-    async fn try_answer(&mut self, to_head: bool) -> Option<Answer> {
+    /// The next answer, or `None` when usher has closed; waits for ever.
+    pub async fn try_answer(&mut self, to_head: bool) -> Option<Answer> {
         let mut answer = self.head().await?;
         let empty = to_head || answer.status == 204 || answer.status == 304;
         if empty || answer.status < 200 {
@@ -129,6 +130,13 @@ impl Client {
     async fn fill(&mut self) -> Option<()> {
         let read = self.stream.read_buf(&mut self.buffer).await.unwrap_or(0);
         (read > 0).then_some(())
+    }
+
+    /// Closes with a reset.
+    pub fn reset(self) {
+        let stream = self.stream.into_std().expect("a plain socket");
+        let socket = socket2::Socket::from(stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("lingers");
     }
 
     /// Waits until usher has closed, and returns what came before.

@@ -1,9 +1,10 @@
-//! What in-process tests stand on: usher on free ports, an origin that does as it is told, and a
-//! client that says exactly what it is given.
+//! What tests stand on: usher on free ports, in this process or as the real binary, an origin that
+//! does as it is told, and a client that says exactly what it is given.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 
+pub mod binary;
 pub mod client;
 pub mod origin;
 pub mod usher;

@@ -1,10 +1,10 @@
 //! usher, in this process, on free ports.
 
-use std::{collections::BTreeMap, net::SocketAddr, thread::JoinHandle};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, thread::JoinHandle};
 
 use usher::{
     app::{self, Addresses, Ended, Origin, Remote},
-    config::{self, LoadOptions},
+    config::{self, Config, LoadOptions},
 };
 
 use super::origin::PATIENCE;
@@ -41,7 +41,19 @@ impl Usher {
     pub async fn start(text: &str) -> Self {
         let parsed = config::parse_text("test.yaml", text, &LoadOptions::default());
         let (config, _warnings) = parsed.unwrap_or_else(|problems| panic!("{problems}"));
-        let bound = app::build(config, Origin::default()).expect("free ports can be bound");
+        Self::build(config, Origin::default())
+    }
+
+    /// Starts usher with the configuration at `path`, as `usher run --config` does.
+    pub async fn start_at(path: &Path) -> Self {
+        let loaded = config::load(path, &LoadOptions::default());
+        let (config, _warnings) = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+        let origin = Origin { path: Some(path.to_owned()), warnings: Vec::new() };
+        Self::build(config, origin)
+    }
+
+    fn build(config: Config, origin: Origin) -> Self {
+        let bound = app::build(config, origin).expect("free ports can be bound");
         let (addresses, remote) = (bound.addresses().clone(), bound.remote());
         let thread = std::thread::spawn(move || bound.run());
         Self { addresses, remote, thread }

@@ -1,12 +1,13 @@
 //! The command against a control port.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{net::TcpListener, pin::Pin, sync::Arc};
 
 use clap::Parser;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::control::{Readiness, Sight, serve_control};
+use crate::cli::client::{Answer, CONTROL};
+use crate::control::{Readiness, ReloadView, Sight, serve_control};
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -17,6 +18,10 @@ struct Line {
 struct Stand;
 
 impl Sight for Stand {
+    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ReloadView> + Send>> {
+        Box::pin(async { ReloadView::default() })
+    }
+
     fn status(&self) -> StatusView {
         StatusView { version: "0.1.0".into(), ..StatusView::default() }
     }
@@ -58,7 +63,8 @@ fn args(line: &[&str]) -> StatusArgs {
 #[test]
 fn a_control_port_is_read_even_by_a_name() {
     let address = port(|listener| serve_control(listener, Arc::new(Stand)));
-    let body = client::get(&address, "/api/v1/status", None).expect("it answers");
+    let body = client::get(&address, "/api/v1/status").and_then(Answer::into_done);
+    let body = body.expect("it answers");
     let view: StatusView = serde_json::from_str(&body).expect("a status");
     assert_eq!(view, Stand.status());
 }
@@ -66,7 +72,9 @@ fn a_control_port_is_read_even_by_a_name() {
 #[test]
 fn a_refusal_is_told_with_its_reason() {
     let address = port(|listener| serve_control(listener, Arc::new(Stand)));
-    let error = client::get(&address, "/api/v9", None).expect_err("there is no such path");
+    let error = client::get(&address, "/api/v9")
+        .and_then(Answer::into_done)
+        .expect_err("there is no such path");
     let told = format!("{error:#}");
     assert!(told.ends_with("answers 404 Not Found: There is nothing at this path."), "{told}");
 }
@@ -76,7 +84,9 @@ fn where_nobody_listens_one_is_asked_whether_usher_runs() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     drop(listener);
-    let error = client::get(&address, "/api/v1/status", None).expect_err("nobody listens");
+    let error = client::get(&address, "/api/v1/status")
+        .and_then(Answer::into_done)
+        .expect_err("nobody listens");
     let told = format!("{error:#}");
     assert!(
         told.starts_with(&format!("cannot connect to {address}: Connection refused")),
@@ -93,7 +103,9 @@ fn what_is_no_usher_is_said_to_be_none() {
             let _ = stream.try_write(b"220 mail.example ESMTP\r\n");
         }
     });
-    let error = client::get(&address, "/api/v1/status", None).expect_err("it is no usher");
+    let error = client::get(&address, "/api/v1/status")
+        .and_then(Answer::into_done)
+        .expect_err("it is no usher");
     assert!(format!("{error:#}").contains("does not answer as usher does"), "{error:#}");
 }
 
@@ -105,7 +117,7 @@ fn the_address_is_the_one_asked_for_then_the_configurations() {
         std::fs::write(&path, text).expect("it can be written");
         path.display().to_string()
     };
-    let address = |arguments: &[&str]| args(arguments).address().ok();
+    let address = |arguments: &[&str]| args(arguments).port.address().ok();
     let bound = file("bound.yaml", "control: { bind: 127.0.0.1:7000 }\nwrong: [");
     assert_eq!(address(&["--control", "a:1", "--config", &bound]), Some(Some("a:1".into())));
     let bound = file("wrong.yaml", "control: { bind: 127.0.0.1:7000 }\nunknown: key\n");

@@ -28,6 +28,8 @@ pub(crate) struct Reader {
     said: HashSet<(Span, String)>,
     /// Whether files are looked for.
     pub(crate) files_checked: bool,
+    /// Every file that was read and every directory that was searched, whether or not it is there.
+    pub(crate) looked_at: Vec<PathBuf>,
 }
 
 // === impl Reader ===

@@ -197,6 +197,8 @@ fn reachable(share: &At<document::PercentLeaf>, reader: &mut Reader) {
 }
 
 fn read_page(at: &At<FilePath>, reader: &mut Reader) -> Option<String> {
+    let looked_at = reader.path(at.span, &at.value.text);
+    reader.looked_at.push(looked_at);
     let path = reader.file_is_there(at.span, &at.value.text)?;
     let too_large = path.metadata().is_ok_and(|about| about.len() > PAGE_BYTES_MAX);
     if too_large {

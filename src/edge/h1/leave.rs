@@ -58,3 +58,34 @@ impl Leave {
         self.drain.stage() >= Stage::Finishing
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, task::Waker, thread};
+
+    use super::*;
+    use crate::drain;
+
+    #[test]
+    fn a_stage_that_comes_while_one_before_it_is_looked_at_is_not_missed() {
+        for _ in 0..2_000 {
+            let (drainer, drain) = drain::channel();
+            let mut leave = Leave::new(drain);
+            let mut look = || leave.poll_stage(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(look(), Stage::Running);
+            let start = Barrier::new(2);
+            thread::scope(|scope| {
+                let advancing = scope.spawn(|| {
+                    start.wait();
+                    drainer.advance(Stage::Grace);
+                    drainer.advance(Stage::Finishing);
+                });
+                start.wait();
+                while !advancing.is_finished() {
+                    look();
+                }
+            });
+            assert_eq!(look(), Stage::Finishing);
+        }
+    }
+}

@@ -36,4 +36,5 @@ Rails.application.routes.draw do
   match "fail", to: "trouble#fail", via: :all
   get "sendfile", to: "trouble#sendfile"
   get "cookies", to: "trouble#cookies_twice"
+  get "card", to: redirect("/menus")
 end

@@ -22,8 +22,11 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// A listening socket at `address`.
-pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+/// A listening socket at `address`, not blocking.
+///
+/// # Errors
+/// The address is taken, not ours, or needs a right that this process does not have.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     try_bind(address).map_err(|source| BindError { address, source })
 }
 

@@ -1,0 +1,153 @@
+//! What a whole request allocates between its first byte from the client and the last byte of its
+//! answer: one worker, one kept connection on either side, 1 KiB of answer.
+//!
+//! Only the worker's thread is counted; the client on it allocates nothing, and the origin is a
+//! thread of its own. The times are those of loopback and of two threads that wake each other, so
+//! the columns to look at are those of the allocations.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream as StdStream},
+    sync::Arc,
+    thread,
+};
+
+use divan::{AllocProfiler, Bencher};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::{Builder, Runtime},
+};
+use usher::{
+    config::{self, LoadOptions},
+    drain::{self, Drainer},
+    edge::h1::{self, Rules},
+    meters::Meters,
+    peer::Peer,
+    proxy::{Common, Proxy, Spool, Tunnels, Worker},
+    snapshot::{Published, World},
+    telemetry::{AccessLog, access_log::Target},
+};
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+const BODY_BYTES: usize = 1024;
+
+/// What a browser behind a load balancer may send.
+const REQUEST: &str = "GET /menus/1 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: bench\r\n\
+                       Accept: text/html, */*\r\nAccept-Encoding: gzip\r\n\
+                       Cookie: visitor=1\r\n\r\n";
+
+/// A client of a worker that runs on this thread.
+struct Bench {
+    runtime: Runtime,
+    client: TcpStream,
+    answer: Vec<u8>,
+    /// Bytes of an answer; all are the same.
+    length: usize,
+    _drainer: Drainer,
+}
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench]
+fn without_access_log(bencher: Bencher<'_, '_>) {
+    let mut bench = Bench::start(Target::Off);
+    bencher.bench_local(|| bench.exchange());
+}
+
+#[divan::bench]
+fn with_access_log(bencher: Bencher<'_, '_>) {
+    let mut bench = Bench::start(Target::Stdout);
+    bencher.bench_local(|| bench.exchange());
+}
+
+// === impl Bench ===
+
+impl Bench {
+    /// One exchange has been made when it returns, so that both connections are there.
+    fn start(log: Target) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (drainer, drain) = drain::channel();
+        let proxy = runtime.block_on(async {
+            let common = common(origin(), log, drain.clone());
+            Proxy::new(Worker::start(0, Arc::new(common)))
+        });
+        let client = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let local = listener.local_addr().expect("an address");
+            let (client, accepted) = tokio::join!(TcpStream::connect(local), listener.accept());
+            let (socket, address) = accepted.expect("a connection");
+            let peer = Arc::new(Peer { address, local, trusted: false });
+            let wheel = usher::deadline::Wheel::start();
+            let rules = Arc::new(Rules::default());
+            tokio::spawn(h1::serve(socket, peer, rules, wheel, drain, proxy));
+            client.expect("a connection")
+        });
+        let answer = vec![0; 16 * 1024];
+        let mut bench = Self { runtime, client, answer, length: 1, _drainer: drainer };
+        bench.exchange();
+        let head = bench.answer.windows(4).position(|window| window == b"\r\n\r\n");
+        bench.length = head.expect("the head came at once") + 4 + BODY_BYTES;
+        bench.exchange();
+        bench
+    }
+
+    fn exchange(&mut self) {
+        let Self { runtime, client, answer, length, .. } = self;
+        runtime.block_on(async {
+            client.write_all(REQUEST.as_bytes()).await.expect("usher reads");
+            let mut read = 0;
+            while read < *length {
+                read += client.read(&mut answer[read..]).await.expect("usher answers");
+            }
+        });
+    }
+}
+
+fn common(origin: SocketAddr, target: Target, drain: drain::Drain) -> Common {
+    let text = format!(
+        "listeners: [{{ bind: 127.0.0.1:0 }}]\n\
+         audiences:\n\
+         - {{ name: driver, pool: rails, match: [{{ path: /api/driver/** }}] }}\n\
+         - {{ name: customer, pool: rails }}\n\
+         pools: {{ rails: {{ endpoints: [{origin}], capacity: 5 }} }}\n"
+    );
+    let parsed = config::parse_text("bench.yaml", &text, &LoadOptions::default());
+    let (config, _) = parsed.unwrap_or_else(|problems| panic!("{problems}"));
+    let meters = Meters::new(1, &[]);
+    let snapshot = World::new(meters.clone()).compile(Arc::new(config), 1);
+    // Nobody drains the lines here: a full buffer drops them, after they have been written.
+    let (log, _writer) = AccessLog::start(target, 1).expect("a log");
+    Common {
+        published: Published::new(Arc::new(snapshot)),
+        meters,
+        log,
+        spool: Spool::default(),
+        drain,
+        pseudonym: Common::draw_pseudonym(),
+        tunnels: Arc::new(Tunnels::default()),
+    }
+}
+
+/// Answers whatever comes on its only connection.
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
+    let answer = [head.into_bytes(), vec![b'x'; BODY_BYTES]].concat();
+    thread::spawn(move || {
+        let (mut socket, _) = listener.accept().expect("a connection");
+        let mut request = [0; 4096];
+        while answered(&mut socket, &mut request, &answer) {}
+    });
+    address
+}
+
+fn answered(socket: &mut StdStream, request: &mut [u8], answer: &[u8]) -> bool {
+    let read = socket.read(request).unwrap_or(0);
+    read > 0 && socket.write_all(answer).is_ok()
+}

@@ -1,0 +1,240 @@
+//! From a file that has changed to a snapshot that is published, while usher runs.
+//!
+//! ```text
+//! HUP, POST /api/v1/reload ─┐
+//! the content has changed ──┴▶ read ─▶ compile ─▶ resolve new names ─▶ one store ─▶ doors
+//!                               └ wrong in any way: nothing changes, and it is said
+//! ```
+//!
+//! One reload at a time. Invariant: until the one store, nothing that a request can see has
+//! changed; after it, a request sees all of it or, having begun before, none.
+
+mod watch;
+
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::{
+    config::{self, Changes, Config, Examination, LoadOptions, Problem, Problems, Severity},
+    edge::{self, Door, Order},
+    meters::Reload,
+    proxy::Common,
+    snapshot::{Snapshot, World},
+};
+
+use watch::Fingerprint;
+
+/// Reloads the configuration of a running usher.
+pub struct Reloader {
+    path: Option<PathBuf>,
+    world: Arc<World>,
+    common: Arc<Common>,
+    doors: mpsc::Sender<Order>,
+    turn: Semaphore,
+    state: Mutex<State>,
+}
+
+/// What came of a reload.
+#[derive(Debug)]
+pub enum Reloaded {
+    /// Another snapshot decides from now on.
+    Applied {
+        /// Its number.
+        generation: u64,
+        /// What changed.
+        changes: Changes,
+    },
+    /// The content means what it meant before.
+    Unchanged,
+    /// Nothing has changed, because of these.
+    Refused(Problems),
+}
+
+/// How the configuration in use stands to its file.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// When the configuration in use was put to use.
+    pub loaded_at: SystemTime,
+    /// What `check` would warn of.
+    pub warnings: Vec<String>,
+    /// What is wrong with the file now, and since when; nothing else of it is in use.
+    pub refused: Option<(SystemTime, Vec<String>)>,
+}
+
+struct State {
+    standing: Standing,
+    looked_at: Vec<PathBuf>,
+    seen: Fingerprint,
+    /// Snapshots that some worker may still hold. They are dropped here, not there.
+    retired: Vec<Arc<Snapshot>>,
+}
+
+// === impl Reloader ===
+
+impl Reloader {
+    /// A reloader of `path`; without one there is nothing to reload.
+    pub fn new(
+        path: Option<PathBuf>,
+        warnings: Vec<String>,
+        world: Arc<World>,
+        common: Arc<Common>,
+        doors: mpsc::Sender<Order>,
+    ) -> Self {
+        let looked_at: Vec<PathBuf> = match &path {
+            Some(path) => config::inspect(path, &LoadOptions::default()).looked_at,
+            None => Vec::new(),
+        };
+        let standing = Standing { loaded_at: SystemTime::now(), warnings, refused: None };
+        let seen = Fingerprint::of(&looked_at);
+        let state = State { standing, looked_at, seen, retired: Vec::new() };
+        let (turn, state) = (Semaphore::new(1), Mutex::new(state));
+        Self { path, world, common, doors, turn, state }
+    }
+
+    /// How the configuration in use stands to its file.
+    pub fn standing(&self) -> Standing {
+        self.state.lock().standing.clone()
+    }
+
+    /// The file.
+    pub fn path(&self) -> Option<&PathBuf> {
+        self.path.as_ref()
+    }
+
+    /// Reloads when the content has changed since it was last read.
+    pub async fn look(&self) {
+        self.state.lock().retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        if self.path.is_none() {
+            return;
+        }
+        let looked_at = self.state.lock().looked_at.clone();
+        let Some(seen) = blocking(move || Fingerprint::of(&looked_at)).await else { return };
+        if seen != self.state.lock().seen {
+            tracing::info!("the configuration's content has changed");
+            self.reload().await;
+        }
+    }
+
+    /// Reads the configuration again, and puts it to use when nothing is wrong with it.
+    pub async fn reload(&self) -> Reloaded {
+        // The semaphore is never closed.
+        let _turn = self.turn.acquire().await;
+        let reloaded = self.try_reload().await;
+        self.tell(&reloaded);
+        reloaded
+    }
+
+    async fn try_reload(&self) -> Reloaded {
+        let Some(path) = self.path.clone() else {
+            return refused("usher", "runs without a file; there is nothing to reload");
+        };
+        let name = path.display().to_string();
+        let read = blocking(move || {
+            let Examination { result, looked_at } = config::inspect(&path, &LoadOptions::default());
+            let seen = Fingerprint::of(&looked_at);
+            (result, looked_at, seen)
+        });
+        let Some((result, looked_at, seen)) = read.await else {
+            return refused(&name, "cannot be read: reading it panicked");
+        };
+        {
+            let mut state = self.state.lock();
+            state.looked_at = looked_at;
+            state.seen = seen;
+        }
+        match result {
+            Ok((config, warnings)) => self.apply(&name, config, &warnings).await,
+            Err(problems) => Reloaded::Refused(problems),
+        }
+    }
+
+    async fn apply(&self, name: &str, config: Config, warnings: &[Problem]) -> Reloaded {
+        let old = self.common.published.current();
+        if config.hash == old.config.hash {
+            return Reloaded::Unchanged;
+        }
+        let changes = config::changes(&old.config, &config);
+        // New doors are bound before anything is let go of.
+        let order = match order(&old.config, &config) {
+            Ok(order) => order,
+            Err(error) => return refused(name, &error.to_string()),
+        };
+        let (world, generation) = (self.world.clone(), old.generation + 1);
+        let compile = blocking(move || world.compile(Arc::new(config), generation));
+        let Some(snapshot) = compile.await else {
+            return refused(name, "cannot be compiled: compiling it panicked");
+        };
+        resolve_new(&old, &snapshot).await;
+        self.common.published.publish(Arc::new(snapshot));
+        // The acceptor takes an order at once; it has gone only when usher stops.
+        let _ = self.doors.send(order).await;
+        let mut state = self.state.lock();
+        state.retired.push(old);
+        state.standing.loaded_at = SystemTime::now();
+        state.standing.warnings = warnings.iter().map(Problem::headline).collect();
+        Reloaded::Applied { generation, changes }
+    }
+
+    /// Counts and logs what came of a reload, and remembers what is wrong.
+    fn tell(&self, reloaded: &Reloaded) {
+        let mut state = self.state.lock();
+        match reloaded {
+            Reloaded::Applied { generation, changes } => {
+                self.common.meters.reloaded(Reload::Applied);
+                state.standing.refused = None;
+                tracing::info!(generation, "reloaded");
+                changes.to_string().lines().for_each(|line| tracing::info!("{line}"));
+            }
+            Reloaded::Unchanged => {
+                self.common.meters.reloaded(Reload::Unchanged);
+                state.standing.refused = None;
+                tracing::info!("reloaded: nothing changes");
+            }
+            Reloaded::Refused(problems) => {
+                self.common.meters.reloaded(Reload::Refused);
+                let errors = problems.as_slice().iter().filter(|it| it.severity == Severity::Error);
+                let lines: Vec<String> = errors.map(Problem::headline).collect();
+                lines.iter().for_each(|line| tracing::error!("not reloaded: {line}"));
+                let since = state.standing.refused.take().map(|(since, _)| since);
+                let since = since.unwrap_or_else(SystemTime::now);
+                state.standing.refused = Some((since, lines));
+            }
+        }
+    }
+}
+
+fn refused(name: &str, message: &str) -> Reloaded {
+    Reloaded::Refused(Problems::new(vec![Problem::of_file(name, message.to_owned(), None)]))
+}
+
+/// Which doors are opened and closed on the way from `old` to `new`.
+fn order(old: &Config, new: &Config) -> Result<Order, edge::BindError> {
+    let mut order = Order::default();
+    for listener in &new.listeners {
+        if !old.listeners.iter().any(|known| known.bind == listener.bind) {
+            let socket = edge::bind(listener.bind)?;
+            order.open.push(Door { bind: listener.bind, socket });
+        }
+    }
+    let gone = |bind| !new.listeners.iter().any(|listener| listener.bind == bind);
+    order.close = old.listeners.iter().map(|known| known.bind).filter(|bind| gone(*bind)).collect();
+    Ok(order)
+}
+
+/// Looks up the names of pools that were written anew, so that no request finds them without.
+async fn resolve_new(old: &Snapshot, new: &Snapshot) {
+    let kept = |pool: &crate::snapshot::Pool| {
+        old.pools().iter().any(|known| Arc::ptr_eq(&known.upstream, &pool.upstream))
+    };
+    for pool in new.pools().iter().filter(|pool| !kept(pool) && pool.upstream.has_names()) {
+        pool.upstream.resolve().await;
+    }
+}
+
+/// Runs `work` beside the house's other tasks; `None` when it panicked.
+#[expect(clippy::disallowed_methods, reason = "the house bounds its blocking threads")]
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}

@@ -1,0 +1,14 @@
+//! The `usher` binary as one runs it: what it prints, where, and with which exit code.
+
+#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
+
+mod support;
+
+#[path = "command/explains.rs"]
+mod explains;
+#[path = "command/refuses.rs"]
+mod refuses;
+#[path = "command/serves.rs"]
+mod serves;
+#[path = "command/spreads.rs"]
+mod spreads;

@@ -1,0 +1,26 @@
+//! The real usher in front of the real monolith: the food-delivery shop on five Pumas, asked by
+//! many at once, scraped by a real Prometheus, and hurt.
+
+#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
+
+mod support;
+
+#[path = "support/puma.rs"]
+mod puma;
+
+#[path = "monolith/counted.rs"]
+mod counted;
+#[path = "monolith/killed.rs"]
+mod killed;
+#[path = "monolith/ledger.rs"]
+mod ledger;
+#[path = "monolith/mixed.rs"]
+mod mixed;
+#[path = "monolith/scraped.rs"]
+mod scraped;
+#[path = "monolith/shop.rs"]
+mod shop;
+#[path = "monolith/stopped.rs"]
+mod stopped;
+#[path = "monolith/visitor.rs"]
+mod visitor;

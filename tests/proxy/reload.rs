@@ -1,0 +1,213 @@
+//! A configuration that changes while usher runs.
+
+use std::{fs, path::PathBuf};
+
+use crate::{
+    GET,
+    support::{
+        client::{Answer, Client},
+        origin::{Origin, PATIENCE, ok},
+        usher::{Usher, one_pool},
+    },
+};
+
+const GENERATION: &str = "usher_config_generation";
+
+/// A configuration in a directory of its own.
+struct File {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+// === impl File ===
+
+impl File {
+    fn new(text: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("usher.yaml");
+        fs::write(&path, text).expect("it can be written");
+        Self { _directory: directory, path }
+    }
+
+    /// Puts `text` in its place, as an editor or a deploy does: all at once.
+    fn write(&self, text: &str) {
+        let beside = self.path.with_extension("new");
+        fs::write(&beside, text).expect("it can be written");
+        fs::rename(&beside, &self.path).expect("it can be renamed");
+    }
+}
+
+/// What the control port answers to a reload.
+async fn reload(usher: &Usher) -> (Answer, serde_json::Value) {
+    let mut client = Client::connect(usher.addresses.control.expect("a control port")).await;
+    client.send("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let answer = client.answer().await;
+    let view = serde_json::from_slice(&answer.body).expect("JSON");
+    (answer, view)
+}
+
+#[tokio::test]
+async fn a_changed_file_is_put_to_use_by_itself_and_counters_go_on() {
+    let (first, second) = (Origin::start().await, Origin::start().await);
+    let file = File::new(&one_pool(&[first.endpoint()], ""));
+    let (one, two) = (first.endpoint(), second.endpoint());
+    first.serve(|_| ok("first"));
+    second.serve(|_| ok("second"));
+    let usher = Usher::start_at(&file.path).await;
+    let mut client = Client::connect(usher.address()).await;
+    assert_eq!(client.get("/").await.text(), "first");
+    file.write(&one_pool(&[two], ""));
+    usher.reaches(GENERATION, 2.0).await;
+    assert_eq!(client.get("/").await.text(), "second", "on the same connection");
+    file.write(&one_pool(&[one], ""));
+    usher.reaches(GENERATION, 3.0).await;
+    assert_eq!(client.get("/").await.text(), "first");
+    drop(client);
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["served"]), 3.0);
+    assert_eq!(samples.get("usher_config_reloads_total{result=\"applied\"}"), 2.0);
+}
+
+#[tokio::test]
+async fn a_wrong_file_changes_nothing_and_is_told_until_it_is_mended() {
+    let origin = Origin::start().await;
+    let right = one_pool(&[origin.endpoint()], "");
+    let file = File::new(&right);
+    origin.serve(|_| ok("here"));
+    let usher = Usher::start_at(&file.path).await;
+    file.write(&right.replace("capacity: 5", "capcity: 5"));
+    let refused = "usher_config_reloads_total{result=\"refused\"}";
+    usher.reaches(refused, 1.0).await;
+    let (answer, view) = reload(&usher).await;
+    assert_eq!((answer.status, view["result"].as_str()), (422, Some("refused")));
+    let problems = view["problems"].to_string();
+    assert!(problems.contains("unknown key `capcity`, did you mean `capacity`?"), "{problems}");
+    let standing = usher.remote.status().config.refused.expect("it is wrong");
+    assert!(standing.problems[0].contains("unknown key `capcity`"), "{standing:?}");
+    let mut client = Client::connect(usher.address()).await;
+    assert_eq!(client.get("/").await.text(), "here");
+    file.write(&right);
+    usher.reaches("usher_config_reloads_total{result=\"unchanged\"}", 1.0).await;
+    assert_eq!(usher.remote.status().config.refused, None);
+    fs::remove_file(&file.path).expect("it is there");
+    usher.reaches(refused, 3.0).await;
+    assert_eq!(client.get("/").await.text(), "here");
+    drop(client);
+    let samples = usher.stop().await;
+    assert_eq!(samples.get(GENERATION), 1.0);
+}
+
+#[tokio::test]
+async fn a_request_goes_on_with_what_it_was_decided_by() {
+    let (first, second) = (Origin::start().await, Origin::start().await);
+    let file = File::new(&one_pool(&[first.endpoint()], ""));
+    let usher = Usher::start_at(&file.path).await;
+    let mut client = Client::connect(usher.address()).await;
+    client.send(GET).await;
+    let mut line = first.accept().await;
+    line.read().await;
+    file.write(&one_pool(&[second.endpoint()], "").replace("everyone", "somebody"));
+    // Whichever comes first puts it to use: this, or usher's own look at the file.
+    assert_eq!(reload(&usher).await.0.status, 200);
+    usher.reaches(GENERATION, 2.0).await;
+    line.write(ok("first")).await;
+    assert_eq!(client.answer().await.text(), "first");
+    drop((client, line));
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["\"somebody\""]), 0.0);
+}
+
+#[tokio::test]
+async fn listeners_come_and_go_and_what_cannot_be_bound_changes_nothing() {
+    let origin = Origin::start().await;
+    let text = one_pool(&[origin.endpoint()], "");
+    let file = File::new(&text);
+    origin.serve(|_| ok("here"));
+    let usher = Usher::start_at(&file.path).await;
+    let more = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = more.local_addr().expect("it is bound");
+    let two = text.replace(
+        "{ bind: 127.0.0.1:0 }]\ncontrol",
+        &format!("{{ bind: 127.0.0.1:0 }}, {{ bind: \"{address}\" }}]\ncontrol"),
+    );
+    file.write(&two);
+    let (answer, view) = reload(&usher).await;
+    assert_eq!(answer.status, 422, "{view}");
+    assert!(view["problems"][0].as_str().expect("a problem").contains(&address.to_string()));
+    drop(more);
+    // Whichever comes first puts it to use: this, or usher's own look at the file.
+    let (answer, view) = reload(&usher).await;
+    assert_eq!(answer.status, 200, "{view}");
+    usher.reaches(GENERATION, 2.0).await;
+    let mut client = Client::connect(address).await;
+    assert_eq!(client.get("/").await.text(), "here");
+    file.write(&text);
+    assert_eq!(reload(&usher).await.0.status, 200);
+    assert_eq!(client.get("/").await.text(), "here", "an open connection goes on");
+    let refused = async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
+    tokio::time::timeout(PATIENCE, refused).await.expect("it closes");
+    drop(client);
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn no_request_is_lost_while_the_configuration_changes_again_and_again() {
+    let (first, second) = (Origin::start().await, Origin::start().await);
+    let texts = [one_pool(&[first.endpoint()], ""), one_pool(&[second.endpoint()], "")];
+    let file = File::new(&texts[0]);
+    first.serve(|asked| ok(asked.target()));
+    second.serve(|asked| ok(asked.target()));
+    let usher = Usher::start_at(&file.path).await;
+    let address = usher.address();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let clients: Vec<_> = (0..4)
+        .map(|client| {
+            let stopped = stopped.clone();
+            tokio::spawn(async move {
+                let mut line = Client::connect(address).await;
+                let mut sent = 0;
+                while !*stopped.borrow() || sent == 0 {
+                    let target = format!("/{client}/{sent}");
+                    assert_eq!(line.get(&target).await.text(), target);
+                    sent += 1;
+                }
+                sent
+            })
+        })
+        .collect();
+    for round in 1..=30 {
+        match round % 3 {
+            0 => file.write("audiences: nonsense"),
+            _ => file.write(&texts[round % 2]),
+        }
+        reload(&usher).await;
+    }
+    stop.send(true).expect("they listen");
+    let mut sent = 0;
+    for client in clients {
+        sent += client.await.expect("no request is lost");
+    }
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["\"200\"", "served"]), f64::from(sent));
+    assert!(samples.get("usher_config_reloads_total{result=\"refused\"}") >= 10.0);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_have_usher_reload() {
+    let origin = Origin::start().await;
+    let file = File::new(&one_pool(&[origin.endpoint()], ""));
+    let usher = Usher::start_at(&file.path).await;
+    for field in ["Origin: https://evil.example", "Sec-Fetch-Site: cross-site", "Origin: null"] {
+        let mut client = Client::connect(usher.addresses.control.expect("a control port")).await;
+        let request = format!("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n{field}\r\n\r\n");
+        client.send(request).await;
+        assert_eq!(client.answer().await.status, 403, "{field}");
+    }
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_config_reloads_total", &[]), 0.0);
+}

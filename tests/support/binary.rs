@@ -1,0 +1,195 @@
+//! The real `usher` binary on free ports, with a configuration of its own.
+//!
+//! It says on standard error where it listens, for people; what is read from there is only the
+//! address behind each `http://`, in the order of the configuration. It is ready when its metrics
+//! port says so.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+};
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{client::Client, origin::PATIENCE, usher::Samples};
+
+/// What every configuration of a test begins with: free ports, all of them.
+pub const PORTS: &str = "listeners: [{ bind: 127.0.0.1:0 }]\n\
+    control: { bind: 127.0.0.1:0 }\n\
+    metrics: { bind: 127.0.0.1:0 }\n";
+
+/// A running `usher run`. Dropping it kills it.
+pub struct Binary {
+    /// Where clients connect.
+    pub clients: SocketAddr,
+    /// The operators' port.
+    pub control: SocketAddr,
+    /// The port that Prometheus scrapes.
+    pub metrics: SocketAddr,
+    child: Child,
+    log: Arc<Mutex<String>>,
+    ended: Receiver<()>,
+    directory: TempDir,
+}
+
+/// `usher` with `arguments`, in an environment that says nothing about usher.
+pub fn usher(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
+    command.args(arguments).stdin(Stdio::null());
+    for variable in ["USHER_CONFIG", "USHER_CONTROL", "USHER_TOKEN", "USHER_LOG"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// What `usher` with `arguments` says, once it has ended.
+pub fn said(arguments: &[&str]) -> Output {
+    usher(arguments).output().expect("the binary runs")
+}
+
+// === impl Binary ===
+
+impl Binary {
+    /// Starts usher with the configuration `text` below [`PORTS`], and waits until it serves.
+    pub async fn start(text: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let config = directory.path().join("usher.yaml");
+        fs::write(&config, format!("{PORTS}{text}")).expect("the configuration can be written");
+        let access_log = File::create(directory.path().join(ACCESS_LOG)).expect("a file");
+        let mut child = usher(&["run", "--config"])
+            .arg(&config)
+            .stdout(access_log)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (lines, ended) = listen(child.stderr.take().expect("a pipe"), log.clone());
+        let addresses: Vec<SocketAddr> =
+            lines.iter().filter_map(|line| address(&line)).take(3).collect();
+        let [clients, control, metrics] = addresses[..] else {
+            let status = child.wait().expect("the child is ours to wait for");
+            panic!("usher did not start ({status}):\n{}", log.lock());
+        };
+        let binary = Self { clients, control, metrics, child, log, ended, directory };
+        while binary.readiness().await != 200 {
+            tokio::task::yield_now().await;
+        }
+        binary
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the child is ours to signal");
+    }
+
+    /// Waits until it has ended, and returns how.
+    pub fn ended(&mut self) -> ExitStatus {
+        // Its standard error is closed by its end and by nothing else.
+        if self.ended.recv_timeout(PATIENCE).is_err() {
+            panic!("usher does not end:\n{}", self.log());
+        }
+        self.child.wait().expect("the child is ours to wait for")
+    }
+
+    /// What it has written to standard error so far.
+    pub fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// What it has written to standard output so far: the access log.
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.directory.path().join(ACCESS_LOG)).expect("a log")
+    }
+
+    /// Where a test may put files of its own.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("usher.yaml")
+    }
+
+    /// What `/ready` answers.
+    pub async fn readiness(&self) -> u16 {
+        Client::connect(self.metrics).await.get("/ready").await.status
+    }
+
+    /// The metrics now.
+    pub async fn samples(&self) -> Samples {
+        let answer = Client::connect(self.metrics).await.get("/metrics").await;
+        assert!(answer.whole && answer.status == 200, "{answer:?}");
+        Samples::parse(answer.text())
+    }
+
+    /// Waits until `fits` holds of the metrics, and returns them.
+    pub async fn when(&self, what: &str, fits: impl Fn(&Samples) -> bool) -> Samples {
+        let reached = async {
+            loop {
+                let samples = self.samples().await;
+                if fits(&samples) {
+                    return samples;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, reached).await {
+            Ok(samples) => samples,
+            Err(_late) => panic!("never: {what}\n{:#?}", self.samples().await.0),
+        }
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        // Once it has been waited for, its number may be another's.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The file that standard output goes to.
+const ACCESS_LOG: &str = "access.log";
+
+/// How many lines may wait to be read before they are only kept.
+const LINES_MAX: usize = 64;
+
+/// Keeps what comes out of `pipe`, hands its lines on, and says when it has ended.
+fn listen(pipe: ChildStderr, log: Arc<Mutex<String>>) -> (Receiver<String>, Receiver<()>) {
+    let (line, lines) = sync_channel(LINES_MAX);
+    let (end, ended): (SyncSender<()>, _) = sync_channel(1);
+    thread::spawn(move || {
+        for text in BufReader::new(pipe).lines().map_while(Result::ok) {
+            log.lock().push_str(&format!("{text}\n"));
+            // Nobody reads on once all addresses are known.
+            let _ = line.try_send(text);
+        }
+        let _ = end.send(());
+    });
+    (lines, ended)
+}
+
+/// The address in `… http://127.0.0.1:40123/metrics`.
+fn address(line: &str) -> Option<SocketAddr> {
+    let (_, behind) = line.split_once("http://")?;
+    let end = behind.find(['/', ' ']).unwrap_or(behind.len());
+    behind[..end].parse().ok()
+}
