@@ -94,6 +94,8 @@ faults! {
     BadExpectation "bad_expectation" Client Refused 400,
     /// The request asks for an upgrade that cannot be carried.
     BadUpgrade "bad_upgrade" Client Refused 400,
+    /// The request asks for a version of the WebSocket protocol other than 13.
+    WebsocketVersion "websocket_version" Client Refused 426,
     /// The audience of this request does not admit this client.
     NotAdmitted "not_admitted" Client Refused 403,
     /// The method is not one that this service forwards.
@@ -128,7 +130,7 @@ faults! {
     UpstreamBroke "upstream_broke" Upstream Failed 502,
     /// The service behind sent an answer that is not HTTP.
     UpstreamMalformed "upstream_malformed" Upstream Failed 502,
-    /// The service behind switched protocols without being asked to.
+    /// The service behind switched protocols without being asked to, or not as it was asked.
     UpstreamUpgrade "upstream_upgrade" Upstream Failed 502,
     /// The service behind told the proxy to send a file, which this proxy does not do.
     SendfileAnswer "sendfile_answer" Upstream Failed 502,

@@ -9,6 +9,7 @@ mod asked;
 mod exchange;
 mod forward;
 mod gather;
+mod handshake;
 mod headers;
 mod informational;
 mod panics;

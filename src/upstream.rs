@@ -8,6 +8,7 @@ mod balance;
 mod connect;
 mod connections;
 mod endpoint;
+mod heads;
 mod pool;
 mod wire;
 
@@ -16,4 +17,5 @@ pub use balance::{Member, Members};
 pub use connect::{ConnectError, connect};
 pub use connections::{Connection, Connections};
 pub use endpoint::{Endpoint, Endpoints, Lease, Trouble};
+pub use heads::Flaw;
 pub use pool::{Pool, RESOLVE_EVERY, Resolution};

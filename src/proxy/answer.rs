@@ -1,6 +1,8 @@
 //! The monolith's answer on its way through usher, watched.
 
 use std::{
+    error::Error as _,
+    io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -53,7 +55,7 @@ impl Answer {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if let Poll::Ready(frame) = polled {
             self.silence = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(|_| Fault::UpstreamBroke)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(|error| fault_of(&error))));
         }
         let between_bytes = self.between_bytes;
         let wheel = &self.wheel;
@@ -69,5 +71,14 @@ impl Answer {
     /// How much is left of it.
     pub fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+/// Whether the body ended too soon, or breaks its coding.
+fn fault_of(error: &hyper::Error) -> Fault {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Fault::UpstreamMalformed,
+        _ => Fault::UpstreamBroke,
     }
 }

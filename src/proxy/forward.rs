@@ -13,18 +13,18 @@ use tokio::time::Instant;
 use super::{
     answer::Answer,
     exchange::Exchange,
+    handshake::Handshake,
     headers::{self, Brought, Framing, Introduction},
     informational::Informational,
     upgrade::Tunnel,
     upload::{Sent, Upload, sent},
-    worker::TunnelPlace,
 };
 use crate::{
     body::Body,
     config::Timeouts,
     fault::Fault,
     meters::Retry,
-    upstream::{Connection, connect},
+    upstream::{Connection, Flaw, connect},
 };
 
 /// The most attempts of one request. A replay is none.
@@ -49,7 +49,7 @@ struct Journey<'a> {
     /// The request as a dead connection gave it back: the next attempt sends it as it is, since
     /// the head and the body that it was made of may exist nowhere else.
     unsent: Option<Box<Request<Body>>>,
-    place: Option<TunnelPlace>,
+    handshake: Option<Handshake>,
 }
 
 /// How an attempt ended that brought no answer.
@@ -72,7 +72,7 @@ pub async fn forward(
     if headers::has_passed(&head.headers, &exchange.worker().common.pseudonym) {
         return Err(Fault::LoopDetected);
     }
-    let place = if brought.websocket { Some(enter(exchange)?) } else { None };
+    let handshake = if brought.websocket { Some(enter(exchange, &head.headers)?) } else { None };
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
     let timeouts = pool.timeouts;
     let upload = Upload::take(exchange, body).await?;
@@ -84,17 +84,19 @@ pub async fn forward(
         timeouts,
         tried: Vec::new(),
         unsent: None,
-        place,
+        handshake,
     };
     journey.introduce(brought);
     journey.travel().await
 }
 
-/// A place among the tunnels, before anything is sent: a WebSocket that must be cut off again
-/// would cost Rails more than one that was refused.
-fn enter(exchange: &Exchange) -> Result<TunnelPlace, Fault> {
+/// Checks a handshake, and takes a place among the tunnels before anything is sent: a WebSocket
+/// that must be cut off again would cost Rails more than one that was refused.
+fn enter(exchange: &Exchange, headers: &HeaderMap) -> Result<Handshake, Fault> {
+    Handshake::check(headers)?;
     let max = exchange.limits().tunnels;
-    exchange.worker().common.tunnels.enter(max).ok_or(Fault::TunnelLimit)
+    let place = exchange.worker().common.tunnels.enter(max).ok_or(Fault::TunnelLimit)?;
+    Ok(Handshake::begin(headers, place))
 }
 
 // === impl Journey ===
@@ -184,7 +186,7 @@ impl Journey<'_> {
             None => self.request(connection.is_reused())?,
         };
         let read_before = connection.bytes_read();
-        let sending = connection.sender().try_send_request(request);
+        let sending = connection.dispatch().try_send_request(request);
         let wheel = self.exchange.worker().wheel.clone();
         let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
         match sent(self.upload.flow(), &wheel, first_byte, total_at, sending).await {
@@ -209,9 +211,7 @@ impl Journey<'_> {
         *request.headers_mut() = if kept { headers.clone() } else { std::mem::take(headers) };
         if let Some(client) = self.head.extensions.get::<Informational>().cloned() {
             hyper::ext::on_informational(&mut request, move |interim| {
-                let mut fields = interim.headers().clone();
-                headers::toward_client(&mut fields);
-                client.send(interim.status(), fields);
+                client.send(interim.status(), interim.headers());
             });
         }
         Ok(request)
@@ -238,7 +238,8 @@ impl Journey<'_> {
             tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");
             endpoint.note_trouble(format!("no answer: {error}"));
         }
-        let malformed = error.is_parse() || error.is_parse_too_large();
+        let flawed = Flaw::behind(&error).is_some();
+        let malformed = flawed || error.is_parse() || error.is_parse_too_large();
         Failed::Fault(if malformed { Fault::UpstreamMalformed } else { Fault::UpstreamBroke })
     }
 
@@ -263,7 +264,8 @@ impl Journey<'_> {
             return fault(Fault::UpstreamMalformed);
         }
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if switches && self.place.is_none() {
+        let handshake = self.handshake.take().filter(|asked| asked.is_agreed_by(&response));
+        if switches && handshake.is_none() {
             return fault(Fault::UpstreamUpgrade);
         }
         self.exchange.answered(response.status());
@@ -271,11 +273,11 @@ impl Journey<'_> {
             endpoint.note_answer();
         }
         headers::toward_client(response.headers_mut());
-        if let Some(place) = self.place.take().filter(|_| switches) {
+        if let Some(handshake) = handshake {
             let upgraded = hyper::upgrade::on(&mut response);
             let (mut head, _) = response.into_parts();
             headers::switch(&mut head.headers);
-            let tunnel = Tunnel::new(upgraded, self.exchange, place);
+            let tunnel = Tunnel::new(upgraded, self.exchange, handshake.into_place());
             return Ok(Said::Switched(head, Box::new(tunnel)));
         }
         let (head, incoming) = response.into_parts();

@@ -32,7 +32,8 @@ pub const X_USHER_FAULT: HeaderName = HeaderName::from_static("x-usher-fault");
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
-const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+/// The one protocol that is switched to.
+pub const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
@@ -144,6 +145,11 @@ pub fn switch(headers: &mut HeaderMap) {
     headers.insert(header::UPGRADE, WEBSOCKET);
 }
 
+/// Whether `Connection` names `option`.
+pub fn connection_names(headers: &HeaderMap, option: &str) -> bool {
+    hop::tokens(headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case(option))
+}
+
 /// Whether the request has already passed through this process.
 pub fn has_passed(headers: &HeaderMap, pseudonym: &str) -> bool {
     let mut vias = headers.get_all(header::VIA).iter();
@@ -153,9 +159,9 @@ pub fn has_passed(headers: &HeaderMap, pseudonym: &str) -> bool {
 /// Whether the request asks for a WebSocket (RFC 6455 §4.1), which is all that is carried on.
 fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
     let Some(upgrade) = headers.get(header::UPGRADE) else { return false };
-    let named = hop::tokens(headers, &header::CONNECTION)
-        .any(|token| token.eq_ignore_ascii_case("upgrade"));
-    *method == Method::GET && named && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
+    *method == Method::GET
+        && connection_names(headers, "upgrade")
+        && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
 /// Whether the monolith wants a file sent in its stead, as it would tell nginx or Apache.
@@ -171,8 +177,13 @@ pub fn frames_clearly(headers: &HeaderMap) -> bool {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let coded = headers.contains_key(TRANSFER_ENCODING);
     let Some(length) = lengths.next() else { return is_chunked_or_absent(headers) };
-    let digits = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
-    digits && lengths.next().is_none() && !coded
+    is_canonical(length.as_bytes()) && lengths.next().is_none() && !coded
+}
+
+/// Digits, of which the first is 0 only where it is the last: `010` is 8 to some.
+fn is_canonical(length: &[u8]) -> bool {
+    let digits = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+    digits && (length[0] != b'0' || length.len() == 1)
 }
 
 fn is_chunked_or_absent(headers: &HeaderMap) -> bool {

@@ -8,6 +8,8 @@ use std::{
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
+use super::headers;
+
 /// How many 1xx answers a request may have; more are dropped.
 pub const INFORMATIONAL_MAX: usize = 16;
 
@@ -31,7 +33,7 @@ struct Inner {
 impl Informational {
     /// Sends an answer of the class 1xx. Anything else, or more than the bound, is dropped, and so
     /// is what comes after the final answer began.
-    pub fn send(&self, status: StatusCode, fields: HeaderMap) {
+    pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
         let passes = status.is_informational()
             && status != StatusCode::CONTINUE
             && status != StatusCode::SWITCHING_PROTOCOLS;
@@ -40,6 +42,8 @@ impl Informational {
             return;
         }
         inner.sent += 1;
+        let mut fields = fields.clone();
+        headers::toward_client(&mut fields);
         inner.waiting.push((status, fields));
         if let Some(door) = inner.door.take() {
             door.wake();
@@ -73,13 +77,13 @@ mod tests {
         let informational = Informational::default();
         let fields = HeaderMap::new();
         for other in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::OK] {
-            informational.send(other, fields.clone());
+            informational.send(other, &fields);
         }
         for _ in 0..INFORMATIONAL_MAX + 5 {
-            informational.send(StatusCode::EARLY_HINTS, fields.clone());
+            informational.send(StatusCode::EARLY_HINTS, &fields);
         }
         assert_eq!(informational.close().len(), INFORMATIONAL_MAX);
-        informational.send(StatusCode::EARLY_HINTS, fields);
+        informational.send(StatusCode::EARLY_HINTS, &fields);
         assert!(informational.close().is_empty());
     }
 }

@@ -6,12 +6,16 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+    header::{
+        ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+        SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
 };
 
 use super::{
     exchange::Exchange,
-    headers::{X_REQUEST_ID, X_USHER_FAULT},
+    handshake,
+    headers::{self, X_REQUEST_ID, X_USHER_FAULT},
     panics::Panicked,
     settle::Settling,
 };
@@ -73,19 +77,23 @@ pub fn after_panic(_: Panicked) -> Response<Settling> {
     response
 }
 
-fn describe(headers: &mut HeaderMap, fault: Fault, form: Form) {
+fn describe(head: &mut HeaderMap, fault: Fault, form: Form) {
     let content_type = match form {
         Form::Problem => "application/problem+json",
         Form::Page => "text/html; charset=utf-8",
     };
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_USHER_FAULT, HeaderValue::from_static(fault.name()));
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    head.insert(X_USHER_FAULT, HeaderValue::from_static(fault.name()));
     if fault.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        head.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     }
     if fault.status() == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, ALLOWED);
+        head.insert(ALLOW, ALLOWED);
+    }
+    if fault == Fault::WebsocketVersion {
+        head.insert(UPGRADE, headers::WEBSOCKET);
+        head.insert(SEC_WEBSOCKET_VERSION, handshake::VERSION);
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::deadline::Wheel;
 
-/// The largest head of an answer, and the most that is read of a body at once, in bytes.
+/// The most that is read at once, in bytes.
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// The most fields in the head of an answer: hyper has room for so many without allocating it for

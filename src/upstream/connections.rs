@@ -56,8 +56,9 @@ impl Connection {
         self.tally.read()
     }
 
-    /// Where requests go in.
-    pub fn sender(&mut self) -> &mut SendRequest<Body> {
+    /// Where one request goes in.
+    pub fn dispatch(&mut self) -> &mut SendRequest<Body> {
+        self.tally.dispatched();
         &mut self.sender
     }
 }

@@ -1,14 +1,15 @@
-//! The bytes between usher and an endpoint, counted beneath hyper.
+//! The bytes between usher and an endpoint, counted and watched beneath hyper.
 //!
 //! hyper does not tell whether a connection died before or after the first byte of an answer, and
-//! whether a request may be sent again hangs on exactly that.
+//! whether a request may be sent again hangs on exactly that. Nor does it tell what it has read
+//! over in a head: see [`Heads`].
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
 };
@@ -17,6 +18,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+
+use super::heads::Heads;
 
 /// A stream to an endpoint.
 #[derive(Debug)]
@@ -27,17 +30,19 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
-/// A stream that counts.
+/// A stream that counts, and ends where a head is flawed.
 #[derive(Debug)]
 pub struct Wire {
     stream: Stream,
     tally: Arc<Tally>,
+    heads: Heads,
 }
 
-/// How many bytes a connection has seen. Written by its driver, read on the same thread.
+/// What a connection's driver and whoever sends on it tell each other, on one thread.
 #[derive(Debug, Default)]
 pub struct Tally {
     read: AtomicU64,
+    dispatched: AtomicBool,
 }
 
 macro_rules! either {
@@ -55,7 +60,7 @@ impl Wire {
     /// Counts what `stream` reads, and gives the count away.
     pub fn new(stream: Stream) -> (Self, Arc<Tally>) {
         let tally = Arc::new(Tally::default());
-        (Self { stream, tally: tally.clone() }, tally)
+        (Self { stream, tally: tally.clone(), heads: Heads::default() }, tally)
     }
 }
 
@@ -65,12 +70,18 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, tally } = self.get_mut();
+        let Self { stream, tally, heads } = self.get_mut();
         let before = buffer.filled().len();
         let polled = either!(stream, stream => Pin::new(stream).poll_read(cx, buffer));
-        let read = (buffer.filled().len() - before) as u64;
-        if read > 0 {
-            tally.read.store(tally.read.load(Ordering::Relaxed) + read, Ordering::Relaxed);
+        let read = &buffer.filled()[before..];
+        if !read.is_empty() {
+            let seen = tally.read.load(Ordering::Relaxed);
+            tally.read.store(seen + read.len() as u64, Ordering::Relaxed);
+            if tally.dispatched.load(Ordering::Relaxed) {
+                tally.dispatched.store(false, Ordering::Relaxed);
+                heads.expect();
+            }
+            heads.see(read)?;
         }
         polled
     }
@@ -113,5 +124,10 @@ impl Tally {
     /// Bytes read so far.
     pub fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
+    }
+
+    /// A request is about to be sent: what is read next is the head of its answer.
+    pub fn dispatched(&self) {
+        self.dispatched.store(true, Ordering::Relaxed);
     }
 }

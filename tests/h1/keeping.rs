@@ -157,7 +157,7 @@ async fn early_hints_go_ahead_of_the_answer_but_not_to_http_1_0() {
         if let Some(informational) = request.extensions().get::<Informational>() {
             let mut fields = HeaderMap::new();
             fields.insert("link", HeaderValue::from_static("</a.css>"));
-            informational.send(StatusCode::EARLY_HINTS, fields.clone());
+            informational.send(StatusCode::EARLY_HINTS, &fields);
         }
         answer(&book, "ok")
     })

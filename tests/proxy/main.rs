@@ -4,10 +4,13 @@
 mod answers;
 mod bodies;
 mod endings;
+mod limits;
 mod reload;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;
+mod upstream;
+mod websocket;
 
 use support::{
     client::Client,

@@ -17,7 +17,7 @@ pub struct Origin {
 
 /// A connection from usher.
 pub struct Line {
-    stream: TcpStream,
+    pub stream: TcpStream,
     buffer: Vec<u8>,
 }
 
@@ -149,6 +149,16 @@ impl Line {
 
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.expect("usher reads");
+    }
+
+    /// Bytes that came behind what has been read.
+    pub fn ahead(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Writes as much as usher takes before it closes.
+    pub async fn try_write(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
     }
 
     /// Waits until usher has closed.

@@ -138,6 +138,9 @@ pub(super) fn append_head(
         (true, Protocol::Http10) => text.extend_from_slice(b"connection: keep-alive\r\n"),
         (false, _) => text.extend_from_slice(b"connection: close\r\n"),
     }
+    if parts.status == StatusCode::UPGRADE_REQUIRED {
+        append_upgrade(text, &parts.headers);
+    }
     text.extend_from_slice(b"\r\n");
 }
 
@@ -152,11 +155,16 @@ pub(super) fn append_informational(text: &mut BytesMut, status: StatusCode, fiel
 pub(super) fn append_switch(text: &mut BytesMut, parts: &Parts) {
     append_status(text, parts.status);
     append_fields(text, &parts.headers, false);
-    text.extend_from_slice(b"connection: upgrade\r\n");
-    for value in parts.headers.get_all(header::UPGRADE) {
+    append_upgrade(text, &parts.headers);
+    text.extend_from_slice(b"\r\n");
+}
+
+/// Appends what the service switches to, or would switch to (RFC 9110 §15.5.22).
+fn append_upgrade(text: &mut BytesMut, fields: &HeaderMap) {
+    for value in fields.get_all(header::UPGRADE) {
+        text.extend_from_slice(b"connection: upgrade\r\n");
         append_field(text, &header::UPGRADE, value.as_bytes());
     }
-    text.extend_from_slice(b"\r\n");
 }
 
 fn append_status(text: &mut BytesMut, status: StatusCode) {

@@ -1,0 +1,228 @@
+//! Every limit of `limits:`, reached on a real socket. Those of tunnels are in `websocket`.
+
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{
+    client::{Answer, Client},
+    origin::{Origin, ok},
+    usher::Usher,
+};
+use crate::{GET, started};
+
+/// usher with these limits, in front of one origin.
+async fn limited(limits: &str) -> (Origin, Usher, Client) {
+    started(&format!("limits: {{ {limits} }}\n")).await
+}
+
+fn told(answer: &Answer) -> (u16, Option<&str>, Option<&str>) {
+    (answer.status, answer.field("x-usher-fault"), answer.field("connection"))
+}
+
+/// usher has closed though the clients have not, and counts them no more.
+async fn gone(usher: &Usher, clients: impl IntoIterator<Item = Client>) {
+    for mut client in clients {
+        client.closed().await;
+    }
+    while usher.samples().sum("usher_connections", &[]) > 0.0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A fresh request is served.
+async fn goes_on(origin: &Origin, usher: &Usher) {
+    let mut client = Client::connect(usher.address()).await;
+    client.send(GET).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    line.write(ok("fresh")).await;
+    assert_eq!(client.answer().await.text(), "fresh");
+}
+
+#[tokio::test]
+async fn a_connection_too_many_waits_until_another_closes() {
+    let (origin, usher, mut first) = limited("connections: 2").await;
+    origin.serve(|_| ok("served"));
+    first.get("/").await;
+    let mut second = Client::connect(usher.address()).await;
+    second.get("/").await;
+    let mut third = Client::connect(usher.address()).await;
+    third.send(GET).await;
+    for _ in 0..10 {
+        second.get("/").await;
+    }
+    let nothing = third.stream.try_read(&mut [0]);
+    assert_eq!(nothing.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(usher.samples().sum("usher_connections", &[]), 2.0);
+    drop(first);
+    assert_eq!(third.answer().await.text(), "served");
+    drop((second, third));
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_gets_no_more_than_its_share_of_connections() {
+    let (origin, usher, mut first) = limited("per_client: 1").await;
+    origin.serve(|_| ok("served"));
+    first.get("/").await;
+    let mut second = Client::connect(usher.address()).await;
+    assert!(second.closed().await.is_empty());
+    assert_eq!(first.get("/").await.text(), "served");
+    drop(first);
+    while usher.samples().sum("usher_connections", &[]) > 0.0 {
+        tokio::task::yield_now().await;
+    }
+    let mut third = Client::connect(usher.address()).await;
+    assert_eq!(third.get("/").await.text(), "served");
+    drop(third);
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_or_body_that_is_too_large_is_refused_and_its_connection_closes() {
+    let (origin, usher, client) =
+        limited("head: 1KiB, headers: 5, target: 256B, body: 1KiB, head_wait: 9s").await;
+    let long = "x".repeat(2000);
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let cases = [
+        (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"), 431, "head_too_large"),
+        (
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: x\r\n".repeat(5)),
+            431,
+            "head_too_large",
+        ),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}"), 431, "head_too_large"),
+        (format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", &long[..256]), 414, "target_too_long"),
+        (format!("GET /{}", &long[..300]), 414, "target_too_long"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1025\r\n\r\n".into(),
+            413,
+            "body_too_large",
+        ),
+        (format!("{chunked}7d0\r\n{long}\r\n0\r\n\r\n"), 413, "body_too_large"),
+        (format!("{chunked}{}", "1\r\nx\r\n".repeat(1025)), 413, "body_too_large"),
+    ];
+    drop(client);
+    let mut refused = Vec::new();
+    for (sent, status, fault) in &cases {
+        let mut client = Client::connect(usher.address()).await;
+        client.send(sent).await;
+        let answer = client.answer().await;
+        assert_eq!(told(&answer), (*status, Some(*fault), Some("close")), "{sent:.80}");
+        refused.push(client);
+    }
+    gone(&usher, refused).await;
+    goes_on(&origin, &usher).await;
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_faults_total", &["client"]), cases.len() as f64);
+    assert_eq!(samples.sum("usher_upstream_seconds_count", &[]), 1.0, "only the last one went on");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_in_time_is_a_408_even_when_it_dribbles() {
+    let (origin, usher, mut silent) = limited("head: 64KiB, head_wait: 100ms").await;
+    silent.send("GET / HTTP/1.1\r\nHost: a\r\n").await;
+    assert_eq!(told(&silent.answer().await), (408, Some("head_timeout"), Some("close")));
+    gone(&usher, [silent]).await;
+    let mut dribbling = Client::connect(usher.address()).await;
+    dribbling.send("GET / HTTP/1.1\r\nHost: a\r\nX: ").await;
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = dribbling.head() => break answer.expect("an answer"),
+            () = tokio::task::yield_now() => {}
+        }
+        // Between two bytes something else takes its time, so that the head stays small.
+        usher.samples();
+        let _ = dribbling.stream.try_write(b"x");
+    };
+    assert_eq!(told(&answer), (408, Some("head_timeout"), Some("close")));
+    gone(&usher, [dribbling]).await;
+    goes_on(&origin, &usher).await;
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_faults_total", &["head_timeout"]), 2.0);
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_a_408_and_reaches_nobody() {
+    let (origin, usher, mut client) = limited("body_rate: 1MiB/s").await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nslow").await;
+    assert_eq!(told(&client.answer().await), (408, Some("body_timeout"), Some("close")));
+    gone(&usher, [client]).await;
+    goes_on(&origin, &usher).await;
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_upstream_seconds_count", &[]), 1.0, "only the last one went on");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_none_of_its_answer_is_reset() {
+    let (origin, usher, mut client) = limited("write_wait: 100ms").await;
+    client.send(GET).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    line.write("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n").await;
+    let piece = vec![b'x'; 1 << 20];
+    while line.stream.write_all(&piece).await.is_ok() {}
+    let stalled = "usher_requests_total";
+    while usher.samples().sum(stalled, &["abandoned"]) == 0.0 {
+        tokio::task::yield_now().await;
+    }
+    let mut read = vec![0; 1 << 20];
+    let reset = loop {
+        match tokio::io::AsyncReadExt::read(&mut client.stream, &mut read).await {
+            Ok(0) => break None,
+            Ok(_) => {}
+            Err(error) => break Some(error.kind()),
+        }
+    };
+    assert_eq!(reset, Some(std::io::ErrorKind::ConnectionReset));
+    goes_on(&origin, &usher).await;
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_faults_total", &["client_stalled"]), 1.0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_silence() {
+    let (origin, usher, mut used) = limited("keep_alive: 100ms").await;
+    let mut unused = Client::connect(usher.address()).await;
+    used.send(GET).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    assert!(unused.closed().await.is_empty());
+    line.write(ok("after longer than that")).await;
+    assert_eq!(used.answer().await.text(), "after longer than that");
+    assert!(used.closed().await.is_empty());
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_old_closes_after_its_answer() {
+    let (origin, usher, mut busy) = limited("age: 100ms").await;
+    busy.send(GET).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    // Each lives for at least nine tenths of the age: two in a row outlast the busy one.
+    for _ in 0..2 {
+        let mut idle = Client::connect(usher.address()).await;
+        assert!(idle.closed().await.is_empty());
+    }
+    line.write(ok("last")).await;
+    let answer = busy.answer().await;
+    assert_eq!((answer.text(), answer.field("connection")), ("last", Some("close")));
+    gone(&usher, [busy]).await;
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_client_that_goes_on_sending_is_cut_within_bounds() {
+    let (origin, usher, mut client) = limited("target: 256B").await;
+    client.send(format!("GET /{} HTTP/1.1\r\n", "x".repeat(300))).await;
+    assert_eq!(client.head().await.expect("an answer").status, 414);
+    let piece = vec![b'x'; 1 << 16];
+    let mut sent = 0;
+    while client.stream.write_all(&piece).await.is_ok() {
+        sent += piece.len();
+        assert!(sent < 1 << 28, "it never ends");
+    }
+    goes_on(&origin, &usher).await;
+    usher.stop().await;
+}
