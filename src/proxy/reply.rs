@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
 
 use super::{
@@ -83,6 +83,10 @@ fn describe(headers: &mut HeaderMap, fault: Fault, form: Form) {
     headers.insert(X_USHER_FAULT, HeaderValue::from_static(fault.name()));
     if fault.status() == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    }
+    if fault == Fault::AmbiguousPath {
+        // Whoever sends a path that means two may hide a request behind it.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if fault.status() == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, ALLOWED);
