@@ -66,9 +66,6 @@ impl Stage {
         if goes_on && client.answer().await.status != 200 {
             return Err("the next request is not served".to_owned());
         }
-        if goes_on {
-            client.stream.shutdown().await.map_err(|error| error.to_string())?;
-        }
         let more = client.closed().await;
         if !more.is_empty() {
             return Err(format!("more came: {}", more.escape_ascii()));

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// A plain request that follows each input.
-pub const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+pub const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
 
 /// One input, and what must become of it.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +95,7 @@ impl Group {
         for (key, value) in &self.keys {
             match key.as_str() {
                 "expect" => case.expect = value.split(' ').map(str::to_owned).collect(),
-                "why" => {}
+                "why" | "alone" => {}
                 "seen" => case.seen.push(text(value)),
                 "has" => {
                     let (name, value) = value.split_once(": ").expect("a name and a value");
