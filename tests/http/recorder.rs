@@ -1,5 +1,7 @@
 //! An origin that reads with the strict reader, writes down all that it gets, and answers.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::{net::SocketAddr, sync::Arc};
 
 use parking_lot::Mutex;
