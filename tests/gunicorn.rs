@@ -60,7 +60,7 @@ const REFUSED: &[(&str, &str)] = &[
 async fn what_is_malformed_to_gunicorn_is_refused_or_explained() {
     let mut taken = Vec::new();
     let recorder = Recorder::start().await;
-    let usher = Program::start(recorder.address, "");
+    let usher = Program::start(&recorder.address.to_string(), "");
     for (name, bytes) in inputs("invalid") {
         for bytes in [with_host(&bytes), bytes] {
             let statuses = ask(&usher, &bytes).await;
@@ -81,7 +81,7 @@ async fn what_is_malformed_to_gunicorn_is_refused_or_explained() {
 async fn what_is_valid_to_gunicorn_is_served_or_explained() {
     let mut refused = Vec::new();
     let recorder = Recorder::start().await;
-    let usher = Program::start(recorder.address, "");
+    let usher = Program::start(&recorder.address.to_string(), "");
     for (name, bytes) in inputs("valid") {
         let statuses = ask(&usher, &with_host(&bytes)).await;
         let record = recorder.take();

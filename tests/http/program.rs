@@ -23,7 +23,7 @@ pub struct Program {
 
 impl Program {
     /// Starts `usher run` in front of `endpoint`, and returns once it says where it listens.
-    pub fn start(endpoint: SocketAddr, limits: &str) -> Self {
+    pub fn start(endpoint: &str, limits: &str) -> Self {
         let config = NamedTempFile::with_suffix(".yaml").expect("a file can be made");
         let text = format!(
             "listeners: [{{ bind: 127.0.0.1:0 }}]\n\

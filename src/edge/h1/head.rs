@@ -213,7 +213,9 @@ mod tests {
 
     #[test]
     fn one_empty_line_is_forgiven_however_the_bytes_arrive() {
-        for pieces in [&["\r\n\r\nGET "][..], &["\r\n", "\r\nGET "], &["\r", "\n\r", "\nGET "]] {
+        let cuts: [&[&str]; 3] =
+            [&["\r\n\r\nGET "], &["\r\n", "\r\nGET "], &["\r", "\n\r", "\nGET "]];
+        for pieces in cuts {
             let (mut assembler, mut buffer) = (Assembler::default(), BytesMut::new());
             let mut verdict = None;
             for piece in pieces {
