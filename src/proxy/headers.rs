@@ -33,6 +33,7 @@ const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 
 /// How a request's body goes on to an endpoint.
@@ -110,7 +111,12 @@ pub fn introduce(headers: &mut HeaderMap, said: Introduction<'_>) {
 
 fn frame(headers: &mut HeaderMap, framing: &Framing) {
     match framing {
-        Framing::AsDeclared => {}
+        // Said by name, as hyper takes a GET of unknown length for one without a body.
+        Framing::AsDeclared => {
+            if !headers.contains_key(CONTENT_LENGTH) {
+                headers.insert(TRANSFER_ENCODING, CHUNKED);
+            }
+        }
         Framing::None => {
             headers.remove(TRAILER);
         }
@@ -120,6 +126,7 @@ fn frame(headers: &mut HeaderMap, framing: &Framing) {
         }
         Framing::Trailers(names) => {
             headers.remove(CONTENT_LENGTH);
+            headers.insert(TRANSFER_ENCODING, CHUNKED);
             headers.insert(TRAILER, names.clone());
         }
     }
