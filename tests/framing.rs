@@ -55,7 +55,7 @@ impl Meant {
     fn any() -> impl Strategy<Value = Self> {
         (
             select(vec!["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"]),
-            "/[a-z0-9;=~_%/-]{0,20}(\\?[a-z0-9&=?/{}|%]{0,20})?",
+            "/[a-z0-9;=~_/-]{0,20}(\\?[a-z0-9&=?/{}|%]{0,20})?",
             fields(),
             Body::any(),
         )
@@ -191,6 +191,7 @@ fn check(pool: &str, upload: Upload) {
         ..Default::default()
     });
     let result = runner.run(&pipelines, |(meant, cuts)| {
+        recorder.take();
         let served = runtime.block_on(play(&usher, &meant, &cuts));
         prop_assert_eq!(served, meant.len());
         let record = recorder.take();
