@@ -1,5 +1,5 @@
-//! Debian's `varnishtest` plays the scripts of `tests/varnish` through the real program: its clients
-//! on one side, its servers on the other.
+//! Debian's `varnishtest` plays the scripts of `tests/varnish` through the real program, with its
+//! clients on one side and its servers on the other.
 
 #[path = "http/program.rs"]
 mod program;
