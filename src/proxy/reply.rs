@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{
-        ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
         SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
@@ -87,6 +87,10 @@ fn describe(head: &mut HeaderMap, fault: Fault, form: Form) {
     head.insert(X_USHER_FAULT, HeaderValue::from_static(fault.name()));
     if fault.status() == StatusCode::SERVICE_UNAVAILABLE {
         head.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    }
+    if fault == Fault::AmbiguousPath {
+        // Whoever sends a path that means two may hide a request behind it.
+        head.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if fault.status() == StatusCode::METHOD_NOT_ALLOWED {
         head.insert(ALLOW, ALLOWED);

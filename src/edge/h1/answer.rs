@@ -114,6 +114,11 @@ impl Shape {
     }
 }
 
+/// Whether the service wants the connection closed behind its answer.
+pub(super) fn closes(parts: &Parts) -> bool {
+    parts.headers.get(header::CONNECTION).is_some_and(|value| value == "close")
+}
+
 /// Appends the head of a final answer.
 pub(super) fn append_head(
     text: &mut BytesMut,

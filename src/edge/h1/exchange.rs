@@ -154,7 +154,7 @@ impl Exchange<'_> {
             }
         }
         let mut shape = Shape::of(&parts, self.asked);
-        self.persists &= self.may_persist(shape);
+        self.persists &= self.may_persist(shape) && !answer::closes(&parts);
         let text = &mut self.writer.text;
         answer::append_head(text, &parts, shape, self.asked.protocol, self.persists);
         drop(parts);

@@ -56,14 +56,17 @@ impl Assembler {
         if !self.skipped_line && buffer.first() == Some(&b'\r') {
             match buffer.get(1) {
                 None => return None,
-                Some(b'\n') => buffer.advance(2),
+                Some(b'\n') => {
+                    self.skipped_line = true;
+                    buffer.advance(2);
+                }
                 Some(_) => {}
             }
         }
-        self.skipped_line |= !buffer.is_empty();
         if buffer.is_empty() {
             return None;
         }
+        self.skipped_line = true;
         match self.scan.look(buffer, rules) {
             Progress::More => None,
             Progress::Refused(fault, at) => Some(Err(Box::new(refuse(fault, &buffer[..at])))),
@@ -202,4 +205,25 @@ fn refuse(fault: Fault, bytes: &[u8]) -> Refusal {
 fn readable(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     text.bytes().all(|b| b.is_ascii_graphic()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_empty_line_is_forgiven_however_the_bytes_arrive() {
+        let cuts: [&[&str]; 3] =
+            [&["\r\n\r\nGET "], &["\r\n", "\r\nGET "], &["\r", "\n\r", "\nGET "]];
+        for pieces in cuts {
+            let (mut assembler, mut buffer) = (Assembler::default(), BytesMut::new());
+            let mut verdict = None;
+            for piece in pieces {
+                buffer.extend_from_slice(piece.as_bytes());
+                verdict = verdict.or_else(|| assembler.step(&mut buffer, &Rules::default()));
+            }
+            let refusal = verdict.expect("a verdict").expect_err("a refusal");
+            assert_eq!(refusal.fault, Fault::MalformedHead, "{pieces:?}");
+        }
+    }
 }
