@@ -15,7 +15,7 @@ use corpus::{Case, NEXT};
 use recorder::{Record, Recorder};
 use support::{
     client::{Answer, Client},
-    origin::PATIENCE,
+    origin::{Origin, PATIENCE, ok},
     usher::{Samples, Usher, one_pool},
 };
 use tokio::io::AsyncWriteExt;
@@ -214,4 +214,30 @@ async fn each_odd_request_is_refused_or_passed_on_as_the_corpus_says() {
 #[tokio::test]
 async fn the_verdict_does_not_depend_on_how_the_bytes_were_cut() {
     play_all(Cut::Bytes).await;
+}
+
+#[tokio::test]
+async fn each_request_of_a_pipeline_is_decided_alone_and_answered_in_its_turn() {
+    let (customers, drivers) = (Origin::start().await, Origin::start().await);
+    let text = one_pool(&[customers.endpoint()], "").replace(
+        "audiences: [",
+        "audiences: [{ name: driver, pool: driver, match: [{ host: driver.example }] }, ",
+    );
+    let text = format!("{text}  driver: {{ endpoints: [{}], capacity: 5 }}\n", drivers.endpoint());
+    customers.serve(|asked| ok(&format!("customer {}", asked.target())));
+    drivers.serve(|asked| ok(&format!("driver {}", asked.target())));
+    let usher = Usher::start(&text).await;
+    let mut client = Client::connect(usher.address()).await;
+    let who = |number: usize| if number.is_multiple_of(3) { "driver" } else { "customer" };
+    let requests: String = (0..50)
+        .map(|number| format!("GET /{number} HTTP/1.1\r\nHost: {}.example\r\n\r\n", who(number)))
+        .collect();
+    client.send(requests).await;
+    for number in 0..50 {
+        let answer = client.answer().await;
+        assert_eq!(answer.text(), format!("{} /{number}", who(number)));
+    }
+    drop(client);
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["audience=\"driver\""]), 17.0);
 }

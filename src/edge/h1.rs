@@ -24,6 +24,8 @@ mod date;
 mod delivery;
 mod exchange;
 mod fields;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 mod host;
 mod intake;
