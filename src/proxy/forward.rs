@@ -274,6 +274,7 @@ impl Journey<'_> {
         }
         headers::toward_client(response.headers_mut());
         if let Some(handshake) = handshake {
+            connection.let_go();
             let upgraded = hyper::upgrade::on(&mut response);
             let (mut head, _) = response.into_parts();
             headers::switch(&mut head.headers);

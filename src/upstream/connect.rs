@@ -57,12 +57,12 @@ pub async fn connect(
         .ignore_invalid_headers_in_responses(false)
         .handshake(TokioIo::new(wire))
         .await?;
-    // The driver ends when the connection does; its sender in `Connection` owns it. Its errors
-    // reach the request that is on the connection, and an idle connection's end is no news.
-    tokio::spawn(async move {
+    // `Connection` owns the driver and ends it. Its errors reach the request that is on the
+    // connection, and an idle connection's end is no news.
+    let driver = tokio::spawn(async move {
         let _ = driver.with_upgrades().await;
     });
-    Ok(Connection::new(sender, tally))
+    Ok(Connection::new(sender, tally, driver.abort_handle()))
 }
 
 async fn dial(address: &Address) -> io::Result<Stream> {

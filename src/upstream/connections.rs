@@ -12,6 +12,7 @@ use std::{
 use hyper::client::conn::http1::SendRequest;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use tokio::task::AbortHandle;
 
 use super::{endpoint::Endpoint, wire::Tally};
 use crate::body::Body;
@@ -25,6 +26,7 @@ pub struct Connection {
     sender: SendRequest<Body>,
     tally: Arc<Tally>,
     reused: bool,
+    driver: Option<AbortHandle>,
 }
 
 /// One worker's idle connections, by the number of their endpoint.
@@ -42,8 +44,13 @@ struct Idle {
 // === impl Connection ===
 
 impl Connection {
-    pub(super) fn new(sender: SendRequest<Body>, tally: Arc<Tally>) -> Self {
-        Self { sender, tally, reused: false }
+    pub(super) fn new(sender: SendRequest<Body>, tally: Arc<Tally>, driver: AbortHandle) -> Self {
+        Self { sender, tally, reused: false, driver: Some(driver) }
+    }
+
+    /// Lets the driver end by itself: after an upgrade the stream belongs to the tunnel.
+    pub fn let_go(mut self) {
+        self.driver = None;
     }
 
     /// Whether it carried a request before: then its end may have nothing to do with this one.
@@ -60,6 +67,16 @@ impl Connection {
     pub fn dispatch(&mut self) -> &mut SendRequest<Body> {
         self.tally.dispatched();
         &mut self.sender
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // hyper's driver would stay for as long as the endpoint takes nothing of a body, and keep
+        // the body, and with it the client's connection.
+        if let Some(driver) = &self.driver {
+            driver.abort();
+        }
     }
 }
 
