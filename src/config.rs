@@ -17,6 +17,7 @@ mod view;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 pub use changes::{Changes, changes};
@@ -39,6 +40,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Networks that may tell us `X-Forwarded-*`.
     pub trusted_proxies: Vec<IpNet>,
+    /// Names with `_` that are passed on.
+    pub underscore_headers: Vec<HeaderName>,
     /// How many workers; `None` is `auto`.
     pub workers: Option<usize>,
     /// Where the access log goes.

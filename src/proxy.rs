@@ -21,6 +21,10 @@ pub mod upgrade;
 mod upload;
 mod worker;
 
+/// Whether the head of an answer says unambiguously where its body ends. Only for fuzzers.
+#[cfg(fuzzing)]
+pub use headers::frames_clearly;
+
 use std::{
     convert::Infallible,
     pin::Pin,
@@ -125,6 +129,9 @@ impl Proxy {
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
         let asked = Asked::of(peer, protocol, &head, brought.client, request_id);
         let mut exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
+        if let Some(DroppedNames(count)) = head.extensions.get() {
+            exchange.audience().meter.fields_dropped(self.worker.index, *count as u64);
+        }
         let said = match exchange.admit() {
             Ok(()) => forward(&mut exchange, head, brought, body).await,
             Err(fault) => Err(fault),

@@ -8,6 +8,8 @@ mod balance;
 mod connect;
 mod connections;
 mod endpoint;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod heads;
 mod pool;
 mod wire;

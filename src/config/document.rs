@@ -18,6 +18,7 @@ mod pattern;
 mod audience;
 mod pool;
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 pub(crate) use audience::{Audience, AudienceDefaults, Latency, Matchers, Objective, Rule};
@@ -45,6 +46,8 @@ document! {
         optional metrics: Or<Off, Port>,
         /// Networks that may tell us X-Forwarded-*. Nobody when left out.
         optional trusted_proxies: Many<Pattern<IpNet>>,
+        /// Names with `_` that are passed on. Others are dropped: Rack folds `_` onto `-`.
+        optional underscore_headers: Many<Pattern<HeaderName>>,
         /// Threads that serve requests; `auto` is the cores, or the cgroup's CPU quota.
         optional workers: Or<Auto, Count>,
         /// Where the access log goes; or `off`.

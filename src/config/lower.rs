@@ -68,6 +68,7 @@ pub(crate) fn lower(
         control: house.control,
         metrics: house.metrics,
         trusted_proxies: house.trusted_proxies.iter().map(|(network, _)| *network).collect(),
+        underscore_headers: house.underscore_headers,
         workers: house.workers,
         access_log: house.access_log,
         state_dir: house.state_dir,

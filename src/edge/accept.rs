@@ -181,10 +181,12 @@ impl House {
     fn of(snapshot: &Snapshot, bind: SocketAddr, connections_auto: u64) -> Self {
         let limits = snapshot.listener(bind).map(|listener| listener.limits.clone());
         let limits = limits.unwrap_or_default();
+        let mut rules = Rules::from(&limits);
+        rules.underscores.clone_from(&snapshot.config.underscore_headers);
         Self {
             bind,
             generation: snapshot.generation,
-            rules: Arc::new(Rules::from(&limits)),
+            rules: Arc::new(rules),
             per_client: limits.per_client,
             connections_max: limits.connections.unwrap_or(connections_auto),
             trusted: snapshot.config.trusted_proxies.clone(),

@@ -39,7 +39,7 @@ mod writer;
 
 use std::{convert::Infallible, future::poll_fn, sync::Arc, time::Duration};
 
-use http::Response;
+use http::{HeaderName, Response};
 use tokio::net::TcpStream;
 use tower::Service;
 
@@ -65,6 +65,8 @@ pub struct Rules {
     pub target_bytes: usize,
     /// Bytes of a body.
     pub body_bytes: u64,
+    /// Names with `_` that are passed on. Rack folds `_` onto `-`, so all others are dropped.
+    pub underscores: Vec<HeaderName>,
     /// From the first byte of a head to its last.
     pub head_wait: Duration,
     /// The lowest rate at which a body may arrive, in bytes a second.
@@ -88,6 +90,7 @@ impl From<&Limits> for Rules {
             headers: size(limits.headers),
             target_bytes: size(limits.target_bytes),
             body_bytes: limits.body_bytes,
+            underscores: Vec::new(),
             head_wait: limits.head_wait,
             body_rate: limits.body_rate,
             write_wait: limits.write_wait,
@@ -105,6 +108,7 @@ impl Default for Rules {
             headers: 100,
             target_bytes: 8 * 1024,
             body_bytes: 1024 * 1024 * 1024,
+            underscores: Vec::new(),
             head_wait: Duration::from_secs(10),
             body_rate: 1024,
             write_wait: Duration::from_secs(60),

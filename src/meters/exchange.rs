@@ -83,7 +83,8 @@ const BLAMES: [Blame; 3] = [Blame::Client, Blame::Usher, Blame::Upstream];
 /// The slots of an [`AudienceMeter`].
 const IN_FLIGHT: usize = 0;
 const TUNNELS: usize = 1;
-const TUNNELS_CLOSED: usize = 2;
+const FIELDS_DROPPED: usize = 2;
+const TUNNELS_CLOSED: usize = 3;
 
 // === impl ExchangeMeter ===
 
@@ -101,6 +102,11 @@ impl ExchangeMeter {
     #[inline]
     pub fn open(&self, worker: usize) {
         self.audience.0.add(worker, IN_FLIGHT, 1);
+    }
+
+    /// Fields of a request were dropped because of a `_` in their names.
+    pub fn fields_dropped(&self, worker: usize, count: u64) {
+        self.audience.0.add(worker, FIELDS_DROPPED, count);
     }
 
     /// A request that was opened has ended.
@@ -204,6 +210,10 @@ impl AudienceMeter {
 
     pub(super) fn tunnels(&self) -> u64 {
         self.0.gauge(TUNNELS)
+    }
+
+    pub(super) fn fields_dropped(&self) -> u64 {
+        self.0.sum(FIELDS_DROPPED)
     }
 
     /// How many tunnels ended for each reason and by whose doing, where there are any.

@@ -68,6 +68,8 @@ families! {
     FAULTS = "usher_faults_total", Counter, ["audience", "pool", "fault", "blame"], Sum;
     /// Requests that have begun and not ended.
     REQUESTS_IN_FLIGHT = "usher_requests_in_flight", Gauge, ["audience"], Sum;
+    /// Fields of requests that were dropped because of a `_` in their names.
+    FIELDS_DROPPED = "usher_request_fields_dropped_total", Counter, ["audience"], Sum;
     /// Endpoints by state.
     POOL_ENDPOINTS = "usher_pool_endpoints", Gauge, ["pool", "state"], Max;
     /// Slots of the pool's endpoints together, as this process counts them.

@@ -89,6 +89,10 @@ impl Meters {
         for (audience, meter) in &audiences {
             text.sample(&names::REQUESTS_IN_FLIGHT, &[audience.as_str()], meter.in_flight());
         }
+        text.family(&names::FIELDS_DROPPED);
+        for (audience, meter) in &audiences {
+            text.sample(&names::FIELDS_DROPPED, &[audience.as_str()], meter.fields_dropped());
+        }
         text.family(&names::TUNNELS);
         for (audience, meter) in &audiences {
             text.sample(&names::TUNNELS, &[audience.as_str()], meter.tunnels());

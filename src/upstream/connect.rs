@@ -47,6 +47,11 @@ pub async fn connect(
         .within(Instant::now() + wait, dial(address))
         .await
         .map_err(|_late| ConnectError::Timeout(wait))??;
+    adopt(stream).await
+}
+
+/// Speaks HTTP/1.1 on `stream`, and starts the driver of the connection on this worker.
+pub(super) async fn adopt(stream: Stream) -> Result<Connection, ConnectError> {
     let (wire, tally) = Wire::new(stream);
     let (sender, driver) = http1::Builder::new()
         .max_buf_size(BUFFER_BYTES_MAX)

@@ -184,3 +184,22 @@ async fn who_is_not_admitted_does_not_fall_through_to_another_audience() {
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_faults_total", &["admin", "not_admitted", "client"]), 1.0);
 }
+
+#[tokio::test]
+async fn a_name_with_an_underscore_is_dropped_and_counted_unless_it_is_allowed() {
+    let origin = Origin::start().await;
+    let text = one_pool(&[origin.endpoint()], "") + "underscore_headers: [X_Legacy_Token]\n";
+    let usher = Usher::start(&text).await;
+    let mut client = Client::connect(usher.address()).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nX_LEGACY_token: 7\r\nX_A: 1\r\nX_B: 2\r\n\r\n").await;
+    let mut line = origin.accept().await;
+    let asked = line.read().await;
+    assert_eq!(asked.field("x_legacy_token"), Some("7"));
+    assert_eq!(asked.fields.iter().filter(|(name, _)| name.contains('_')).count(), 1);
+    line.write(ok("")).await;
+    client.answer().await;
+    drop((client, line));
+    let samples = usher.stop().await;
+    let dropped = "usher_request_fields_dropped_total{audience=\"everyone\"}";
+    assert_eq!(samples.get(dropped), 2.0);
+}

@@ -21,7 +21,40 @@ pub(crate) struct Pattern<P> {
     pub(crate) shown: String,
 }
 
-leaves!(Pattern<PathPattern>, Pattern<HostPattern>, Pattern<Text>, Pattern<IpNet>);
+leaves!(
+    Pattern<PathPattern>,
+    Pattern<HostPattern>,
+    Pattern<Text>,
+    Pattern<IpNet>,
+    Pattern<HeaderName>
+);
+
+/// Fields whose names with `-` decide something: Rack would take the name with `_` for one of them.
+const PROTECTED: [&str; 19] = [
+    "authorization",
+    "client-ip",
+    "connection",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "idempotency-key",
+    "proxy",
+    "transfer-encoding",
+    "true-client-ip",
+    "upgrade",
+    "via",
+    "x-accel-mapping",
+    "x-audience",
+    "x-client-ip",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+];
+
+/// The beginnings of others.
+const PROTECTED_PREFIXES: [&str; 5] =
+    ["content-", "x-forwarded-", "x-request-", "x-sendfile-", "x-usher-"];
 
 // === impl Leaf ===
 
@@ -83,6 +116,29 @@ impl Leaf for Pattern<IpNet> {
 
     fn schema() -> Schema {
         string("[0-9a-fA-F.:]+(/[0-9]{1,3})?")
+    }
+}
+
+impl Leaf for Pattern<HeaderName> {
+    const WHAT: &'static str = "a header name";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        let Some(name) = header_name(&scalar.text).filter(|name| name.as_str().contains('_'))
+        else {
+            let hint = "names without `_` need not be allowed; write for example `X_Legacy_Token`";
+            return Err(Complaint::new("it is no header name with `_`").with_hint(hint));
+        };
+        let dashed = name.as_str().replace('_', "-");
+        let prefixed = PROTECTED_PREFIXES.iter().any(|prefix| dashed.starts_with(prefix));
+        if prefixed || PROTECTED.contains(&dashed.as_str()) {
+            let message = format!("Rack takes it for `{dashed}`, which clients must not forge");
+            return Err(Complaint::new(message));
+        }
+        Ok(Self { pattern: name, shown: scalar.shown().to_owned() })
+    }
+
+    fn schema() -> Schema {
+        string("[!#$%&'*+.^_`|~0-9A-Za-z-]*_[!#$%&'*+.^_`|~0-9A-Za-z-]*")
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{LISTENERS_MAX, bounded, no_effect_yet};
@@ -25,6 +26,7 @@ pub(super) struct House {
     pub(super) control: Option<SocketAddr>,
     pub(super) metrics: Option<SocketAddr>,
     pub(super) trusted_proxies: Vec<(IpNet, Span)>,
+    pub(super) underscore_headers: Vec<HeaderName>,
     pub(super) workers: Option<usize>,
     pub(super) access_log: AccessLog,
     pub(super) state_dir: Option<PathBuf>,
@@ -57,6 +59,9 @@ pub(super) fn lower(document: &Document, reader: &mut Reader) -> House {
         metrics: port(document.metrics.as_ref(), METRICS),
         trusted_proxies: document.trusted_proxies.as_ref().map_or_else(Vec::new, |networks| {
             networks.value.items.iter().map(|at| (at.value.pattern, at.span)).collect()
+        }),
+        underscore_headers: document.underscore_headers.as_ref().map_or_else(Vec::new, |names| {
+            names.value.items.iter().map(|at| at.value.pattern.clone()).collect()
         }),
         workers: workers(document.workers.as_ref(), reader),
         access_log: access_log(document.access_log.as_ref(), reader),

@@ -119,7 +119,7 @@ fn parse_into<'b>(
     }
     let mut fields = HeaderMap::with_capacity(raw.headers.len() + 8);
     let mut notes = Notes::default();
-    let dropped = take_fields(bytes, raw.headers, &mut fields, &mut notes)?;
+    let dropped = take_fields(bytes, raw.headers, &mut fields, &mut notes, rules)?;
     let host = notes.host()?;
     let uri = target::read(&method, &bytes.slice_ref(target.as_bytes()), host)?;
     let framing = notes.framing(protocol, &mut fields, rules)?;
@@ -136,16 +136,17 @@ fn take_fields(
     raw: &[httparse::Header<'_>],
     fields: &mut HeaderMap,
     notes: &mut Notes,
+    rules: &Rules,
 ) -> Result<usize, Fault> {
     let mut dropped = 0;
     for field in raw {
+        let name =
+            HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::MalformedHead)?;
         // Rack folds `_` onto `-`: such a name could pass for one that usher sets or removes.
-        if field.name.contains('_') {
+        if field.name.contains('_') && !rules.underscores.contains(&name) {
             dropped += 1;
             continue;
         }
-        let name =
-            HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::MalformedHead)?;
         let value = bytes.slice_ref(field.value);
         if notes.see(&name, &value) {
             let value = HeaderValue::from_maybe_shared(value).map_err(|_| Fault::MalformedHead)?;
