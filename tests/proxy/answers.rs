@@ -211,3 +211,24 @@ async fn a_websocket_becomes_a_tunnel_that_holds_no_lease() {
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_tunnels_closed_total", &["client"]), 1.0);
 }
+
+#[tokio::test]
+async fn a_part_of_a_file_and_a_query_that_nobody_can_parse_pass_untouched() {
+    let (origin, usher, mut client) = started("").await;
+    let target = "/f?a=%zz&&=;x[]={}|^`&b==1?";
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nRange: bytes=2-3\r\n\r\n")).await;
+    let mut line = origin.accept().await;
+    let asked = line.read().await;
+    assert_eq!((asked.target(), asked.field("range")), (target, Some("bytes=2-3")));
+    line.write(
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-3/10\r\nContent-Encoding: gzip\r\n\
+         Content-Length: 2\r\n\r\ncd",
+    )
+    .await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.text()), (206, "cd"));
+    assert_eq!(answer.field("content-range"), Some("bytes 2-3/10"));
+    assert_eq!(answer.field("content-encoding"), Some("gzip"));
+    drop((client, line));
+    usher.stop().await;
+}

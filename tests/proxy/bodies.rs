@@ -136,3 +136,19 @@ async fn an_endpoint_that_takes_no_more_of_a_streamed_body_is_late() {
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_requests_total", &["outcome=\"failed\""]), 1.0);
 }
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_upload_has_ended_reaches_the_client() {
+    let (origin, usher, mut client) = started("    buffer: { request: off }\n").await;
+    client.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nfirst").await;
+    let mut line = origin.accept().await;
+    line.read_until(b"\r\n\r\n").await.expect("a head");
+    line.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno").await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.text()), (413, "no"));
+    assert_eq!(answer.field("connection"), Some("close"), "its rest must not be read as a request");
+    client.closed().await;
+    drop((client, line));
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["\"413\"", "served"]), 1.0);
+}
