@@ -74,7 +74,8 @@ async fn slow_readers_of_large_answers_cost_no_memory() {
         }
         after.push(pair.usher.memory_kib("VmRSS"));
     }
-    assert!(after[2] < after[0] + 4 * 1024, "it grows: {after:?} KiB");
+    // The allocator takes 4 MiB at a time; without back-pressure it would be hundreds of them.
+    assert!(after[2] <= after[0] + 16 * 1024, "it grows: {after:?} KiB");
     holds_little_memory(&pair);
     drop(readers);
     let samples = pair.stop().await;
