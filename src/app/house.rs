@@ -111,8 +111,10 @@ async fn attend(
     drainer: &Drainer,
     common: &Common,
 ) -> Result<(), Ended> {
-    // Neither arm loses anything that matters after the other.
+    // Neither arm loses anything that matters after the other. Stopping is looked at first: when it
+    // goes straight to the end, threads may have ended by the time this task looks.
     tokio::select! {
+        biased;
         () = drain.reached(Stage::Grace) => {}
         ended = threads.next_ended() => {
             let thread = ended.unwrap_or_default();
