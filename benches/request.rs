@@ -21,7 +21,10 @@ use tokio::{
 use usher::{
     config::{self, LoadOptions},
     drain::{self, Drainer},
-    edge::h1::{self, Rules},
+    edge::{
+        Stream,
+        h1::{self, Rules},
+    },
     meters::Meters,
     peer::Peer,
     proxy::{Common, Proxy, Spool, Tunnels, Worker},
@@ -84,7 +87,7 @@ impl Bench {
             let peer = Arc::new(Peer { address, local, listener: local, trusted: false });
             let wheel = usher::deadline::Wheel::start();
             let rules = Arc::new(Rules::default());
-            tokio::spawn(h1::serve(socket, peer, rules, wheel, drain, proxy));
+            tokio::spawn(h1::serve(Stream::plain(socket), peer, rules, wheel, drain, proxy));
             client.expect("a connection")
         });
         let answer = vec![0; 16 * 1024];

@@ -7,9 +7,11 @@ mod accept;
 mod census;
 pub mod h1;
 mod listen;
+mod stream;
 mod work;
 
 pub use accept::{Door, Doorman, Order};
 pub use census::{Census, Place};
 pub use listen::{BindError, bind};
+pub use stream::{Socket, Stream};
 pub use work::{Accepted, Desk, INBOX, work};

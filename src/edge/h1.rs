@@ -40,7 +40,6 @@ mod writer;
 use std::{convert::Infallible, future::poll_fn, sync::Arc, time::Duration};
 
 use http::{HeaderName, Response};
-use tokio::net::TcpStream;
 use tower::Service;
 
 use crate::{
@@ -51,6 +50,7 @@ use crate::{
     proxy::{Arrival, Settling},
 };
 
+use super::Stream;
 use connection::{Awaited, Connection};
 use exchange::{Manner, Next};
 
@@ -123,7 +123,7 @@ impl Default for Rules {
 /// The service gets one [`Arrival`] at a time. Its future is dropped when the client resets the
 /// connection, or when `drain` comes to [`Stage::Cutting`](crate::drain::Stage::Cutting).
 pub async fn serve<S>(
-    socket: TcpStream,
+    stream: Stream,
     peer: Arc<Peer>,
     rules: Arc<Rules>,
     wheel: Wheel,
@@ -133,10 +133,7 @@ pub async fn serve<S>(
     S: Service<Arrival, Response = Response<Settling>, Error = Infallible> + Send,
     S::Future: Send,
 {
-    // Answers are written whole; waiting to fill a segment would only delay them. An error means
-    // that the client has gone already, which the first read will tell.
-    let _ = socket.set_nodelay(true);
-    let mut connection = Connection::new(socket, peer, rules, wheel, drain, service);
+    let mut connection = Connection::new(stream, peer, rules, wheel, drain, service);
     let (manner, tunnel) = loop {
         let Awaited::Head(verdict) = poll_fn(|cx| connection.poll_head(cx)).await else {
             break (Manner::Now, None);

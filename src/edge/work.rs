@@ -14,6 +14,7 @@ use tokio::{net::TcpStream, sync::mpsc, task::JoinSet, time::Instant};
 use super::{
     census::Place,
     h1::{self, Rules},
+    stream::{Socket, Stream},
 };
 use crate::{
     peer::Peer,
@@ -121,13 +122,14 @@ pub async fn work(
 async fn attend(accepted: Accepted, worker: Arc<Worker>, _attended: Attended) {
     let Accepted { socket, peer, rules, place: _place } = accepted;
     let socket = match TcpStream::from_std(socket) {
-        Ok(socket) => socket,
+        Ok(socket) => Socket::from(socket),
         Err(error) => {
             tracing::error!(%error, "cannot watch a connection");
             return;
         }
     };
+    socket.tune();
     let drain = worker.common.drain.clone();
     let wheel = worker.wheel.clone();
-    h1::serve(socket, peer, rules, wheel, drain, Proxy::new(worker)).await;
+    h1::serve(Stream::plain(socket), peer, rules, wheel, drain, Proxy::new(worker)).await;
 }

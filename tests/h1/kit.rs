@@ -26,7 +26,10 @@ use usher::{
     body::Body,
     deadline::Wheel,
     drain::{self, Drainer},
-    edge::h1::{self, Rules},
+    edge::{
+        Stream,
+        h1::{self, Rules},
+    },
     fault::Fault,
     peer::Peer,
     proxy::{Arrival, End, Refusal, Settling},
@@ -105,7 +108,8 @@ where
     let book = Book::default();
     let service = Told(answer, book.clone());
     let rules = Arc::new(rules);
-    let task = tokio::spawn(h1::serve(socket, peer, rules, Wheel::start(), drain, service));
+    let task =
+        tokio::spawn(h1::serve(Stream::plain(socket), peer, rules, Wheel::start(), drain, service));
     Served { client, book, drainer, task }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use http::{Request, Response};
 use parking_lot::Mutex;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 use tower::Service;
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
 };
 
 use super::{
+    super::Stream,
     Rules,
     answer::Asked,
     body::Reader,
@@ -36,7 +37,7 @@ use super::{
 
 /// One client's connection.
 pub(super) struct Connection<S> {
-    socket: Arc<TcpStream>,
+    stream: Arc<Stream>,
     intake: Arc<Mutex<Intake>>,
     peer: Arc<Peer>,
     rules: Arc<Rules>,
@@ -70,20 +71,20 @@ enum Phase {
 
 impl<S> Connection<S> {
     pub(super) fn new(
-        socket: TcpStream,
+        stream: Stream,
         peer: Arc<Peer>,
         rules: Arc<Rules>,
         wheel: Wheel,
         drain: Drain,
         service: S,
     ) -> Self {
-        let socket = Arc::new(socket);
+        let stream = Arc::new(stream);
         let presence = Presence::default();
-        let intake = Intake::new(socket.clone(), rules.clone(), wheel.clone(), presence.clone());
+        let intake = Intake::new(stream.clone(), rules.clone(), wheel.clone(), presence.clone());
         let now = Instant::now();
         let expires = now + rules.age.mul_f64(1.0 - fastrand::f64() / 10.0);
         Self {
-            socket,
+            stream,
             intake: Arc::new(Mutex::new(intake)),
             peer,
             leave: Leave::new(drain),
@@ -137,18 +138,18 @@ impl<S> Connection<S> {
 
     /// Closes the connection.
     pub(super) async fn close(self, manner: Manner) {
-        linger::close(&self.socket, &self.intake, &self.wheel, manner).await;
+        linger::close(&self.stream, &self.intake, &self.wheel, manner).await;
     }
 
-    /// Gives the socket, and what has arrived on it, to a tunnel that ends it.
+    /// Gives the stream, and what has arrived on it, to a tunnel that ends it.
     pub(super) async fn hand_over(self, tunnel: Tunnel) {
-        let Self { socket, intake, service, .. } = self;
+        let Self { stream, intake, service, .. } = self;
         drop(service);
         let early = intake.lock().release();
         drop(intake);
-        // Nobody else holds the socket now: bodies reach it only through what let go of it.
-        if let Some(socket) = Arc::into_inner(socket) {
-            tunnel.carry(socket, early).await;
+        // Nobody else holds the stream now: bodies reach it only through what let go of it.
+        if let Some(stream) = Arc::into_inner(stream) {
+            tunnel.carry(stream, early).await;
         }
     }
 
@@ -192,11 +193,11 @@ where
         let Ok(()) = poll_fn(|cx| self.service.poll_ready(cx)).await;
         let service = self.service.call(arrival);
         let exchange = Exchange {
-            socket: &self.socket,
+            stream: &self.stream,
             intake: &self.intake,
             wheel: &self.wheel,
             leave: &mut self.leave,
-            writer: Writer::new(self.socket.clone(), self.wheel.clone(), self.rules.write_wait),
+            writer: Writer::new(self.stream.clone(), self.wheel.clone(), self.rules.write_wait),
             informational: facts.informational.take(),
             asked: facts.asked,
             upgrade: facts.upgrade,

@@ -10,7 +10,7 @@ use std::{
 
 use http::{Response, StatusCode, response::Parts};
 use parking_lot::Mutex;
-use tokio::{io::Interest, net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     deadline::Wheel,
@@ -20,6 +20,7 @@ use crate::{
 };
 
 use super::{
+    super::Stream,
     answer::{self, Asked, Shape},
     delivery::Delivery,
     intake::Intake,
@@ -51,7 +52,7 @@ pub(super) enum Manner {
 
 /// One request on its way.
 pub(super) struct Exchange<'c> {
-    pub(super) socket: &'c Arc<TcpStream>,
+    pub(super) stream: &'c Arc<Stream>,
     pub(super) intake: &'c Arc<Mutex<Intake>>,
     pub(super) leave: &'c mut Leave,
     pub(super) wheel: &'c Wheel,
@@ -137,13 +138,8 @@ impl Exchange<'_> {
             Poll::Ready(Err(_)) => return Poll::Ready(Fault::ClientLeft),
             Poll::Ready(Ok(())) => {}
         }
-        let socket = self.socket;
-        let reset = self.reset.get_or_insert_with(|| {
-            Box::pin(async move {
-                // An error of the driver is as good a reason to stop as one of the socket.
-                let _ = socket.ready(Interest::ERROR).await;
-            })
-        });
+        let stream = self.stream;
+        let reset = self.reset.get_or_insert_with(|| Box::pin(stream.broken()));
         reset.as_mut().poll(cx).map(|()| Fault::ClientLeft)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The connection reads heads from it, the body of a request (which may be polled by another task)
 //! reads its bytes, and while neither does, the connection watches for the client leaving. Only one
-//! of the three polls the socket at a time. Each body belongs to a turn; once the turn is over, it
+//! of the three polls the stream at a time. Each body belongs to a turn; once the turn is over, it
 //! gets nothing more, whoever still holds it.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
-use tokio::{io::Interest, net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     deadline::{Deadline, Wheel},
@@ -23,6 +23,7 @@ use crate::{
 };
 
 use super::{
+    super::Stream,
     Rules, buffer,
     chunked::{Decoder, Step},
     fields::Framing,
@@ -34,8 +35,8 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 
 /// The reading side of one connection.
 pub(super) struct Intake {
-    /// None once the socket belongs to a tunnel.
-    socket: Option<Arc<TcpStream>>,
+    /// None once the stream belongs to a tunnel.
+    stream: Option<Arc<Stream>>,
     rules: Arc<Rules>,
     wheel: Wheel,
     presence: Presence,
@@ -72,15 +73,15 @@ enum Expects {
 // === impl Intake ===
 
 impl Intake {
-    /// The reading side of `socket`.
+    /// The reading side of `stream`.
     pub(super) fn new(
-        socket: Arc<TcpStream>,
+        stream: Arc<Stream>,
         rules: Arc<Rules>,
         wheel: Wheel,
         presence: Presence,
     ) -> Self {
         Self {
-            socket: Some(socket),
+            stream: Some(stream),
             pace: Pace::new(rules.body_rate),
             rules,
             wheel,
@@ -157,17 +158,17 @@ impl Intake {
 
     /// Reads once into the buffer; 0 is the client's end.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Some(socket) = self.socket.as_ref().filter(|_| !self.half_closed) else {
+        let Some(stream) = self.stream.as_ref().filter(|_| !self.half_closed) else {
             return Poll::Ready(Ok(0));
         };
         loop {
-            ready!(socket.poll_read_ready(cx))?;
+            ready!(stream.poll_read_ready(cx))?;
             if self.buffer.capacity() == 0 {
                 self.buffer = buffer::take();
             } else if self.buffer.capacity() - self.buffer.len() < READ_BYTES_MIN {
                 self.buffer.reserve(buffer::BUFFER_BYTES);
             }
-            match read(socket, &mut self.buffer) {
+            match stream.read(&mut self.buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(0) => {
                     self.half_closed = true;
@@ -186,9 +187,9 @@ impl Intake {
         }
     }
 
-    /// Lets go of the socket; what has arrived goes with it.
+    /// Lets go of the stream; what has arrived goes with it.
     pub(super) fn release(&mut self) -> Bytes {
-        self.socket = None;
+        self.stream = None;
         mem::take(&mut self.buffer).freeze()
     }
 
@@ -279,7 +280,7 @@ impl Intake {
         }
     }
 
-    /// What can be had of the body without reading from the socket.
+    /// What can be had of the body without reading from the stream.
     fn take_frame(&mut self) -> Result<Taken, Fault> {
         match &mut self.rest {
             Rest::Nothing => Ok(Taken::End),
@@ -332,20 +333,4 @@ enum Taken {
     Frame(Frame<Bytes>),
     End,
     Nothing,
-}
-
-/// Reads once. When less came than there was room for, the socket is marked as not ready, so that
-/// the next look at it asks nobody; the mark is set in the same turn as the read, so that it hides
-/// nothing that came later.
-fn read(socket: &TcpStream, buffer: &mut BytesMut) -> io::Result<usize> {
-    let room = buffer.capacity() - buffer.len();
-    let mut partial = None;
-    let done = socket.try_io(Interest::READABLE, || match socket.try_read_buf(buffer) {
-        Ok(read) if 0 < read && read < room => {
-            partial = Some(read);
-            Err(io::ErrorKind::WouldBlock.into())
-        }
-        done => done,
-    });
-    partial.map_or(done, Ok)
 }

@@ -7,12 +7,11 @@
 use std::{future::poll_fn, task::Poll, time::Duration};
 
 use parking_lot::Mutex;
-use socket2::SockRef;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 use crate::deadline::Wheel;
 
-use super::{exchange::Manner, intake::Intake};
+use super::{super::Stream, exchange::Manner, intake::Intake};
 
 /// How much is thrown away at most.
 pub(super) const DRAINED_BYTES_MAX: u64 = 64 * 1024;
@@ -42,21 +41,12 @@ pub(super) async fn discard_rest(intake: &Mutex<Intake>, wheel: &Wheel) -> bool 
 }
 
 /// Closes the connection in the given manner.
-pub(super) async fn close(
-    socket: &TcpStream,
-    intake: &Mutex<Intake>,
-    wheel: &Wheel,
-    manner: Manner,
-) {
+pub(super) async fn close(stream: &Stream, intake: &Mutex<Intake>, wheel: &Wheel, manner: Manner) {
     match manner {
         Manner::Now => {}
-        Manner::Reset => {
-            // Only fails on a socket that is closed already.
-            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
-        }
+        Manner::Reset => stream.reset_on_close(),
         Manner::Linger => {
-            let shut = SockRef::from(socket).shutdown(std::net::Shutdown::Write);
-            if shut.is_ok() && !intake.lock().half_closed() {
+            if stream.finish().is_ok() && !intake.lock().half_closed() {
                 // Late is as good as done: it is closed either way.
                 let _ = wheel.within(Instant::now() + WAIT, drain(intake)).await;
             }

@@ -11,14 +11,14 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::{io::Interest, net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     deadline::{Deadline, Wheel},
     fault::Fault,
 };
 
-use super::buffer;
+use super::{super::Stream, buffer};
 
 /// Parts up to this size are copied behind each other; larger ones are written where they lie.
 const COPIED_BYTES_MAX: usize = 2 * 1024;
@@ -31,7 +31,7 @@ const WAITING_BYTES_MAX: usize = 128 * 1024;
 
 /// What is to go out on a connection.
 pub(super) struct Writer {
-    socket: Arc<TcpStream>,
+    stream: Arc<Stream>,
     wheel: Wheel,
     write_wait: Duration,
     /// Goes first.
@@ -45,11 +45,11 @@ pub(super) struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    /// The writing side of `socket`, whose client may pause for `write_wait`.
-    pub(super) fn new(socket: Arc<TcpStream>, wheel: Wheel, write_wait: Duration) -> Self {
+    /// The writing side of `stream`, whose client may pause for `write_wait`.
+    pub(super) fn new(stream: Arc<Stream>, wheel: Wheel, write_wait: Duration) -> Self {
         let text = buffer::take();
         let parts = VecDeque::new();
-        Self { socket, wheel, write_wait, parts, text, waiting_bytes: 0, stalled: None }
+        Self { stream, wheel, write_wait, parts, text, waiting_bytes: 0, stalled: None }
     }
 
     /// Appends a part.
@@ -83,7 +83,7 @@ impl Writer {
                     self.stalled = None;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.socket.poll_write_ready(cx).is_pending() {
+                    if self.stream.poll_write_ready(cx).is_pending() {
                         ready!(self.poll_stalled(cx));
                         return Poll::Ready(Err(Fault::ClientStalled));
                     }
@@ -100,34 +100,18 @@ impl Writer {
         Pin::new(stalled).poll(cx)
     }
 
-    /// Writes once; after less than all of it the socket is marked as not ready.
+    /// Writes once.
     fn write(&self) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut count = 0;
-        let mut offered = 0;
         let parts = self.parts.iter().map(|part| &part[..]).take(SLICES_MAX - 1);
         let text =
             (self.parts.len() < SLICES_MAX && !self.text.is_empty()).then_some(&self.text[..]);
         for part in parts.chain(text) {
             slices[count] = IoSlice::new(part);
             count += 1;
-            offered += part.len();
         }
-        let mut partial = None;
-        let done = self.socket.try_io(Interest::WRITABLE, || {
-            let done = match &slices[..count] {
-                [one] => self.socket.try_write(one),
-                several => self.socket.try_write_vectored(several),
-            };
-            match done {
-                Ok(written) if 0 < written && written < offered => {
-                    partial = Some(written);
-                    Err(io::ErrorKind::WouldBlock.into())
-                }
-                done => done,
-            }
-        });
-        partial.map_or(done, Ok)
+        self.stream.write(&slices[..count])
     }
 
     fn advance(&mut self, mut written: usize) {
