@@ -221,7 +221,7 @@ fn pool_view(pool: &Pool) -> PoolView {
 fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView {
     EndpointView {
         address: endpoint.as_str().to_owned(),
-        state: "up".to_owned(),
+        state: if endpoint.is_drained() { "drained" } else { "up" }.to_owned(),
         in_flight: u64::from(endpoint.in_flight()),
         capacity,
         last_error: endpoint.trouble().map(|trouble| trouble.what),
@@ -232,9 +232,10 @@ fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView {
 fn pool_gauges(pool: &Pool) -> PoolGauges {
     let view = pool_view(pool);
     let up = view.endpoints_up() as u64;
+    let drained = view.endpoints.iter().filter(|it| it.state == "drained").count() as u64;
     PoolGauges {
         name: pool.name.clone(),
-        endpoints: EndpointGauges { up, down: view.endpoints.len() as u64 - up },
+        endpoints: EndpointGauges { up, down: view.endpoints.len() as u64 - up - drained, drained },
         capacity: view.capacity,
         in_flight: view.in_flight,
         orphans: view.orphans,

@@ -109,9 +109,7 @@ pub async fn work(
                 }
             }
             () = &mut sweep => {
-                worker.connections.sweep(Clock::now());
-                // An idle worker lets go of an old snapshot too.
-                drop(worker.view());
+                worker.sweep(Clock::now());
                 sweep.reset(Instant::now() + SWEEP);
             }
         }

@@ -41,6 +41,8 @@ pub struct EndpointGauges {
     pub up: u64,
     /// They take none: their name does not resolve or they were found broken.
     pub down: u64,
+    /// They take none: an operator has drained them.
+    pub drained: u64,
 }
 
 /// What is read of a listener.
@@ -65,7 +67,7 @@ impl PoolGauges {
 
 impl EndpointGauges {
     /// Every state and its count.
-    pub(super) fn by_state(self) -> [(&'static str, u64); 2] {
-        [("up", self.up), ("down", self.down)]
+    pub(super) fn by_state(self) -> [(&'static str, u64); 3] {
+        [("up", self.up), ("down", self.down), ("drained", self.drained)]
     }
 }

@@ -1,8 +1,11 @@
 //! What one worker brings to every request, and what all workers share.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -87,6 +90,18 @@ impl Worker {
     /// An endpoint of `pool` that is not in `tried`.
     pub fn choose(&self, pool: &Pool, tried: &[u32]) -> Option<Arc<Endpoint>> {
         pool.choose(tried, &mut self.own.lock().random)
+    }
+
+    /// What a worker does now and then even when nobody asks for anything: closes connections that
+    /// have expired or that lead to drained endpoints, and lets go of an old snapshot.
+    pub fn sweep(&self, now: Instant) {
+        self.connections.sweep(now);
+        let view = self.view();
+        for pool in view.pools() {
+            let members = pool.upstream.members();
+            let drained = members.iter().filter(|member| member.endpoint.is_drained());
+            drained.for_each(|member| self.connections.leave(&member.endpoint));
+        }
     }
 
     /// 128 random bits.

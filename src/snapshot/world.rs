@@ -89,6 +89,11 @@ impl World {
         &self.meters
     }
 
+    /// Every endpoint there is.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
     fn pool(&self, config: &config::Pool) -> Pool {
         Pool {
             name: config.name.clone(),

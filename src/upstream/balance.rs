@@ -45,25 +45,30 @@ impl Members {
         self.members.iter()
     }
 
-    /// Chooses an endpoint that is not in `tried`.
+    /// Chooses an endpoint that is not in `tried` and not drained.
     pub fn choose(&self, tried: &[u32], random: &mut fastrand::Rng) -> Option<&Arc<Endpoint>> {
         if !tried.is_empty() {
             return self.least_busy_except(tried);
         }
-        match &*self.members {
-            [] => None,
-            [only] => Some(&only.endpoint),
+        let chosen = match &*self.members {
+            [] => return None,
+            [only] => only,
             members => {
                 let first = self.draw(random);
                 let second = self.draw_other(first, random);
-                Some(&less_busy(&members[first], &members[second]).endpoint)
+                less_busy(&members[first], &members[second])
             }
+        };
+        if chosen.endpoint.is_drained() {
+            return self.least_busy_except(tried);
         }
+        Some(&chosen.endpoint)
     }
 
-    /// A second attempt is rare and looks at all of them.
+    /// A second attempt, or two drained ones out of two, are rare: it looks at all of them.
     fn least_busy_except(&self, tried: &[u32]) -> Option<&Arc<Endpoint>> {
-        let usable = self.members.iter().filter(|m| !tried.contains(&m.endpoint.id()));
+        let usable = |m: &&Member| !tried.contains(&m.endpoint.id()) && !m.endpoint.is_drained();
+        let usable = self.members.iter().filter(usable);
         usable.reduce(less_busy).map(|member| &member.endpoint)
     }
 
@@ -89,8 +94,15 @@ impl Members {
     }
 }
 
-/// The one whose load, with one more request, is the smaller share of its weight.
+/// The one whose load, with one more request, is the smaller share of its weight; one that is
+/// drained only if both are.
 fn less_busy<'a>(one: &'a Member, other: &'a Member) -> &'a Member {
+    if one.endpoint.is_drained() {
+        return other;
+    }
+    if other.endpoint.is_drained() {
+        return one;
+    }
     let load = |m: &Member| u64::from(m.endpoint.in_flight()) + 1;
     let one_load = load(one) * u64::from(other.weight);
     let other_load = load(other) * u64::from(one.weight);
@@ -102,12 +114,17 @@ mod tests {
     use super::*;
     use crate::upstream::{address::Address, endpoint::Endpoints};
 
+    fn address(n: usize) -> Address {
+        Address::Socket(([127, 0, 0, 1], n as u16 + 1).into())
+    }
+
     fn members(weights: &[u32]) -> Members {
-        let endpoints = Endpoints::default();
-        let member = |(n, &weight): (usize, &u32)| {
-            let address = Address::Socket(([127, 0, 0, 1], n as u16 + 1).into());
-            Member { endpoint: endpoints.at(&address), weight }
-        };
+        members_of(&Endpoints::default(), weights)
+    }
+
+    fn members_of(endpoints: &Endpoints, weights: &[u32]) -> Members {
+        let member =
+            |(n, &weight): (usize, &u32)| Member { endpoint: endpoints.at(&address(n)), weight };
         Members::new(weights.iter().enumerate().map(member).collect())
     }
 
@@ -133,6 +150,23 @@ mod tests {
         assert!((90..=110).contains(&counts[0]), "{counts:?}");
         assert!((185..=215).contains(&counts[1]), "{counts:?}");
         assert!((480..=520).contains(&counts[2]), "{counts:?}");
+    }
+
+    #[test]
+    fn what_is_drained_is_not_chosen_and_the_others_share_its_load() {
+        let endpoints = Endpoints::default();
+        for weights in [&[1, 1, 1, 1][..], &[1, 50, 1, 3]] {
+            let members = members_of(&endpoints, weights);
+            endpoints.drain(&address(1));
+            let counts = fill(&members, 300);
+            assert_eq!((counts[1], counts.iter().sum::<u32>()), (0, 300), "{counts:?}");
+            assert!(counts.iter().filter(|&&count| count > 0).count() == 3, "{counts:?}");
+            endpoints.undrain(&address(1));
+            assert!(fill(&members, 300)[1] > 0);
+        }
+        let one = members_of(&endpoints, &[1]);
+        endpoints.drain(&address(0));
+        assert!(one.choose(&[], &mut fastrand::Rng::with_seed(1)).is_none());
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl Connections {
 
     /// Keeps `connection` for the next request, for at most `idle`.
     pub fn put(&self, endpoint: &Endpoint, mut connection: Connection, idle: Duration) {
-        if connection.sender.is_closed() {
+        // A drained endpoint is to be left alone once it has answered.
+        if connection.sender.is_closed() || endpoint.is_drained() {
             return;
         }
         connection.reused = true;
@@ -114,6 +115,11 @@ impl Connections {
             stack.retain(|idle| now < idle.until && !idle.connection.sender.is_closed());
             !stack.is_empty()
         });
+    }
+
+    /// Closes those to `endpoint`.
+    pub fn leave(&self, endpoint: &Endpoint) {
+        self.idle.lock().remove(&endpoint.id());
     }
 
     /// Closes all of them.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::address::Address;
 
@@ -25,6 +25,8 @@ pub struct Endpoint {
     id: u32,
     address: Address,
     text: Box<str>,
+    /// Whether an operator wants no more requests sent here: read for each, written by hand.
+    drained: AtomicBool,
     /// Whether `trouble` holds anything: read for each answer, written only when that changes.
     troubled: AtomicBool,
     trouble: Mutex<Option<Trouble>>,
@@ -48,6 +50,8 @@ pub struct Endpoints {
 #[derive(Debug, Default)]
 struct Known {
     by_address: FxHashMap<Address, Weak<Endpoint>>,
+    /// Addresses that operators have drained, whether or not anybody holds an endpoint there.
+    drained: FxHashSet<Address>,
     next_id: u32,
 }
 
@@ -76,6 +80,11 @@ impl Endpoint {
     /// Leases that are out, over all workers and pools.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether an operator has drained it: no new leases, and no connection is kept.
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
     }
 
     /// Takes a slot.
@@ -123,11 +132,36 @@ impl Endpoints {
             id,
             address: address.clone(),
             text: address.to_string().into(),
+            drained: AtomicBool::new(known.drained.contains(address)),
             troubled: AtomicBool::new(false),
             trouble: Mutex::new(None),
         });
         known.by_address.insert(address.clone(), Arc::downgrade(&endpoint));
         endpoint
+    }
+
+    /// Drains what is at `address` from now on, also what comes to be there later.
+    pub fn drain(&self, address: &Address) {
+        let mut known = self.known.lock();
+        known.drained.insert(address.clone());
+        known.mark(address, true);
+    }
+
+    /// Has what is at `address` take requests again.
+    pub fn undrain(&self, address: &Address) {
+        let mut known = self.known.lock();
+        known.drained.remove(address);
+        known.mark(address, false);
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn mark(&self, address: &Address, drained: bool) {
+        if let Some(endpoint) = self.by_address.get(address).and_then(Weak::upgrade) {
+            endpoint.drained.store(drained, Ordering::Relaxed);
+        }
     }
 }
 
@@ -174,6 +208,19 @@ mod tests {
         let id = endpoints.at(&address(1)).id();
         assert_ne!(endpoints.at(&address(1)).id(), id);
         assert_eq!(endpoints.known.lock().by_address.len(), 1);
+    }
+
+    #[test]
+    fn an_address_stays_drained_whoever_holds_an_endpoint_there() {
+        let endpoints = Endpoints::default();
+        let (one, other) = (endpoints.at(&address(1)), endpoints.at(&address(2)));
+        endpoints.drain(&address(1));
+        assert!(one.is_drained() && !other.is_drained());
+        drop(one);
+        let again = endpoints.at(&address(1));
+        assert!(again.is_drained(), "it went with a snapshot and came back with another");
+        endpoints.undrain(&address(1));
+        assert!(!again.is_drained() && !endpoints.at(&address(1)).is_drained());
     }
 
     #[test]
