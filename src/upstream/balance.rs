@@ -45,7 +45,7 @@ impl Members {
         self.members.iter()
     }
 
-    /// Chooses an endpoint that is not in `tried` and not drained.
+    /// Chooses an endpoint that is usable and not in `tried`.
     pub fn choose(&self, tried: &[u32], random: &mut fastrand::Rng) -> Option<&Arc<Endpoint>> {
         if !tried.is_empty() {
             return self.least_busy_except(tried);
@@ -59,15 +59,15 @@ impl Members {
                 less_busy(&members[first], &members[second])
             }
         };
-        if chosen.endpoint.is_drained() {
+        if !chosen.endpoint.is_usable() {
             return self.least_busy_except(tried);
         }
         Some(&chosen.endpoint)
     }
 
-    /// A second attempt, or two drained ones out of two, are rare: it looks at all of them.
+    /// A second attempt, or two unusable ones out of two, are rare: it looks at all of them.
     fn least_busy_except(&self, tried: &[u32]) -> Option<&Arc<Endpoint>> {
-        let usable = |m: &&Member| !tried.contains(&m.endpoint.id()) && !m.endpoint.is_drained();
+        let usable = |m: &&Member| !tried.contains(&m.endpoint.id()) && m.endpoint.is_usable();
         let usable = self.members.iter().filter(usable);
         usable.reduce(less_busy).map(|member| &member.endpoint)
     }
@@ -95,12 +95,12 @@ impl Members {
 }
 
 /// The one whose load, with one more request, is the smaller share of its weight; one that is
-/// drained only if both are.
+/// not usable only if neither is.
 fn less_busy<'a>(one: &'a Member, other: &'a Member) -> &'a Member {
-    if one.endpoint.is_drained() {
+    if !one.endpoint.is_usable() {
         return other;
     }
-    if other.endpoint.is_drained() {
+    if !other.endpoint.is_usable() {
         return one;
     }
     let load = |m: &Member| u64::from(m.endpoint.in_flight()) + 1;

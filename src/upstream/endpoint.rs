@@ -87,6 +87,12 @@ impl Endpoint {
         self.drained.load(Ordering::Relaxed)
     }
 
+    /// Whether it may be given requests. The choice between endpoints asks this and nothing else:
+    /// whatever speaks against an endpoint is asked here.
+    pub fn is_usable(&self) -> bool {
+        !self.is_drained()
+    }
+
     /// Takes a slot.
     pub fn lease(self: &Arc<Self>) -> Lease {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
