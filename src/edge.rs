@@ -5,9 +5,14 @@
 
 mod accept;
 mod census;
+mod date;
 pub mod h1;
+mod leave;
 mod listen;
+mod pace;
+mod rules;
 mod stream;
+mod strict;
 mod work;
 
 pub use accept::{Door, Doorman, Order};

@@ -6,7 +6,9 @@ use http_body::Frame;
 
 use crate::{fault::Fault, peer::Protocol};
 
-use super::{date, trailers, writer::Writer};
+use crate::edge::{date, strict::trailers};
+
+use super::writer::Writer;
 
 /// What of the request decides how its answer is written.
 #[derive(Clone, Copy, Debug)]

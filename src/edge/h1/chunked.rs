@@ -13,7 +13,7 @@ use http::HeaderMap;
 
 use crate::fault::Fault;
 
-use super::trailers;
+use crate::edge::strict::trailers;
 
 const SIZE_DIGITS_MAX: u8 = 16;
 const EXTENSION_BYTES_MAX: usize = 256;

@@ -17,6 +17,7 @@ use crate::{
     body::Body,
     deadline::{Deadline, Wheel},
     drain::{Drain, Stage},
+    edge::leave::Leave,
     peer::{Peer, Protocol},
     proxy::{Arrival, Informational, Presence, Refusal, Settling, upgrade::Tunnel},
 };
@@ -30,7 +31,6 @@ use super::{
     fields::Framing,
     head::{Assembler, Head, Verdict},
     intake::Intake,
-    leave::Leave,
     linger,
     writer::Writer,
 };

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::{
     deadline::Wheel,
     drain::Stage,
+    edge::leave::Leave,
     fault::Fault,
     proxy::{Informational, Settling, upgrade::Tunnel},
 };
@@ -24,7 +25,6 @@ use super::{
     answer::{self, Asked, Shape},
     delivery::Delivery,
     intake::Intake,
-    leave::Leave,
     linger,
     writer::Writer,
 };

@@ -5,14 +5,15 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use crate::{fault::Fault, peer::Protocol};
+use crate::{
+    edge::strict::{host, length},
+    fault::Fault,
+    peer::Protocol,
+};
 
-use super::{Rules, host};
+use super::Rules;
 
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-/// The most digits of a length, so that no sum with it overflows.
-const LENGTH_DIGITS_MAX: usize = 19;
 
 /// Where a request's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl Notes {
             (0, 0) => Ok(Framing::None),
             (0, 1) if self.chunked && protocol == Protocol::Http11 => Ok(Framing::Chunked),
             (1, 0) => {
-                let length = length(&self.length).ok_or(Fault::BadFraming)?;
+                let length = length::read(&self.length).ok_or(Fault::BadFraming)?;
                 fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
                 if length > rules.body_bytes {
                     return Err(Fault::BodyTooLarge);
@@ -180,41 +181,5 @@ fn take_upgrade_out(fields: &mut HeaderMap) {
         && let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(rest))
     {
         fields.insert(header::CONNECTION, value);
-    }
-}
-
-fn length(text: &[u8]) -> Option<u64> {
-    let digits =
-        (1..=LENGTH_DIGITS_MAX).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
-    if digits { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_length_is_made_of_digits_only() {
-        assert_eq!(length(b"0"), Some(0));
-        assert_eq!(length(b"005"), Some(5));
-        assert_eq!(length(b"9999999999999999999"), Some(9_999_999_999_999_999_999));
-        for bad in [
-            "",
-            "+5",
-            "-1",
-            "-0",
-            "0x5",
-            "0o5",
-            "1_0",
-            "1 0",
-            "5, 5",
-            "1Z",
-            "5\x0c",
-            "5;",
-            "18446744073709551616",
-            "00000000000000000005",
-        ] {
-            assert_eq!(length(bad.as_bytes()), None, "{bad}");
-        }
     }
 }

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use std::mem::MaybeUninit;
 
 use crate::{
+    edge::strict::target,
     fault::Fault,
     peer::Protocol,
     proxy::{DroppedNames, Refusal},
@@ -14,7 +15,6 @@ use super::{
     Rules,
     fields::{Framing, Notes},
     scan::{METHOD_BYTES_MAX, Progress, Scan},
-    target,
 };
 
 /// Heads with at most so many fields are read without an allocation for their list.

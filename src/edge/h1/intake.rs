@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::{
     deadline::{Deadline, Wheel},
+    edge::pace::Pace,
     fault::Fault,
     proxy::Presence,
 };
@@ -27,7 +28,6 @@ use super::{
     Rules, buffer,
     chunked::{Decoder, Step},
     fields::Framing,
-    pace::Pace,
 };
 
 /// The least room that a read is given.

@@ -9,7 +9,7 @@ use std::net::Ipv6Addr;
 const NAME_BYTES_MAX: usize = 254;
 
 /// Whether `text` is a valid, non-empty host with an optional port.
-pub(super) fn is_valid(text: &[u8]) -> bool {
+pub(in crate::edge) fn is_valid(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else { return false };

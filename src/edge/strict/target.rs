@@ -10,7 +10,7 @@ use http::{Method, Uri};
 use crate::fault::Fault;
 
 /// Reads the target `raw` of a request with `method` whose one Host is `host`.
-pub(super) fn read(method: &Method, raw: &Bytes, host: &[u8]) -> Result<Uri, Fault> {
+pub(in crate::edge) fn read(method: &Method, raw: &Bytes, host: &[u8]) -> Result<Uri, Fault> {
     match raw.first() {
         Some(b'/') => origin(raw.clone()),
         Some(b'*') if raw.len() == 1 && method == Method::OPTIONS => Ok(Uri::from_static("*")),

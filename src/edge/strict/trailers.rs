@@ -70,7 +70,7 @@ const FORBIDDEN_FAMILIES: &[&str] = &[
 ];
 
 /// Reads the lines of a trailer section, its last empty one included, and drops what may not pass.
-pub(super) fn read(lines: &[u8]) -> Result<HeaderMap, Fault> {
+pub(in crate::edge) fn read(lines: &[u8]) -> Result<HeaderMap, Fault> {
     let mut room = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let Ok(httparse::Status::Complete((_, raw))) = httparse::parse_headers(lines, &mut room) else {
         return Err(Fault::BadChunk);
@@ -88,7 +88,7 @@ pub(super) fn read(lines: &[u8]) -> Result<HeaderMap, Fault> {
 }
 
 /// Whether a field may follow a body.
-pub(super) fn passes(name: &HeaderName) -> bool {
+pub(in crate::edge) fn passes(name: &HeaderName) -> bool {
     let name = name.as_str();
     !(name.contains('_')
         || FORBIDDEN.contains(&name)

@@ -1,0 +1,9 @@
+//! What of a request is judged by the same functions whatever it came in as.
+//!
+//! Strict by principle: what two readers could understand differently is refused. HTTP/1.1 and
+//! HTTP/2 differ in how a head is cut into pieces, and in nothing that is decided about a piece.
+
+pub(in crate::edge) mod host;
+pub(in crate::edge) mod length;
+pub(in crate::edge) mod target;
+pub(in crate::edge) mod trailers;
