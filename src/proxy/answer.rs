@@ -29,6 +29,8 @@ pub struct Answer {
     wheel: Wheel,
     between_bytes: Duration,
     silence: Option<Deadline>,
+    /// Whether its end has been read; hyper tells it beforehand only of a body of known length.
+    ended: bool,
 }
 
 // === impl Answer ===
@@ -41,8 +43,8 @@ impl Answer {
         wheel: &Wheel,
         between_bytes: Duration,
     ) -> Self {
-        let (wheel, silence) = (wheel.clone(), None);
-        Self { incoming, connection: Some(connection), wheel, between_bytes, silence }
+        let (wheel, connection) = (wheel.clone(), Some(connection));
+        Self { incoming, connection, wheel, between_bytes, silence: None, ended: false }
     }
 
     /// The connection, once the answer has ended whole.
@@ -55,6 +57,11 @@ impl Answer {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if let Poll::Ready(frame) = polled {
             self.silence = None;
+            // Nothing follows trailers.
+            self.ended = match &frame {
+                None => true,
+                Some(frame) => frame.as_ref().is_ok_and(Frame::is_trailers),
+            };
             return Poll::Ready(frame.map(|frame| frame.map_err(|error| fault_of(&error))));
         }
         let between_bytes = self.between_bytes;
@@ -65,7 +72,7 @@ impl Answer {
 
     /// Whether its last byte has been read.
     pub fn has_ended(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ended || self.incoming.is_end_stream()
     }
 
     /// How much is left of it.

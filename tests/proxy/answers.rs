@@ -31,6 +31,39 @@ async fn both_sides_are_kept_alive() {
     usher.stop().await;
 }
 
+#[tokio::test]
+async fn a_connection_is_kept_behind_every_answer_that_says_where_it_ends() {
+    let (origin, usher, mut client) = started("").await;
+    client.send(GET).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    line.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 204);
+    let chunked = |body: &str| {
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
+    };
+    let answers = [
+        chunked("2\r\nok\r\n0\r\n\r\n"),
+        chunked("2\r\nok\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n"),
+        chunked("0\r\n\r\n"),
+        chunked("0\r\nX-Sum: 1\r\n\r\n"),
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+    ];
+    let upload = "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n\
+                  2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n";
+    for answer in &answers {
+        for request in [GET, upload] {
+            client.send(request).await;
+            line.read().await;
+            line.write(answer).await;
+            let answer = client.answer().await;
+            assert!(answer.whole && answer.status == 200, "{answer:?}");
+        }
+    }
+    drop((client, line));
+    usher.stop().await;
+}
+
 /// Client connections now.
 fn line_count(usher: &Usher) -> f64 {
     usher.samples().sum("usher_connections", &[])

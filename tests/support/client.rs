@@ -102,6 +102,11 @@ impl Client {
         loop {
             let size = String::from_utf8(self.until(b"\r\n").await?).expect("text");
             let size = usize::from_str_radix(size.trim(), 16).expect("a chunk's size is hex");
+            if size == 0 {
+                // Trailers, if there are any.
+                while self.until(b"\r\n").await? != b"\r\n" {}
+                return Some(());
+            }
             while self.buffer.len() < size + 2 {
                 if self.fill().await.is_none() {
                     body.append(&mut self.buffer);
@@ -110,9 +115,6 @@ impl Client {
             }
             body.extend(self.buffer.drain(..size));
             self.buffer.drain(..2);
-            if size == 0 {
-                return Some(());
-            }
         }
     }
 
