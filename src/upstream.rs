@@ -5,6 +5,7 @@
 
 mod address;
 mod balance;
+mod chunks;
 mod connect;
 mod connections;
 mod endpoint;
@@ -19,5 +20,5 @@ pub use balance::{Member, Members};
 pub use connect::{ConnectError, connect};
 pub use connections::{Connection, Connections};
 pub use endpoint::{Endpoint, Endpoints, Lease, Trouble};
-pub use heads::Flaw;
+pub use heads::{Asked, Flaw};
 pub use pool::{Pool, RESOLVE_EVERY, Resolution};

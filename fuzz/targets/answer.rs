@@ -53,14 +53,18 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
     loop {
         let end = rest.windows(2).position(|window| window == b"\r\n")?;
         let line = rest[..end].split(|byte| *byte == b';').next()?;
-        // hyper drops blanks behind a size.
-        let size = std::str::from_utf8(line.trim_ascii_end()).ok()?;
-        let size = usize::from_str_radix(size, 16).ok()?;
+        let size = usize::from_str_radix(std::str::from_utf8(line).ok()?, 16).ok()?;
         rest = &rest[end + 2..];
         if size == 0 {
-            return Some(body);
+            return trailers_end(rest).then_some(body);
         }
         body.extend_from_slice(rest.get(..size)?);
         rest = rest.get(size..)?.strip_prefix(b"\r\n")?;
     }
+}
+
+/// Whether every line up to an empty one ends with CRLF.
+fn trailers_end(rest: &[u8]) -> bool {
+    let mut lines = rest.split_inclusive(|byte| *byte == b'\n');
+    lines.by_ref().take_while(|line| *line != b"\r\n").all(|line| line.ends_with(b"\r\n"))
 }

@@ -24,7 +24,7 @@ use crate::{
     config::Timeouts,
     fault::Fault,
     meters::Retry,
-    upstream::{Connection, Flaw, connect},
+    upstream::{Asked, Connection, Flaw, connect},
 };
 
 /// The most attempts of one request. A replay is none.
@@ -186,7 +186,9 @@ impl Journey<'_> {
             None => self.request(connection.is_reused())?,
         };
         let read_before = connection.bytes_read();
-        let sending = connection.dispatch().try_send_request(request);
+        let head_only = self.head.method == Method::HEAD;
+        let asked = if head_only { Asked::HeadOnly } else { Asked::All };
+        let sending = connection.dispatch(asked).try_send_request(request);
         let wheel = self.exchange.worker().wheel.clone();
         let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
         match sent(self.upload.flow(), &wheel, first_byte, total_at, sending).await {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::task::AbortHandle;
 
-use super::{endpoint::Endpoint, wire::Tally};
+use super::{endpoint::Endpoint, heads::Asked, wire::Tally};
 use crate::body::Body;
 
 /// The most idle connections that one worker keeps to one endpoint.
@@ -64,8 +64,8 @@ impl Connection {
     }
 
     /// Where one request goes in.
-    pub fn dispatch(&mut self) -> &mut SendRequest<Body> {
-        self.tally.dispatched();
+    pub fn dispatch(&mut self, asked: Asked) -> &mut SendRequest<Body> {
+        self.tally.dispatched(asked);
         &mut self.sender
     }
 }

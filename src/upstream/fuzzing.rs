@@ -5,7 +5,7 @@ use http_body_util::BodyExt;
 use hyper::{Response, body::Incoming};
 use tokio::{io::AsyncWriteExt, net::UnixStream, runtime::Builder};
 
-use super::{connect::adopt, wire::Stream};
+use super::{connect::adopt, heads::Asked, wire::Stream};
 use crate::body::Body;
 
 /// An answer that was taken for whole.
@@ -29,7 +29,7 @@ pub fn answer(
         let (ours, mut theirs) = UnixStream::pair().ok()?;
         let mut connection = adopt(Stream::Unix(ours)).await.ok()?;
         let request = Request::get("/").header("host", "a").body(Body::empty()).ok()?;
-        let sending = connection.dispatch().try_send_request(request);
+        let sending = connection.dispatch(Asked::All).try_send_request(request);
         let saying = async {
             for part in bytes.chunks(piece.max(1)) {
                 // A refused answer closes the connection before all of it has been said.

@@ -4,15 +4,17 @@
 //! answer that they hand out: bare line feeds, empty lines ahead of the status line, any number of
 //! 1xx answers, a head of any size that comes in one piece. Here each of these ends the connection
 //! before hyper has a whole head. Everything else about a head is judged by hyper, or from outside
-//! by `proxy/headers`.
+//! by `proxy/headers`. Behind a head that announces chunks, `chunks` watches on.
 //!
 //! ```text
 //!   resting ── a request is dispatched ──> heads ── a final head's empty line ──> resting
-//!                                          │  ^
+//!                                          │  ^                            └────> chunks
 //!                                          └──┘ a 1xx head's empty line
 //! ```
 
 use std::{error::Error, io};
+
+use super::chunks::Chunks;
 
 /// The most 1xx answers that one request may have. Far fewer are passed on.
 const INTERIM_MAX: usize = 100;
@@ -20,8 +22,11 @@ const INTERIM_MAX: usize = 100;
 /// The most bytes that all heads of one answer may have.
 const HEADS_BYTES_MAX: usize = 64 * 1024;
 
-/// `HTTP/1.1 200`: all that is kept of a head.
+/// `HTTP/1.1 200`: all that is kept of a status line.
 const STATUS_BYTES: usize = 12;
+
+/// Which field says that chunks follow.
+const CODING: &[u8] = b"transfer-encoding:";
 
 /// What is wrong with the heads of an answer, though hyper would read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,13 +43,22 @@ pub enum Flaw {
     /// Memory is bounded.
     #[error("more than {HEADS_BYTES_MAX} bytes of head")]
     TooLarge,
+    /// RFC 9112 §7.1 has no place for it but before an extension.
+    #[error("a blank stands beside a chunk's size")]
+    Blank,
+    /// Readers differ on where its line ends.
+    #[error("a chunk's extension holds a control byte, or a quote that stays open")]
+    Extension,
 }
 
 /// Watches what one connection reads.
 #[derive(Debug, Default)]
 pub struct Heads {
-    /// Whether the head of an answer is due.
-    due: bool,
+    watch: Watch,
+    /// Whether no body follows, whatever the head says: the request was a HEAD.
+    bodiless: bool,
+    /// Whether this head has a transfer coding.
+    coded: bool,
     /// Lines of this head that are complete.
     lines: usize,
     /// Bytes of the current line.
@@ -53,9 +67,30 @@ pub struct Heads {
     bytes: usize,
     /// The last byte seen.
     last: u8,
-    start: [u8; STATUS_BYTES],
+    status: [u8; STATUS_BYTES],
+    /// The name in the current line, where it may be [`CODING`].
+    name: [u8; CODING.len()],
     /// 1xx answers so far.
     interims: usize,
+}
+
+/// What an answer's request wants of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A head, and a body where there is one.
+    All,
+    /// No body: it was a HEAD.
+    HeadOnly,
+}
+
+/// What is watched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Watch {
+    /// Nothing: the bytes of a body pass unseen.
+    #[default]
+    Resting,
+    Heads,
+    Chunks(Chunks),
 }
 
 // === impl Flaw ===
@@ -84,22 +119,25 @@ impl From<Flaw> for io::Error {
 
 impl Heads {
     /// A request has been dispatched: the next bytes are the head of its answer.
-    pub fn expect(&mut self) {
-        *self = Self { due: true, ..Self::default() };
+    pub fn expect(&mut self, asked: Asked) {
+        let bodiless = asked == Asked::HeadOnly;
+        *self = Self { watch: Watch::Heads, bodiless, ..Self::default() };
     }
 
     /// Looks at `bytes`, which follow those seen last.
     pub fn see(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
-        if !self.due {
-            return Ok(());
+        match &mut self.watch {
+            Watch::Resting => return Ok(()),
+            Watch::Chunks(chunks) => return chunks.see(bytes),
+            Watch::Heads => {}
         }
         let mut from = 0;
         for feed in memchr::memchr_iter(b'\n', bytes) {
             self.take(&bytes[from..feed])?;
             from = feed + 1;
             self.end_line()?;
-            if !self.due {
-                return Ok(());
+            if self.watch != Watch::Heads {
+                return self.see(&bytes[from..]);
             }
         }
         self.take(&bytes[from..])
@@ -108,9 +146,10 @@ impl Heads {
     /// Goes on with the current line.
     fn take(&mut self, part: &[u8]) -> Result<(), Flaw> {
         let Some(&last) = part.last() else { return Ok(()) };
-        if self.lines == 0 && self.columns < STATUS_BYTES {
-            let kept = part.len().min(STATUS_BYTES - self.columns);
-            self.start[self.columns..][..kept].copy_from_slice(&part[..kept]);
+        if self.lines == 0 {
+            keep(&mut self.status, self.columns, part);
+        } else if self.name[0] != 0 || (self.columns == 0 && part[0] | 0x20 == b't') {
+            keep(&mut self.name, self.columns, part);
         }
         self.columns += part.len();
         self.bytes += part.len();
@@ -124,12 +163,16 @@ impl Heads {
             return Err(Flaw::BareLineFeed);
         }
         let empty = self.columns == 1;
-        self.columns = 0;
+        let columns = std::mem::take(&mut self.columns);
         match (empty, self.lines) {
             (true, 0) => Err(Flaw::EmptyLine),
             (true, _) => self.end_head(),
             (false, _) => {
                 self.lines += 1;
+                if self.name[0] != 0 {
+                    self.coded |= columns > CODING.len() && self.name.eq_ignore_ascii_case(CODING);
+                    self.name[0] = 0;
+                }
                 Ok(())
             }
         }
@@ -137,11 +180,26 @@ impl Heads {
 
     fn end_head(&mut self) -> Result<(), Flaw> {
         self.lines = 0;
-        let status = &self.start[9..];
+        let status = &self.status[9..];
         let interim = status[0] == b'1' && status != b"101";
-        self.due = interim;
+        let empty = self.bodiless || status == b"204" || status == b"304" || status[0] == b'1';
+        self.watch = match (interim, self.coded && !empty) {
+            (true, _) => Watch::Heads,
+            // A coding other than `chunked` is refused by who sees the head.
+            (false, true) => Watch::Chunks(Chunks::BEGUN),
+            (false, false) => Watch::Resting,
+        };
+        self.coded = false;
         self.interims += usize::from(interim);
         if self.interims > INTERIM_MAX { Err(Flaw::Flood) } else { Ok(()) }
+    }
+}
+
+/// Keeps of a line what fits into `kept`; `part` comes behind its first `columns` bytes.
+fn keep(kept: &mut [u8], columns: usize, part: &[u8]) {
+    if columns < kept.len() {
+        let here = part.len().min(kept.len() - columns);
+        kept[columns..][..here].copy_from_slice(&part[..here]);
     }
 }
 
@@ -154,10 +212,14 @@ mod tests {
     fn check(text: &str, expected: Result<bool, Flaw>) {
         for cut in 0..=text.len() {
             let mut heads = Heads::default();
-            heads.expect();
+            heads.expect(Asked::All);
             let seen = heads.see(&text.as_bytes()[..cut]);
             let seen = seen.and_then(|()| heads.see(&text.as_bytes()[cut..]));
-            assert_eq!(seen.map(|()| heads.due), expected, "{text:?} cut at {cut}");
+            assert_eq!(
+                seen.map(|()| heads.watch == Watch::Heads),
+                expected,
+                "{text:?} cut at {cut}"
+            );
         }
     }
 
@@ -189,14 +251,43 @@ mod tests {
     fn interim_answers_are_counted_for_each_request() {
         let interim = b"HTTP/1.1 102 Processing\r\n\r\n";
         let mut heads = Heads::default();
-        heads.expect();
+        heads.expect(Asked::All);
         for _ in 0..INTERIM_MAX {
             heads.see(interim).unwrap();
         }
-        let mut next = Heads { due: true, ..heads };
+        let mut next = Heads { watch: Watch::Heads, ..heads };
         assert_eq!(next.see(interim), Err(Flaw::Flood));
-        next.expect();
+        next.expect(Asked::All);
         assert_eq!(next.see(interim), Ok(()));
+    }
+
+    #[test]
+    fn chunks_are_watched_where_a_final_head_announces_them() {
+        let body = "1 \r\na\r\n0\r\n\r\n";
+        for field in [
+            "Transfer-Encoding: chunked",
+            "TRANSFER-ENCODING:chunked",
+            "A: b\r\ntransfer-encoding: chunked\r\nTail: a",
+        ] {
+            check(&format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n{body}"), Err(Flaw::Blank));
+        }
+        for head in [
+            "HTTP/1.1 200 OK\r\nX-Transfer-Encoding: chunked",
+            "HTTP/1.1 200 OK\r\nTransfer-Encodings: chunked\r\ntransfer-encodinG",
+            "HTTP/1.1 101 Switching Protocols\r\nTransfer-Encoding: chunked",
+            "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked",
+            "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked",
+            "HTTP/1.1 103 x\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK",
+        ] {
+            check(&format!("{head}\r\n\r\n{body}"), Ok(false));
+        }
+        let mut heads = Heads::default();
+        heads.expect(Asked::HeadOnly);
+        assert_eq!(heads.see(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1 "), Ok(()));
+        heads.expect(Asked::All);
+        let whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        assert_eq!(heads.see(whole), Ok(()));
+        assert_eq!(heads.watch, Watch::Chunks(Chunks::Over));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll},
 };
@@ -19,7 +19,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::heads::Heads;
+use super::heads::{Asked, Heads};
 
 /// A stream to an endpoint.
 #[derive(Debug)]
@@ -42,7 +42,8 @@ pub struct Wire {
 #[derive(Debug, Default)]
 pub struct Tally {
     read: AtomicU64,
-    dispatched: AtomicBool,
+    /// What has been asked for since the last read: nothing, all of an answer, or its head.
+    dispatched: AtomicU8,
 }
 
 macro_rules! either {
@@ -77,9 +78,8 @@ impl AsyncRead for Wire {
         if !read.is_empty() {
             let seen = tally.read.load(Ordering::Relaxed);
             tally.read.store(seen + read.len() as u64, Ordering::Relaxed);
-            if tally.dispatched.load(Ordering::Relaxed) {
-                tally.dispatched.store(false, Ordering::Relaxed);
-                heads.expect();
+            if let Some(asked) = tally.take() {
+                heads.expect(asked);
             }
             heads.see(read)?;
         }
@@ -127,7 +127,18 @@ impl Tally {
     }
 
     /// A request is about to be sent: what is read next is the head of its answer.
-    pub fn dispatched(&self) {
-        self.dispatched.store(true, Ordering::Relaxed);
+    pub fn dispatched(&self, asked: Asked) {
+        self.dispatched.store(1 + asked as u8, Ordering::Relaxed);
+    }
+
+    /// What has been asked for since this was called last.
+    fn take(&self) -> Option<Asked> {
+        let asked = match self.dispatched.load(Ordering::Relaxed) {
+            0 => return None,
+            1 => Asked::All,
+            _ => Asked::HeadOnly,
+        };
+        self.dispatched.store(0, Ordering::Relaxed);
+        Some(asked)
     }
 }

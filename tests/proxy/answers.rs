@@ -39,9 +39,8 @@ async fn a_connection_is_kept_behind_every_answer_that_says_where_it_ends() {
     line.read().await;
     line.write("HTTP/1.1 204 No Content\r\n\r\n").await;
     assert_eq!(client.answer().await.status, 204);
-    let chunked = |body: &str| {
-        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
-    };
+    let chunked =
+        |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
     let answers = [
         chunked("2\r\nok\r\n0\r\n\r\n"),
         chunked("2\r\nok\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n"),

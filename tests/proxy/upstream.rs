@@ -256,8 +256,6 @@ async fn an_answer_that_breaks_off_never_ends_cleanly() {
         (chunked("2\r\nok\n0\r\n\r\n"), "upstream_malformed"),
         (chunked("2\r\nok\r\n+1\r\na\r\n0\r\n\r\n"), "upstream_malformed"),
         (chunked("2\r\nok\r\n0x1\r\na\r\n0\r\n\r\n"), "upstream_malformed"),
-        (chunked("2\r\nok\r\n 1\r\na\r\n0\r\n\r\n"), "upstream_malformed"),
-        (chunked("2\r\nok\r\n1;a\nb\r\na\r\n0\r\n\r\n"), "upstream_malformed"),
         (chunked("2\r\nok\r\n1;a\rb\r\na\r\n0\r\n\r\n"), "upstream_malformed"),
         (chunked("2\r\nok\r\n11111111111111111\r\na"), "upstream_malformed"),
         (chunked("2\r\nok\r\n\r\n"), "upstream_malformed"),
@@ -296,6 +294,41 @@ async fn an_answer_that_breaks_off_never_ends_cleanly() {
 }
 
 #[tokio::test]
+async fn chunks_that_only_some_readers_take_are_refused() {
+    let mut stage = Stage::set().await;
+    let bodies = [
+        "2 \r\nok\r\n0\r\n\r\n",
+        "2\t\r\nok\r\n0\r\n\r\n",
+        " 2\r\nok\r\n0\r\n\r\n",
+        "2;a\nb\r\nok\r\n0\r\n\r\n",
+        "2 ;a\r\nok\r\n0\r\n\r\n",
+        "2\r\nok\r\n0 \r\n\r\n",
+        "2;a\0b\r\nok\r\n0\r\n\r\n",
+        "2;a=\"b\r\nok\r\n0\r\n\r\n",
+        "2\r\nok\r\n0\r\nX: y\n\r\n",
+        "2\r\nok\r\n0\r\nX: y\nZ: a\r\n\r\n",
+        "2\r\nok\r\n0\r\nX: y\r\n\n",
+        "2\r\nok\r\n0\r\n\n",
+    ];
+    for body in bodies {
+        // With its head, none of it is an answer yet; behind one that has gone out, it is cut.
+        let whole = with("Transfer-Encoding: chunked", body);
+        stage.refuses(whole.as_bytes(), "upstream_malformed").await;
+        let mut line = stage.ask(GET, with("Transfer-Encoding: chunked", "").as_bytes()).await;
+        assert_eq!(stage.client.head().await.expect("a head").status, 200);
+        line.write(body).await;
+        let came = stage.client.closed().await;
+        assert!(!came.ends_with(b"\r\n\r\n"), "{body:?}: {came:?}");
+        line.closed().await;
+        stage.client = Client::connect(stage.usher.address()).await;
+    }
+    stage.goes_on("after all").await;
+    let samples = stage.strike().await;
+    let told = samples.sum("usher_faults_total", &["upstream_malformed"]);
+    assert_eq!(told, 2.0 * bodies.len() as f64);
+}
+
+#[tokio::test]
 async fn odd_and_legitimate_answers_pass_whole() {
     let mut stage = Stage::set().await;
     let cases = [
@@ -306,7 +339,8 @@ async fn odd_and_legitimate_answers_pass_whole() {
         ("HTTP/1.1 200 OK\r\ncontent-length:2  \r\nX-Empty:\r\nX_Y: \u{e4}\tb\r\n\r\nok", 200),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n02;a=\"b\"\r\nok\r\n0\r\n\r\n", 200),
         (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\no\r\n1\r\nk\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding:chunked\r\n\r\n2\r\nok\r\n\
+             0\r\nX: y\r\nZ:\r\n\r\n",
             200,
         ),
         ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200),
