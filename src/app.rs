@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     config::{self, Config},
+    control::{Audit, Guard, Keys},
     drain::{self, Drain, Drainer},
     edge::{self, Census, Order},
     meters::Meters,
@@ -58,6 +59,9 @@ pub enum BuildError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The audit's file cannot be opened.
+    #[error("cannot open the audit's file: {0}")]
+    Audit(#[source] std::io::Error),
     /// The access log cannot be opened.
     #[error("cannot open the access log: {0}")]
     AccessLog(#[source] std::io::Error),
@@ -138,7 +142,11 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
     let (doors, orders) = mpsc::channel(ORDERS);
     let Origin { path, warnings } = origin;
     let reloader = Reloader::new(path, warnings, world, common.clone(), doors);
-    let sight = sight::HouseSight::new(common.clone(), census.clone(), reloader);
+    let guard = Guard {
+        keys: Keys::new(addresses.control, &config.operators.tokens),
+        audit: Audit::open(config.operators.audit.clone()).map_err(BuildError::Audit)?,
+    };
+    let sight = sight::HouseSight::new(common.clone(), census.clone(), reloader, guard);
     Ok(Bound {
         addresses,
         sight,

@@ -10,8 +10,10 @@ mod include;
 mod lint;
 mod load;
 mod lower;
+mod operators;
 mod problem;
 mod schema;
+pub mod secret;
 mod source;
 mod view;
 
@@ -24,6 +26,7 @@ pub use changes::{Changes, changes};
 pub use defaults::AddressError;
 pub use document::Environment;
 pub use load::{Examination, LoadOptions, check, control_only, inspect, load, parse_text};
+pub use operators::{Operators, Role, Token, TokenSource};
 pub use problem::{Problem, Problems, Severity};
 pub use schema::{documented_keys, json_schema};
 
@@ -36,6 +39,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The operators' port; `None` is `off`.
     pub control: Option<SocketAddr>,
+    /// Who may ask it, and where changes are written down.
+    pub operators: Operators,
     /// The port that Prometheus scrapes; `None` is `off`.
     pub metrics: Option<SocketAddr>,
     /// Networks that may tell us `X-Forwarded-*`.

@@ -6,7 +6,8 @@
 //! | `/metrics` | | yes |
 //! | `GET /api/v1/status`, `audiences`, `pools`, `config` | yes | |
 //! | `POST /api/v1/reload` | yes | |
-//! | `Host` | localhost or an IP address | any |
+//! | `Host` | localhost or an IP address; any with tokens | any |
+//! | token | where one is configured, but for `/live` and `/ready` | none |
 //!
 //! A browser on an operator's machine can be made to ask the control port under a name of the
 //! attacker's choosing (DNS rebinding); that is why it answers under no name but localhost. The
@@ -16,7 +17,10 @@
 //! workers.
 
 mod answer;
+mod audit;
 mod guard;
+mod keys;
+mod orders;
 mod port;
 mod router;
 pub mod screen;
@@ -26,6 +30,10 @@ use std::{pin::Pin, sync::Arc};
 
 use tokio::net::TcpListener;
 
+pub use audit::{Audit, Deed};
+pub use guard::Guard;
+pub use keys::Keys;
+pub use orders::{By, Why};
 pub use views::{
     AudienceView, ConfigView, EndpointView, FaultView, PoolView, PromiseView, RefusedView,
     ReloadView, StatusView,
@@ -40,7 +48,7 @@ pub trait Sight: Send + Sync + 'static {
     /// Every metric in Prometheus' text format.
     fn metrics(&self) -> String;
     /// Reads the configuration again and puts it to use.
-    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ReloadView> + Send>>;
+    fn reload(self: Arc<Self>, by: By) -> Pin<Box<dyn Future<Output = ReloadView> + Send>>;
     /// Whether requests may be sent here.
     fn readiness(&self) -> Readiness;
 }
@@ -61,8 +69,8 @@ pub enum Readiness {
 }
 
 /// Serves the control port until dropped, and with it every connection.
-pub async fn serve_control(listener: TcpListener, sight: Arc<dyn Sight>) {
-    port::serve(listener, router::control(sight)).await;
+pub async fn serve_control(listener: TcpListener, sight: Arc<dyn Sight>, guard: Arc<Guard>) {
+    port::serve(listener, router::control(sight, &guard)).await;
 }
 
 /// Serves the metrics port until dropped, and with it every connection.

@@ -103,18 +103,17 @@ impl Reloader {
         self.path.as_ref()
     }
 
-    /// Reloads when the content has changed since it was last read.
-    pub async fn look(&self) {
+    /// Reloads when the content has changed since it was last read; what came of it, if it was.
+    pub async fn look(&self) -> Option<Reloaded> {
         self.state.lock().retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-        if self.path.is_none() {
-            return;
-        }
+        self.path.as_ref()?;
         let looked_at = self.state.lock().looked_at.clone();
-        let Some(seen) = blocking(move || Fingerprint::of(&looked_at)).await else { return };
-        if seen != self.state.lock().seen {
-            tracing::info!("the configuration's content has changed");
-            self.reload().await;
+        let seen = blocking(move || Fingerprint::of(&looked_at)).await?;
+        if seen == self.state.lock().seen {
+            return None;
         }
+        tracing::info!("the configuration's content has changed");
+        Some(self.reload().await)
     }
 
     /// Reads the configuration again, and puts it to use when nothing is wrong with it.
@@ -235,6 +234,6 @@ async fn resolve_new(old: &Snapshot, new: &Snapshot) {
 
 /// Runs `work` beside the house's other tasks; `None` when it panicked.
 #[expect(clippy::disallowed_methods, reason = "the house bounds its blocking threads")]
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
 }

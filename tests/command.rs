@@ -6,6 +6,8 @@ mod support;
 
 #[path = "command/explains.rs"]
 mod explains;
+#[path = "command/operates.rs"]
+mod operates;
 #[path = "command/refuses.rs"]
 mod refuses;
 #[path = "command/serves.rs"]

@@ -96,7 +96,8 @@ fn serve_ports(
     sight: &Arc<HouseSight>,
 ) -> Result<(), Ended> {
     if let Some(socket) = control {
-        tasks.spawn(control::serve_control(TcpListener::from_std(socket)?, sight.clone()));
+        let listener = TcpListener::from_std(socket)?;
+        tasks.spawn(control::serve_control(listener, sight.clone(), sight.guard().clone()));
     }
     if let Some(socket) = metrics {
         tasks.spawn(control::serve_metrics(TcpListener::from_std(socket)?, sight.clone()));
@@ -164,7 +165,7 @@ async fn obey(mut signals: Signals, drainer: Arc<Drainer>, sight: Arc<HouseSight
                 false
             }
             _ = signals.hang_up.recv() => {
-                sight.reloader().reload().await;
+                sight.reload_by(&control::By::itself("signal")).await;
                 false
             }
             _ = signals.user_2.recv() => {
@@ -217,13 +218,13 @@ async fn read(sight: Arc<HouseSight>) {
     }
 }
 
-/// Looks once a second whether the configuration's content has changed.
+/// Looks once a second whether the content of files has changed.
 async fn look(sight: Arc<HouseSight>) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        sight.reloader().look().await;
+        sight.look().await;
     }
 }
 

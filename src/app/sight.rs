@@ -10,18 +10,19 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use serde_json::json;
 
 use crate::{
-    config::Objective,
+    config::{Objective, Problem},
     control::{
-        AudienceView, ConfigView, EndpointView, PoolView, PromiseView, Readiness, RefusedView,
-        ReloadView, Sight, StatusView,
+        AudienceView, By, ConfigView, Deed, EndpointView, Guard, PoolView, PromiseView, Readiness,
+        RefusedView, ReloadView, Sight, StatusView,
     },
     drain::Stage,
     edge::Census,
     meters::{AudienceReading, EndpointGauges, Gauges, ListenerGauges, PoolGauges, recent::Recent},
     proxy::Common,
-    reload::{Reloaded, Reloader, Standing},
+    reload::{Reloaded, Reloader, Standing, blocking},
     snapshot::{Pool, Snapshot},
     upstream::{Endpoint, Member},
 };
@@ -34,6 +35,7 @@ pub struct HouseSight {
     common: Arc<Common>,
     census: Arc<Census>,
     reloader: Reloader,
+    guard: Arc<Guard>,
     started: Instant,
     resolved: AtomicBool,
     recent: Mutex<Recent>,
@@ -42,27 +44,74 @@ pub struct HouseSight {
 // === impl HouseSight ===
 
 impl HouseSight {
-    pub(super) fn new(common: Arc<Common>, census: Arc<Census>, reloader: Reloader) -> Arc<Self> {
+    pub(super) fn new(
+        common: Arc<Common>,
+        census: Arc<Census>,
+        reloader: Reloader,
+        guard: Guard,
+    ) -> Arc<Self> {
         let mut recent = Recent::new(WINDOW);
         recent.note(Instant::now(), common.meters.audiences());
         Arc::new(Self {
             common,
             census,
             reloader,
+            guard: Arc::new(guard),
             started: Instant::now(),
             resolved: AtomicBool::new(false),
             recent: Mutex::new(recent),
         })
     }
 
-    /// What reloads the configuration.
-    pub(super) fn reloader(&self) -> &Reloader {
-        &self.reloader
+    /// What stands between the control port and whoever reaches it.
+    pub(super) fn guard(&self) -> &Arc<Guard> {
+        &self.guard
     }
 
-    /// Has the access log's file opened anew.
+    /// Reloads the configuration because of `by`, and writes it down.
+    pub(super) async fn reload_by(&self, by: &By) -> Reloaded {
+        let before = self.common.published.current();
+        let reloaded = self.reloader.reload().await;
+        self.note_reload(by, &before, &reloaded);
+        reloaded
+    }
+
+    /// Looks whether files have changed: the configuration, and those with tokens.
+    pub(super) async fn look(&self) {
+        let before = self.common.published.current();
+        if let Some(reloaded) = self.reloader.look().await {
+            self.note_reload(&By::itself("file"), &before, &reloaded);
+        }
+        let (guard, current) = (self.guard.clone(), self.common.published.current());
+        blocking(move || guard.keys.renew(&current.config.operators.tokens)).await;
+    }
+
+    fn note_reload(&self, by: &By, before: &Snapshot, reloaded: &Reloaded) {
+        let now = self.common.published.current();
+        let (result, detail) = match reloaded {
+            Reloaded::Applied { changes, .. } => ("done", Some(changes.to_string())),
+            Reloaded::Unchanged => ("unchanged", None),
+            Reloaded::Refused(problems) => {
+                let first = problems.as_slice().first().map(Problem::headline);
+                ("refused", first)
+            }
+        };
+        let shown = |snapshot: &Snapshot| {
+            let hash = &snapshot.config.hash;
+            json!({ "generation": snapshot.generation, "hash": hash })
+        };
+        self.guard.audit.note(&Deed {
+            before: shown(before),
+            after: shown(&now),
+            detail: detail.map(|text| text.trim_end().replace('\n', "; ")),
+            ..by.deed("reload", result)
+        });
+    }
+
+    /// Has the files of the access log and of the audit opened anew.
     pub(super) fn reopen_log(&self) {
         self.common.log.reopen();
+        self.guard.audit.reopen();
     }
 
     /// Names have been resolved for the first time.
@@ -88,6 +137,17 @@ impl HouseSight {
             Some(AudienceView::new(lately, &audience.pool, promise(&audience.objectives)))
         };
         configured.filter_map(view).collect()
+    }
+
+    /// What an operator should know: first of all that the file is not what is in use.
+    fn problems(&self, standing: Standing) -> Vec<String> {
+        let refused = standing.refused.into_iter().flat_map(|(since, problems)| {
+            let since = rfc3339(since);
+            let line = move |problem| format!("not reloaded since {since}: {problem}");
+            problems.into_iter().map(line)
+        });
+        let guard = self.guard.keys.troubles().into_iter().chain(self.guard.audit.trouble());
+        refused.chain(guard).chain(standing.warnings).collect()
     }
 
     fn gauges(&self, snapshot: &Snapshot) -> Gauges {
@@ -124,7 +184,7 @@ impl Sight for HouseSight {
             },
             audiences: self.audiences(&snapshot),
             pools: snapshot.pools().iter().map(pool_view).collect(),
-            problems: problems(standing),
+            problems: self.problems(standing),
         }
     }
 
@@ -137,8 +197,8 @@ impl Sight for HouseSight {
         self.common.meters.render(&self.gauges(&snapshot))
     }
 
-    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ReloadView> + Send>> {
-        Box::pin(async move { reload_view(self.reloader.reload().await) })
+    fn reload(self: Arc<Self>, by: By) -> Pin<Box<dyn Future<Output = ReloadView> + Send>> {
+        Box::pin(async move { reload_view(self.reload_by(&by).await) })
     }
 
     fn readiness(&self) -> Readiness {
@@ -154,15 +214,6 @@ impl Sight for HouseSight {
 
 fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map(|at| format!("{at:.3}")).unwrap_or_default()
-}
-
-/// What an operator should know: first of all that the file is not what is in use.
-fn problems(standing: Standing) -> Vec<String> {
-    let refused = standing.refused.into_iter().flat_map(|(since, problems)| {
-        let since = rfc3339(since);
-        problems.into_iter().map(move |problem| format!("not reloaded since {since}: {problem}"))
-    });
-    refused.chain(standing.warnings).collect()
 }
 
 fn reload_view(reloaded: Reloaded) -> ReloadView {

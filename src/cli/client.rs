@@ -8,18 +8,22 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, StatusCode,
     client::conn::http1,
-    header::{AUTHORIZATION, HOST},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{FAILED, WRONG};
-use crate::config::{self, LoadOptions, Problems};
+use crate::{
+    config::{self, LoadOptions, Problems, secret},
+    control::Why,
+};
 
 /// Where the control port is when nothing says otherwise.
 pub(super) const CONTROL: &str = "127.0.0.1:9900";
@@ -52,6 +56,24 @@ pub struct ControlPort {
     /// Configuration that says where the control port is
     #[arg(long, value_name = "FILE", env = "USHER_CONFIG")]
     pub config: Option<PathBuf>,
+    /// File with the token to show; without it, what `$USHER_TOKEN` holds
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Why something is asked of a running usher.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Reason {
+    /// Why: it stands in the audit and in the status
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// The way to a running usher: its address, and the token to show there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) address: String,
+    token: Option<String>,
 }
 
 /// What a control port answered.
@@ -62,27 +84,55 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-/// What the control port at `address` answers to a GET of `path`.
-///
-/// # Errors
-///
-/// It cannot be reached in time.
-pub(super) fn get(address: &str, path: &str) -> anyhow::Result<Answer> {
-    ask(Method::GET, address, path)
+// === impl Way ===
+
+impl Way {
+    /// What the control port answers to a GET of `path`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached in time.
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.ask(Method::GET, path, Bytes::new())
+    }
+
+    /// What the control port answers to a POST of `order` to `path`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached in time.
+    pub(super) fn post(&self, path: &str, order: &impl Serialize) -> anyhow::Result<Answer> {
+        self.ask(Method::POST, path, serde_json::to_vec(order)?.into())
+    }
+
+    fn ask(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Answer> {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        ask(&self.address, request.body(Full::new(body))?)
+    }
 }
 
-/// What the control port at `address` answers to a POST to `path`.
-///
-/// # Errors
-///
-/// It cannot be reached in time.
-pub(super) fn post(address: &str, path: &str) -> anyhow::Result<Answer> {
-    ask(Method::POST, address, path)
+// === impl Reason ===
+
+impl Reason {
+    /// What stands in the audit beside the token's name: who says to ask, and why.
+    pub(super) fn why(&self) -> Why {
+        let user =
+            ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|it| std::env::var(it).ok());
+        let operator = user.filter(|user| !user.is_empty());
+        Why { operator, reason: self.reason.clone() }
+    }
 }
+
+// === free functions ===
 
 #[expect(clippy::disallowed_methods, reason = "a command of one request has no wheel")]
-fn ask(method: Method, address: &str, path: &str) -> anyhow::Result<Answer> {
-    let token = std::env::var(TOKEN_VARIABLE).ok();
+fn ask(address: &str, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -94,7 +144,7 @@ fn ask(method: Method, address: &str, path: &str) -> anyhow::Result<Answer> {
                  --control ADDR says where it listens"
             )
         })?;
-        let (status, body) = timeout(ANSWER_WAIT, exchange(stream, method, path, token.as_deref()))
+        let (status, body) = timeout(ANSWER_WAIT, exchange(stream, request))
             .await
             .with_context(|| format!("{address} takes longer than {ANSWER_WAIT:?} to answer"))?
             .with_context(|| format!("{address} does not answer as usher does"))?;
@@ -109,17 +159,11 @@ async fn connect(address: &str) -> io::Result<TcpStream> {
 
 async fn exchange(
     stream: TcpStream,
-    method: Method,
-    path: &str,
-    token: Option<&str>,
+    mut request: Request<Full<Bytes>>,
 ) -> anyhow::Result<(StatusCode, String)> {
     // The address, not the name that led to it: the control port answers under no name.
     let host = stream.peer_addr()?.to_string();
-    let mut request = Request::builder().method(method).uri(path).header(HOST, host);
-    if let Some(token) = token {
-        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-    }
-    let request = request.body(Empty::<Bytes>::new())?;
+    request.headers_mut().insert(HOST, host.parse()?);
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(64 * 1024).handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
@@ -134,10 +178,14 @@ async fn exchange(
 // === impl ControlPort ===
 
 impl ControlPort {
-    /// The address to ask; else what is wrong has been said, and this is the exit code.
-    pub(super) fn find(&self) -> Result<String, u8> {
+    /// Where to ask and what to show; else what is wrong has been said, and this is the exit code.
+    pub(super) fn find(&self) -> Result<Way, u8> {
+        let token = self.token().map_err(|complaint| {
+            let _ = writeln!(io::stderr(), "{complaint}");
+            WRONG
+        })?;
         match self.address() {
-            Ok(Some(address)) => Ok(address),
+            Ok(Some(address)) => Ok(Way { address, token }),
             Ok(None) => {
                 // The exit code says it too, should standard error be closed.
                 let _ = writeln!(io::stderr(), "{CONTROL_OFF}");
@@ -148,6 +196,26 @@ impl ControlPort {
                 Err(WRONG)
             }
         }
+    }
+
+    /// The token in the file that was named, else in the environment.
+    fn token(&self) -> Result<Option<String>, String> {
+        let Some(path) = &self.token_file else {
+            let token = std::env::var(TOKEN_VARIABLE).ok();
+            let token = token.map(|token| token.trim().to_owned()).filter(|it| !it.is_empty());
+            return match token {
+                Some(token) if HeaderValue::from_str(&token).is_err() => {
+                    Err(format!("${TOKEN_VARIABLE} holds no token: it cannot be sent"))
+                }
+                token => Ok(token),
+            };
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let tokens = secret::tokens(&text)
+            .map_err(|error| format!("{} holds no token: {error}", path.display()))?;
+        // The newest stands below the older ones.
+        Ok(tokens.last().map(|token| (*token).to_owned()))
     }
 
     /// The address asked for, else the configuration's, else the usual one. None when the

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 
 use super::{
     DONE, FAILED, Format, WRONG,
-    client::{self, Answer, ControlPort},
+    client::{Answer, ControlPort, Reason},
 };
 use crate::control::ReloadView;
 
@@ -20,6 +20,9 @@ pub struct ReloadArgs {
     /// Whom to ask.
     #[command(flatten)]
     pub port: ControlPort,
+    /// Why.
+    #[command(flatten)]
+    pub reason: Reason,
     /// For people, or for programs.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -27,11 +30,12 @@ pub struct ReloadArgs {
 
 /// Asks, writes what came of it, and returns the exit code.
 pub fn run(args: &ReloadArgs) -> u8 {
-    let address = match args.port.find() {
-        Ok(address) => address,
+    let way = match args.port.find() {
+        Ok(way) => way,
         Err(code) => return code,
     };
-    let asked = client::post(&address, "/api/v1/reload").and_then(|answer| show(args, answer));
+    let asked = way.post("/api/v1/reload", &args.reason.why());
+    let asked = asked.and_then(|answer| show(args, answer));
     asked.unwrap_or_else(|error| {
         // The exit code says it too, should standard error be closed.
         let _ = writeln!(io::stderr(), "{error:#}");

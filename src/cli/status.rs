@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{
     DONE, FAILED, Format,
-    client::{self, ControlPort},
+    client::{ControlPort, Way},
 };
 use crate::control::{StatusView, screen::screen};
 
@@ -26,11 +26,11 @@ pub struct StatusArgs {
 
 /// Asks the running usher, writes its answer to standard output, and returns the exit code.
 pub fn run(args: &StatusArgs) -> u8 {
-    let address = match args.port.find() {
-        Ok(address) => address,
+    let way = match args.port.find() {
+        Ok(way) => way,
         Err(code) => return code,
     };
-    match show(args.format, &address) {
+    match show(args.format, &way) {
         Ok(()) => DONE,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{error:#}");
@@ -39,13 +39,13 @@ pub fn run(args: &StatusArgs) -> u8 {
     }
 }
 
-fn show(format: Format, address: &str) -> anyhow::Result<()> {
-    let body = client::get(address, "/api/v1/status")?.into_done()?;
+fn show(format: Format, way: &Way) -> anyhow::Result<()> {
+    let body = way.get("/api/v1/status")?.into_done()?;
     let text = match format {
         Format::Json => body + "\n",
         Format::Text => {
             let view: StatusView = serde_json::from_str(&body)
-                .with_context(|| format!("what {address} answers is no status of usher"))?;
+                .with_context(|| format!("what {} answers is no status of usher", way.address))?;
             screen(&view, width())
         }
     };

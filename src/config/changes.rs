@@ -27,6 +27,9 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
     if old.underscore_headers != new.underscore_headers {
         applied.push("underscore_headers changed, for connections from now on".to_owned());
     }
+    if old.operators.tokens != new.operators.tokens {
+        applied.push("control tokens changed".to_owned());
+    }
     if old.drain != new.drain {
         applied.push("drain changed".to_owned());
     }
@@ -146,7 +149,8 @@ fn at_restart(old: &Config, new: &Config) -> Vec<String> {
             lines.push(format!("{key} takes a restart"));
         }
     };
-    differs("control", old.control != new.control);
+    let audit = |config: &Config| config.operators.audit.clone();
+    differs("control", old.control != new.control || audit(old) != audit(new));
     differs("metrics", old.metrics != new.metrics);
     differs("workers", old.workers != new.workers);
     differs("access_log", old.access_log != new.access_log);

@@ -16,6 +16,7 @@ mod leaf;
 mod pattern;
 
 mod audience;
+mod control;
 mod pool;
 
 use http::HeaderName;
@@ -23,6 +24,7 @@ use ipnet::IpNet;
 
 pub(crate) use audience::{Audience, AudienceDefaults, Latency, Matchers, Objective, Rule};
 pub(crate) use collection::{Auto, Later, Many, Named, Off, OneOrMany, Or};
+pub(crate) use control::{Control, Token};
 pub(crate) use declare::{Need, ObjectSchema, document, field};
 pub(crate) use leaf::{
     Address, Bind, Count, FilePath, Length, NameLeaf, PercentLeaf, Plain, Rate, Size, Switch, Wait,
@@ -41,7 +43,7 @@ document! {
         /// Where clients connect.
         required listeners: Many<Listener>,
         /// The operators' port: API, page, commands; or `off`. 127.0.0.1:9900 when left out.
-        optional control: Or<Off, Port>,
+        optional control: Or<Off, Control>,
         /// The port with /metrics, /live and /ready; or `off`. 127.0.0.1:9901 when left out.
         optional metrics: Or<Off, Port>,
         /// Networks that may tell us X-Forwarded-*. Nobody when left out.

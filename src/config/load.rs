@@ -11,7 +11,7 @@ use std::{
 use super::{
     Config,
     document::{
-        self, Document, Environment, Kind, Node, Off, Or, Port, Read, Reader, Scalar, parse,
+        self, Control, Document, Environment, Kind, Node, Off, Or, Read, Reader, Scalar, parse,
         replace,
     },
     include, lint,
@@ -93,7 +93,7 @@ pub fn control_only(path: &Path, options: &LoadOptions) -> Result<Option<SocketA
         replace_variables(&mut root, options, &mut reader);
         let default = SocketAddr::from(([127, 0, 0, 1], 9900));
         let Some(control) = root.value("control") else { return Some(Some(default)) };
-        match <Or<Off, Port> as Read>::read(control, &mut reader)? {
+        match <Or<Off, Control> as Read>::read(control, &mut reader)? {
             Or::Word(_) => Some(None),
             Or::Value(port) => Some(Some(port.bind?.value.0)),
         }
@@ -125,6 +125,7 @@ fn finish(examined: Examined) -> Result<(Config, Vec<Problem>), Problems> {
 
 fn examine(source: Source, options: &LoadOptions) -> Examined {
     let mut reader = Reader::new(!options.allow_missing_files);
+    reader.variables = (!options.allow_missing_env).then(|| options.environment.clone());
     let text = source.text.clone();
     let file = reader.sources.add(source);
     let config = read_all(&text, file, options, &mut reader);

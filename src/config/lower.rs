@@ -4,6 +4,7 @@
 //! result is only worth something when none of them is an error.
 
 mod audiences;
+mod control;
 mod house;
 mod pools;
 mod rules;
@@ -66,6 +67,7 @@ pub(crate) fn lower(
     let config = Config {
         listeners: house.listeners,
         control: house.control,
+        operators: house.operators,
         metrics: house.metrics,
         trusted_proxies: house.trusted_proxies.iter().map(|(network, _)| *network).collect(),
         underscore_headers: house.underscore_headers,

@@ -1,5 +1,7 @@
 //! How the ports answer what they do not serve.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
@@ -13,13 +15,14 @@ pub(super) struct Problem {
     r#type: &'static str,
     title: &'static str,
     status: u16,
-    detail: &'static str,
+    detail: Cow<'static, str>,
 }
 
 // === impl Problem ===
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, detail: &'static str) -> Self {
+    pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        let detail = detail.into();
         let title = status.canonical_reason().unwrap_or_default();
         Self { r#type: "about:blank", title, status: status.as_u16(), detail }
     }

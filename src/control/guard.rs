@@ -1,42 +1,143 @@
-//! Under which names the control port answers.
+//! Whom the control port answers: under which names, for which pages, and with which tokens.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
-    extract::Request,
-    http::{HeaderMap, StatusCode, header::HOST},
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{HOST, WWW_AUTHENTICATE},
+    },
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use super::answer::Problem;
+use super::{
+    answer::Problem,
+    audit::{Audit, Deed},
+    keys::{Caller, Denied, Keys},
+};
+use crate::config::Role;
 
-/// Refuses requests that ask for any other host than localhost or an IP address.
-pub(super) async fn local_names_only(request: Request, next: Next) -> Response {
+/// How much of a path is written down of a refused request, in characters.
+const PATH_MAX: usize = 100;
+
+/// What stands between the control port and whoever reaches it.
+#[derive(Debug)]
+pub struct Guard {
+    /// Who may ask.
+    pub keys: Keys,
+    /// Where it is written down who changed what, and who was refused.
+    pub audit: Audit,
+}
+
+/// Where a request of the control port came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct From(pub(super) SocketAddr);
+
+/// Refuses requests that ask for any other host than localhost or an IP address, unless a token is
+/// asked for: a page that had its own name resolve to this address has none.
+pub(super) async fn local_names_only(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let target_is_local = request.uri().authority().is_none_or(|it| is_local(it.as_str()));
-    if target_is_local && host_is_local(request.headers()) {
+    if (target_is_local && host_is_local(request.headers())) || guard.keys.are_asked_for() {
         return next.run(request).await;
     }
     let detail = "Ask for localhost or an IP address: this port answers under no other name.";
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response()
+    guard.refuse(&request, None, StatusCode::MISDIRECTED_REQUEST, detail)
 }
 
 /// Refuses what a page of another site has a browser send. A page can send a POST anywhere without
 /// being asked; browsers say so in `Sec-Fetch-Site` or `Origin`, and no other client sends either.
-pub(super) async fn own_pages_only(request: Request, next: Next) -> Response {
+pub(super) async fn own_pages_only(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let headers = request.headers();
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let site_is_own = text("sec-fetch-site").is_none_or(|it| matches!(it, "same-origin" | "none"));
     let origin_is_own = text("origin").is_none_or(|origin| {
         let (_, authority) = origin.split_once("://").unwrap_or_default();
-        is_local(authority)
+        // Another port of this machine is another site: a development server, say.
+        text("host").is_some_and(|host| host.eq_ignore_ascii_case(authority))
     });
     if request.method().is_safe() || (site_is_own && origin_is_own) {
         return next.run(request).await;
     }
     let detail = "This port does nothing that a page of another site asks for.";
-    Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+    guard.refuse(&request, None, StatusCode::FORBIDDEN, detail)
 }
+
+/// Refuses who shows no token where one is asked for, and who asks for more than theirs allows.
+pub(super) async fn known_callers_only(
+    State(guard): State<Arc<Guard>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let caller = match guard.keys.caller(request.headers()) {
+        Ok(caller) => caller,
+        Err(denied) => return guard.deny(&request, denied),
+    };
+    let needed = if request.method().is_safe() { Role::Viewer } else { Role::Operator };
+    if caller.role < needed {
+        let detail =
+            "This token is a viewer's: it shows things, and changes none. Use an operator's.";
+        return guard.refuse(&request, Some(&caller), StatusCode::FORBIDDEN, detail);
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+// === impl Guard ===
+
+impl Guard {
+    fn deny(&self, request: &Request, denied: Denied) -> Response {
+        let detail = match denied {
+            Denied::Missing => {
+                "This port asks for a token: `Authorization: Bearer TOKEN`; commands take it from \
+                 $USHER_TOKEN or --token-file."
+            }
+            Denied::Unknown => {
+                "This port knows no such token: it may have been changed, or its file cannot be \
+                 read by usher (its log says so)."
+            }
+        };
+        let mut response = self.refuse(request, None, StatusCode::UNAUTHORIZED, detail);
+        let scheme = HeaderValue::from_static("Bearer realm=\"usher\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        response
+    }
+
+    /// The answer to what is refused, which is written down.
+    fn refuse(
+        &self,
+        request: &Request,
+        caller: Option<&Caller>,
+        status: StatusCode,
+        detail: &'static str,
+    ) -> Response {
+        let who = caller.and_then(|caller| caller.token.as_ref());
+        let path: String = request.uri().path().chars().take(PATH_MAX).collect();
+        self.audit.note(&Deed {
+            who: who.map_or_else(|| "nobody".to_owned(), ToString::to_string),
+            from: request.extensions().get::<From>().map(|from| from.0.to_string()),
+            action: format!("{} {path}", request.method()),
+            result: "refused",
+            detail: Some(format!("{} {detail}", status.as_u16())),
+            ..Deed::default()
+        });
+        Problem::new(status, detail).into_response()
+    }
+}
+
+// === free functions ===
 
 /// One `Host`, and a local one. No browser leaves it out, but neither does any other client.
 fn host_is_local(headers: &HeaderMap) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -14,6 +14,8 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+
+use super::guard::From;
 
 /// Connections of one port.
 pub(super) const CONNECTIONS_MAX: usize = 128;
@@ -43,8 +45,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
         while connections.try_join_next().is_some() {}
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let connection = converse(stream, router.clone());
+            Ok((stream, from)) => {
+                let router = router.clone().layer(Extension(From(from)));
+                let connection = converse(stream, router);
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    BoxError, Json, Router,
+    BoxError, Extension, Json, Router,
+    body::Bytes,
     error_handling::HandleErrorLayer,
-    extract::State,
-    http::{HeaderValue, StatusCode, header::CACHE_CONTROL, header::CONTENT_TYPE},
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header::CACHE_CONTROL, header::CONTENT_TYPE},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -14,7 +15,13 @@ use axum::{
 use serde_json::json;
 use tower::ServiceBuilder;
 
-use super::{Readiness, Sight, answer::Problem, guard};
+use super::{
+    Readiness, Sight,
+    answer::Problem,
+    guard::{self, From, Guard},
+    keys::Caller,
+    orders::{self, BODY_BYTES_MAX, By, Why},
+};
 
 /// Requests in progress on one port, `/live` and `/ready` not counted.
 const REQUESTS_MAX: usize = 32;
@@ -29,16 +36,19 @@ const METRICS_TYPE: HeaderValue =
 type Seen = State<Arc<dyn Sight>>;
 
 /// The control port.
-pub(super) fn control(sight: Arc<dyn Sight>) -> Router {
+pub(super) fn control(sight: Arc<dyn Sight>, guard: &Arc<Guard>) -> Router {
+    let known = middleware::from_fn_with_state(guard.clone(), guard::known_callers_only);
+    let own = middleware::from_fn_with_state(guard.clone(), guard::own_pages_only);
+    let local = middleware::from_fn_with_state(guard.clone(), guard::local_names_only);
     let api = Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/audiences", get(audiences))
         .route("/api/v1/pools", get(pools))
         .route("/api/v1/config", get(config))
-        .route("/api/v1/reload", post(reload));
-    finish(bounded(api).merge(health()), sight)
-        .layer(middleware::from_fn(guard::own_pages_only))
-        .layer(middleware::from_fn(guard::local_names_only))
+        .route("/api/v1/reload", post(reload))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .route_layer(known);
+    finish(bounded(api).merge(health()), sight).layer(own).layer(local)
 }
 
 /// The metrics port.
@@ -102,11 +112,29 @@ async fn config(State(sight): Seen) -> Response {
     fresh(Json(sight.config()))
 }
 
-async fn reload(State(sight): Seen) -> Response {
-    let view = sight.reload().await;
+async fn reload(
+    State(sight): Seen,
+    Extension(caller): Extension<Caller>,
+    Extension(From(from)): Extension<From>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let why: Why = match orders::read(&headers, &body) {
+        Ok(why) => why,
+        Err(complaint) => return wrong(complaint),
+    };
+    if let Some(complaint) = why.complaint() {
+        return wrong(complaint);
+    }
+    let view = sight.reload(By::caller(&caller, from, why)).await;
     let status =
         if view.result == "refused" { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     (status, fresh(Json(view))).into_response()
+}
+
+/// An order that makes no sense.
+fn wrong(complaint: String) -> Response {
+    Problem::new(StatusCode::BAD_REQUEST, complaint).into_response()
 }
 
 /// What is true now and need not be true a moment later.

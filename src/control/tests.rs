@@ -2,9 +2,11 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,16 +16,21 @@ use tokio::{
 };
 
 use super::*;
+use crate::config::Token;
+
+mod guarded;
 
 /// An usher that is ready until it is told to drain.
 #[derive(Default)]
 pub(super) struct Stand {
     draining: AtomicBool,
+    asked: Mutex<Vec<By>>,
 }
 
 /// Both ports of a [`Stand`], served until dropped.
 struct Ports {
     stand: Arc<Stand>,
+    guard: Arc<Guard>,
     control: SocketAddr,
     metrics: SocketAddr,
     tasks: [JoinHandle<()>; 2],
@@ -51,7 +58,8 @@ impl Sight for Stand {
         "usher_config_generation 1\n".into()
     }
 
-    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ReloadView> + Send>> {
+    fn reload(self: Arc<Self>, by: By) -> Pin<Box<dyn Future<Output = ReloadView> + Send>> {
+        self.asked.lock().push(by);
         Box::pin(async {
             ReloadView { result: "applied".into(), generation: Some(2), ..ReloadView::default() }
         })
@@ -64,16 +72,23 @@ impl Sight for Stand {
 
 impl Ports {
     async fn open() -> Self {
+        Self::guarded(&[], None).await
+    }
+
+    async fn guarded(tokens: &[Token], audit: Option<PathBuf>) -> Self {
         let stand = Arc::new(Stand::default());
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (control, metrics) = (bind().await.expect("a port"), bind().await.expect("a port"));
         let addresses = [&control, &metrics].map(|it| it.local_addr().expect("an address"));
+        let keys = Keys::new(Some(addresses[0]), tokens);
+        let audit = Audit::open(audit).expect("it can be opened");
+        let guard = Arc::new(Guard { keys, audit });
         let sight = || Arc::clone(&stand) as Arc<dyn Sight>;
         let tasks = [
-            tokio::spawn(serve_control(control, sight())),
+            tokio::spawn(serve_control(control, sight(), guard.clone())),
             tokio::spawn(serve_metrics(metrics, sight())),
         ];
-        Self { stand, control: addresses[0], metrics: addresses[1], tasks }
+        Self { stand, guard, control: addresses[0], metrics: addresses[1], tasks }
     }
 }
 

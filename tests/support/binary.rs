@@ -62,9 +62,15 @@ pub fn said(arguments: &[&str]) -> Output {
 impl Binary {
     /// Starts usher with the configuration `text` below [`PORTS`], and waits until it serves.
     pub async fn start(text: &str) -> Self {
+        Self::start_whole(&format!("{PORTS}{text}")).await
+    }
+
+    /// Starts usher with the configuration `text`, whose ports come in the order of [`PORTS`], and
+    /// waits until it serves.
+    pub async fn start_whole(text: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let config = directory.path().join("usher.yaml");
-        fs::write(&config, format!("{PORTS}{text}")).expect("the configuration can be written");
+        fs::write(&config, text).expect("the configuration can be written");
         let access_log = File::create(directory.path().join(ACCESS_LOG)).expect("a file");
         let mut child = usher(&["run", "--config"])
             .arg(&config)

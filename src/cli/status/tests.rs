@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cli::client::{Answer, CONTROL};
-use crate::control::{Readiness, ReloadView, Sight, serve_control};
+use crate::control::{Audit, By, Guard, Keys, Readiness, ReloadView, Sight, serve_control};
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -18,7 +18,7 @@ struct Line {
 struct Stand;
 
 impl Sight for Stand {
-    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ReloadView> + Send>> {
+    fn reload(self: Arc<Self>, _: By) -> Pin<Box<dyn Future<Output = ReloadView> + Send>> {
         Box::pin(async { ReloadView::default() })
     }
 
@@ -37,6 +37,19 @@ impl Sight for Stand {
     fn readiness(&self) -> Readiness {
         Readiness::Ready
     }
+}
+
+/// A control port that asks for no token.
+fn control() -> String {
+    let guard =
+        Guard { keys: Keys::new(None, &[]), audit: Audit::open(None).expect("there is no file") };
+    port(|listener| serve_control(listener, Arc::new(Stand), Arc::new(guard)))
+}
+
+/// What the port at `address` answers.
+fn get(address: &str, path: &str) -> anyhow::Result<String> {
+    let way = args(&["--control", address]).port.find().expect("an address was given");
+    way.get(path).and_then(Answer::into_done)
 }
 
 /// A port on which `serve` runs until the test's process ends.
@@ -62,19 +75,16 @@ fn args(line: &[&str]) -> StatusArgs {
 
 #[test]
 fn a_control_port_is_read_even_by_a_name() {
-    let address = port(|listener| serve_control(listener, Arc::new(Stand)));
-    let body = client::get(&address, "/api/v1/status").and_then(Answer::into_done);
-    let body = body.expect("it answers");
+    let address = control();
+    let body = get(&address, "/api/v1/status").expect("it answers");
     let view: StatusView = serde_json::from_str(&body).expect("a status");
     assert_eq!(view, Stand.status());
 }
 
 #[test]
 fn a_refusal_is_told_with_its_reason() {
-    let address = port(|listener| serve_control(listener, Arc::new(Stand)));
-    let error = client::get(&address, "/api/v9")
-        .and_then(Answer::into_done)
-        .expect_err("there is no such path");
+    let address = control();
+    let error = get(&address, "/api/v9").expect_err("there is no such path");
     let told = format!("{error:#}");
     assert!(told.ends_with("answers 404 Not Found: There is nothing at this path."), "{told}");
 }
@@ -84,9 +94,7 @@ fn where_nobody_listens_one_is_asked_whether_usher_runs() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     drop(listener);
-    let error = client::get(&address, "/api/v1/status")
-        .and_then(Answer::into_done)
-        .expect_err("nobody listens");
+    let error = get(&address, "/api/v1/status").expect_err("nobody listens");
     let told = format!("{error:#}");
     assert!(
         told.starts_with(&format!("cannot connect to {address}: Connection refused")),
@@ -103,9 +111,7 @@ fn what_is_no_usher_is_said_to_be_none() {
             let _ = stream.try_write(b"220 mail.example ESMTP\r\n");
         }
     });
-    let error = client::get(&address, "/api/v1/status")
-        .and_then(Answer::into_done)
-        .expect_err("it is no usher");
+    let error = get(&address, "/api/v1/status").expect_err("it is no usher");
     assert!(format!("{error:#}").contains("does not answer as usher does"), "{error:#}");
 }
 

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::variables::Environment;
 use crate::config::{
     problem::Severity,
     source::{Sources, Span},
@@ -28,6 +29,8 @@ pub(crate) struct Reader {
     said: HashSet<(Span, String)>,
     /// Whether files are looked for.
     pub(crate) files_checked: bool,
+    /// Where variables are looked for that are named and not replaced; `None`: they are not.
+    pub(crate) variables: Option<Environment>,
     /// Every file that was read and every directory that was searched, whether or not it is there.
     pub(crate) looked_at: Vec<PathBuf>,
 }
@@ -80,6 +83,11 @@ impl Reader {
             self.error(span, format!("there is no file {}", path.display()));
         }
         None
+    }
+
+    /// What the variable `name` holds, or that it is not set; `None` when nobody wants to know.
+    pub(crate) fn variable(&self, name: &str) -> Option<Option<String>> {
+        self.variables.as_ref().map(|environment| environment.value(name))
     }
 
     /// Warns when there is no directory at `path`.

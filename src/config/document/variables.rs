@@ -35,7 +35,8 @@ pub(crate) enum VariableError {
 // === impl Environment ===
 
 impl Environment {
-    fn value(&self, name: &str) -> Option<String> {
+    /// What `name` holds.
+    pub(crate) fn value(&self, name: &str) -> Option<String> {
         match self {
             Environment::Process => std::env::var(name).ok(),
             Environment::Fixed(values) => values.get(name).cloned(),

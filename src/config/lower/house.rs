@@ -9,14 +9,17 @@ use std::{
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{LISTENERS_MAX, bounded, no_effect_yet};
+use super::{
+    LISTENERS_MAX, bounded,
+    control::{self, CONTROL},
+    no_effect_yet,
+};
 use crate::config::{
-    AccessLog, Drain, Limits, Listener,
-    document::{self, At, Auto, Count, Document, Off, Or, Port, Reader, Size, Wait},
+    AccessLog, Drain, Limits, Listener, Operators,
+    document::{self, At, Auto, Bind, Count, Document, Off, Or, Port, Reader, Size, Wait},
     source::Span,
 };
 
-const CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 const WORKERS_MAX: u32 = 1024;
 
@@ -24,6 +27,7 @@ const WORKERS_MAX: u32 = 1024;
 pub(super) struct House {
     pub(super) listeners: Vec<Listener>,
     pub(super) control: Option<SocketAddr>,
+    pub(super) operators: Operators,
     pub(super) metrics: Option<SocketAddr>,
     pub(super) trusted_proxies: Vec<(IpNet, Span)>,
     pub(super) underscore_headers: Vec<HeaderName>,
@@ -37,15 +41,7 @@ pub(super) struct House {
 pub(super) fn lower(document: &Document, reader: &mut Reader) -> House {
     limits(document.limits.as_ref(), reader);
     let listeners = listeners(document, reader);
-    let control = port(document.control.as_ref(), CONTROL);
-    if let Some(address) = control.filter(|address| !address.ip().is_loopback()) {
-        let message = format!(
-            "the control port may not be at {address}: off loopback it needs a token, which comes \
-             with a later version"
-        );
-        let span = bind_span(document.control.as_ref());
-        reader.error_with(span, message, "write `bind: 127.0.0.1:9900`, or `control: off`");
-    }
+    let (control, operators) = control::lower(document.control.as_ref(), reader);
     ports_are_distinct(document, reader);
     no_effect_yet(
         document.state_dir.as_ref(),
@@ -56,6 +52,7 @@ pub(super) fn lower(document: &Document, reader: &mut Reader) -> House {
     House {
         listeners,
         control,
+        operators,
         metrics: port(document.metrics.as_ref(), METRICS),
         trusted_proxies: document.trusted_proxies.as_ref().map_or_else(Vec::new, |networks| {
             networks.value.items.iter().map(|at| (at.value.pattern, at.span)).collect()
@@ -114,11 +111,19 @@ fn port(at: Option<&At<Or<Off, Port>>>, default: SocketAddr) -> Option<SocketAdd
     }
 }
 
-fn bind_span(at: Option<&At<Or<Off, Port>>>) -> Span {
+/// The address of one of usher's own ports, and where it stands when it was written.
+fn own_port<T>(
+    at: Option<&At<Or<Off, T>>>,
+    default: SocketAddr,
+    bind: impl Fn(&T) -> Option<&At<Bind>>,
+) -> Option<(SocketAddr, Option<Span>)> {
     match at {
-        Some(At { value: Or::Value(Port { bind: Some(bind), .. }), .. }) => bind.span,
-        Some(at) => at.span,
-        None => Span::default(),
+        Some(At { value: Or::Word(_), .. }) => None,
+        Some(At { value: Or::Value(port), span, .. }) => match bind(port) {
+            Some(bind) => Some((bind.value.0, Some(bind.span))),
+            None => Some((default, Some(*span))),
+        },
+        None => Some((default, None)),
     }
 }
 
@@ -150,10 +155,10 @@ fn ports_are_distinct(document: &Document, reader: &mut Reader) {
     for bind in binds {
         take(bind.value.0, Some(bind.span));
     }
-    for (at, default) in [(&document.control, CONTROL), (&document.metrics, METRICS)] {
-        if let Some(address) = port(at.as_ref(), default) {
-            take(address, at.as_ref().map(|at| bind_span(Some(at))));
-        }
+    let control = own_port(document.control.as_ref(), CONTROL, |port| port.bind.as_ref());
+    let metrics = own_port(document.metrics.as_ref(), METRICS, |port| port.bind.as_ref());
+    for (address, span) in control.into_iter().chain(metrics) {
+        take(address, span);
     }
 }
 

@@ -1,0 +1,83 @@
+//! The commands that operators type, against the real binary.
+
+use std::{fs, path::Path, process::Output};
+
+use serde_json::Value;
+
+use crate::support::{
+    binary::{Binary, usher},
+    origin::{Origin, PATIENCE, ok},
+};
+
+const VIEWER: &str = "a-viewers-token-0123456789";
+const OPERATOR: &str = "an-operators-token-0123456789";
+
+/// What `usher` with `arguments` and `token` in its environment says about the port at `control`.
+fn say(control: &str, token: &str, arguments: &[&str]) -> Output {
+    let mut command = usher(arguments);
+    command.args(["--control", control]).env("USHER_TOKEN", token).env("USER", "alice");
+    command.env_remove("SUDO_USER").output().expect("the binary runs")
+}
+
+fn told(output: &Output) -> (Option<i32>, String) {
+    let text = [&*output.stdout, &*output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).expect("text"))
+}
+
+fn audit(directory: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(directory.join("audit.json")).expect("an audit");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[tokio::test]
+async fn a_command_shows_its_token_and_a_rotated_one_counts_without_a_restart() {
+    let origin = Origin::start().await;
+    let endpoint = origin.endpoint();
+    origin.serve(|_| ok("here"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    fs::write(file("viewer"), VIEWER).expect("written");
+    fs::write(file("operator"), OPERATOR).expect("written");
+    let text = format!(
+        "listeners: [{{ bind: 127.0.0.1:0 }}]\nmetrics: {{ bind: 127.0.0.1:0 }}\n\
+         control:\n  bind: 127.0.0.1:0\n  audit: {{ path: {} }}\n  tokens:\n\
+         \x20 - {{ name: dashboard, role: viewer, file: {} }}\n\
+         \x20 - {{ name: oncall, role: operator, file: {} }}\n\
+         audiences: [{{ name: everyone, pool: rails }}]\n\
+         pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5 }} }}\n",
+        file("audit.json"),
+        file("viewer"),
+        file("operator"),
+    );
+    let usher = Binary::start_whole(&text).await;
+    let control = usher.control.to_string();
+    for (token, arguments, code, expected) in [
+        ("", &["status"][..], 1, "401 Unauthorized: This port asks for a token"),
+        ("an-unknown-token-0123", &["status"], 1, "401 Unauthorized: This port knows no such"),
+        (VIEWER, &["status"], 0, "1 of 1 up"),
+        (VIEWER, &["reload"], 1, "403 Forbidden: This token is a viewer's"),
+        (OPERATOR, &["reload", "--reason", "a look"], 0, "nothing changes"),
+        ("", &["status", "--token-file", &file("viewer")], 0, "1 of 1 up"),
+        ("", &["status", "--token-file", &file("nowhere")], 2, "nowhere cannot be read"),
+        ("a\nb", &["status"], 2, "USHER_TOKEN holds no token"),
+    ] {
+        let (code_was, text) = told(&say(&control, token, arguments));
+        assert!(code_was == Some(code) && text.contains(expected), "{arguments:?}: {text}");
+    }
+    let lines = audit(directory.path());
+    let last = lines.last().expect("there are some");
+    let said = |key: &str| last[key].as_str().unwrap_or_default();
+    assert_eq!((said("who"), said("operator"), said("why")), ("oncall", "alice", "a look"));
+    assert_eq!((said("action"), said("result")), ("reload", "unchanged"));
+    assert_eq!(lines.iter().filter(|line| line["result"] == "refused").count(), 3);
+
+    let rotated = "another-token-0123456789";
+    fs::write(file("operator"), rotated).expect("written");
+    let counts = async {
+        while told(&say(&control, rotated, &["reload"])).0 != Some(0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counts).await.expect("the new token counts");
+    assert_eq!(told(&say(&control, OPERATOR, &["reload"])).0, Some(1), "the old one does not");
+}
