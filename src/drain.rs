@@ -5,11 +5,12 @@
 //! stage by an atomic load is enough to know that nothing has been missed.
 
 use std::{
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use tokio::sync::Notify;
@@ -37,6 +38,14 @@ pub struct Drainer(Arc<Shared>);
 /// Sees how far stopping has come.
 #[derive(Clone, Debug)]
 pub struct Drain(Arc<Shared>);
+
+/// A future that is ready once a stage has been reached, and costs an atomic load to look at again.
+/// Always polled by the same task.
+pub struct Latch {
+    drain: Drain,
+    stage: Stage,
+    told: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -81,6 +90,11 @@ impl Drain {
         STAGES[usize::from(self.0.stage.load(Ordering::Acquire))]
     }
 
+    /// Ready once `stage` has been reached; cheap to poll among other things.
+    pub fn latch(&self, stage: Stage) -> Latch {
+        Latch { drain: self.clone(), stage, told: None }
+    }
+
     /// Ready once `stage` has been reached.
     ///
     /// As long as [`Drain::stage`] is below `stage`, a future that has been polled once need not be
@@ -94,9 +108,29 @@ impl Drain {
     }
 }
 
+// === impl Latch ===
+
+impl Future for Latch {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        // Registered once; polling again would take a lock that all workers share.
+        if this.told.is_some() && this.drain.stage() < this.stage {
+            return Poll::Pending;
+        }
+        let (drain, stage) = (&this.drain, this.stage);
+        let told = this.told.get_or_insert_with(|| {
+            let drain = drain.clone();
+            Box::pin(async move { drain.reached(stage).await })
+        });
+        told.as_mut().poll(cx)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Poll, Waker};
+    use std::task::Waker;
 
     use super::*;
 

@@ -37,7 +37,7 @@ pub use exchange::{ExchangeMeter, Settled, TunnelEnd};
 pub use gauges::{EndpointGauges, Gauges, ListenerGauges, PoolGauges};
 pub use histogram::Distribution;
 pub use pool::{PoolMeter, Retry};
-pub use reading::AudienceReading;
+pub use reading::{AudienceReading, CutOff};
 
 use exchange::{AnswerMeter, AudienceMeter, PlaceMeter};
 use exporter::Exporter;

@@ -2,6 +2,8 @@
 //!
 //! The cases are those of the Autobahn kind: messages of all sizes, fragments, pings, close codes,
 //! text that is none, frames that are none, ends in the middle. `tests/run` installs the library.
+//!
+//! And as it sees usher stop: each connection is closed with 1012, and by nothing else.
 
 use std::{
     io::{BufRead, BufReader},
@@ -72,4 +74,27 @@ async fn a_websocket_through_usher_looks_like_one_without_it() {
     let closed = samples.sum("usher_tunnels_closed_total", &[]);
     assert_eq!(closed, samples.sum("usher_requests_total", &["\"101\""]));
     assert_eq!(samples.sum("usher_requests_total", &["served"]), direct.len() as f64);
+}
+
+#[tokio::test]
+async fn when_usher_stops_a_real_client_sees_service_restart_and_no_broken_message() {
+    const CONNECTIONS: usize = 40;
+    let (echo, address) = Echo::start();
+    let usher = Usher::start(&one_pool(&[address], "")).await;
+    let mut client = Command::new(PYTHON)
+        .arg(format!("{SCRIPTS}/drained.py"))
+        .arg(format!("ws://{}/", usher.address()))
+        .arg(CONNECTIONS.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the client runs");
+    let mut lines = BufReader::new(client.stdout.take().expect("a pipe")).lines();
+    assert_eq!(lines.next().expect("a line").expect("text"), "open");
+    let samples = usher.stop().await;
+    let told: Vec<_> = lines.map(|line| line.expect("text")).collect();
+    assert_eq!(told, vec!["1012 asked"; CONNECTIONS]);
+    assert!(client.wait().expect("it is ours to wait for").success());
+    drop(echo);
+    let drained = samples.sum("usher_tunnels_closed_total", &["drained"]);
+    assert_eq!(drained, CONNECTIONS as f64);
 }

@@ -21,6 +21,7 @@ use crate::{
     control,
     drain::{Drain, Drainer, Stage},
     edge::Door,
+    meters::CutOff,
     proxy::Common,
     upstream::RESOLVE_EVERY,
 };
@@ -127,29 +128,55 @@ async fn attend(
     let timetable = [
         (Stage::Finishing, patience.grace),
         (Stage::Cutting, patience.requests),
+        // Each tunnel keeps its own time; this is for those that a second signal cuts.
         (Stage::Ending, patience.tunnels.saturating_sub(patience.requests)),
     ];
     for (stage, wait) in timetable {
         // A second signal goes straight to the last stage.
         tokio::select! {
-            () = threads.all_ended() => return farewell(threads),
+            () = threads.all_ended() => return farewell(threads, common),
             () = tokio::time::sleep(wait) => {}
             () = drain.reached(Stage::Ending) => {}
         }
         drainer.advance(stage);
-        if drain.stage() > Stage::Finishing {
-            tracing::warn!("stopping: what is left is cut");
-        }
+        tell(stage, common);
     }
     match tokio::time::timeout(END_WAIT, threads.all_ended()).await {
-        Ok(()) => farewell(threads),
+        Ok(()) => farewell(threads, common),
         Err(_late) => Err(Ended::Stuck { seconds: END_WAIT.as_secs() }),
     }
 }
 
-fn farewell(threads: Threads) -> Result<(), Ended> {
-    tracing::info!("stopped");
-    if threads.join() { Ok(()) } else { Err(Ended::Died { thread: "a thread".to_owned() }) }
+/// Says how stopping goes on.
+fn tell(stage: Stage, common: &Common) {
+    let requests: u64 = common.meters.audiences().iter().map(|audience| audience.in_flight).sum();
+    let tunnels = common.tunnels.open();
+    match stage {
+        Stage::Running | Stage::Grace => {}
+        Stage::Finishing => {
+            tracing::info!(requests, tunnels, "stopping: nothing is accepted any more");
+        }
+        Stage::Cutting if requests > 0 => {
+            tracing::warn!(requests, "stopping: requests that are left are cut");
+        }
+        Stage::Ending if tunnels > 0 => {
+            tracing::warn!(tunnels, "stopping: tunnels that are left are cut");
+        }
+        Stage::Cutting | Stage::Ending => {}
+    }
+}
+
+fn farewell(threads: Threads, common: &Common) -> Result<(), Ended> {
+    if !threads.join() {
+        return Err(Ended::Died { thread: "a thread".to_owned() });
+    }
+    match common.meters.cut_off() {
+        CutOff { requests: 0, tunnels: 0 } => tracing::info!("stopped"),
+        CutOff { requests, tunnels } => {
+            tracing::warn!(requests, tunnels, "stopped; these were cut off");
+        }
+    }
+    Ok(())
 }
 
 /// Does what signals say.

@@ -55,8 +55,10 @@ pub enum TunnelEnd {
     Idle,
     /// One side took nothing for too long.
     Stalled,
-    /// usher is stopping.
+    /// usher is stopping, and has closed it as it should.
     Drained,
+    /// usher is stopping, and its time was over.
+    Cut,
 }
 
 /// What is rendered by audience alone.
@@ -177,12 +179,13 @@ impl std::fmt::Debug for ExchangeMeter {
 
 impl TunnelEnd {
     /// Every reason there is.
-    pub const ALL: [TunnelEnd; 5] = [
+    pub const ALL: [TunnelEnd; 6] = [
         TunnelEnd::Closed,
         TunnelEnd::Broke,
         TunnelEnd::Idle,
         TunnelEnd::Stalled,
         TunnelEnd::Drained,
+        TunnelEnd::Cut,
     ];
 
     /// The word used in log and metrics.
@@ -193,6 +196,7 @@ impl TunnelEnd {
             TunnelEnd::Idle => "idle",
             TunnelEnd::Stalled => "stalled",
             TunnelEnd::Drained => "drained",
+            TunnelEnd::Cut => "cut",
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     name::Name,
 };
 
-use super::{Meters, histogram::Distribution};
+use super::{Meters, TunnelEnd, histogram::Distribution};
 
 /// What has been counted for an audience since its meter was made, over its pools and arms.
 #[derive(Clone, Debug)]
@@ -28,9 +28,34 @@ pub struct AudienceReading {
     pub first_byte: Distribution,
 }
 
+/// What was cut because its time was over when usher stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutOff {
+    /// Requests.
+    pub requests: u64,
+    /// Upgraded connections.
+    pub tunnels: u64,
+}
+
 // === impl Meters ===
 
 impl Meters {
+    /// What has been cut so far.
+    pub fn cut_off(&self) -> CutOff {
+        let draining = |places: &super::PlaceMeter| {
+            let faults = places.faults().filter(|(fault, _)| *fault == Fault::Draining);
+            faults.map(|(_, count)| count).sum::<u64>()
+        };
+        let cut = |audience: &super::AudienceMeter| {
+            let ends = audience.tunnels_closed().filter(|(end, _, _)| *end == TunnelEnd::Cut);
+            ends.map(|(_, _, count)| count).sum::<u64>()
+        };
+        CutOff {
+            requests: self.places.live().iter().map(|(_, places)| draining(places)).sum(),
+            tunnels: self.audiences.live().iter().map(|(_, audience)| cut(audience)).sum(),
+        }
+    }
+
     /// What has been counted so far for each audience, in the order of their names.
     pub fn audiences(&self) -> Vec<AudienceReading> {
         let mut readings: Vec<AudienceReading> = Vec::new();

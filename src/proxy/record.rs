@@ -128,6 +128,6 @@ impl TunnelRecord {
 impl Drop for TunnelRecord {
     fn drop(&mut self) {
         // Its owner was dropped with the tunnel still open: usher is stopping.
-        self.closed(TunnelEnd::Drained, Blame::Usher, 0, 0);
+        self.closed(TunnelEnd::Cut, Blame::Usher, 0, 0);
     }
 }

@@ -2,38 +2,45 @@
 //!
 //! The exchange settled at the 101 and gave its lease back; ActionCable has taken the socket off
 //! Puma's thread by then. From here on bytes are carried both ways until one side ends, nothing
-//! passes for too long, or usher stops.
+//! passes for too long, or usher stops: then each tunnel closes between two frames, one after the
+//! other, and what is left at the end of `drain.tunnels` is cut.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
-    },
-    task::{Context, Poll, ready},
-    time::{Duration, Instant as Clock},
-};
+mod activity;
+mod carrier;
+mod frames;
+mod half;
 
-use bytes::{Buf, Bytes};
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     time::Instant,
 };
 
-use super::{exchange::Exchange, record::TunnelRecord, worker::TunnelPlace};
+use super::{
+    exchange::Exchange,
+    record::TunnelRecord,
+    worker::{Common, TunnelPlace},
+};
 use crate::{
-    deadline::Wheel,
+    deadline::{Elapsed, Wheel},
     drain::{Drain, Stage},
     fault::Blame,
     meters::TunnelEnd,
 };
 
-/// How much is carried at once in each direction, in bytes.
-const BUFFER_BYTES: usize = 8 * 1024;
+use activity::Activity;
+use carrier::{CLOSE_WAIT, Carrier};
+
+/// The end of a tunnel in which nothing passed for too long.
+const SILENT: (TunnelEnd, Blame) = (TunnelEnd::Idle, Blame::Client);
+
+/// The end of a tunnel that was still there when its time was over.
+const CUT: (TunnelEnd, Blame) = (TunnelEnd::Cut, Blame::Usher);
 
 /// A tunnel that waits for its client's side. It is carried once, by whoever takes it first; the
 /// default one leads nowhere and ends at once.
@@ -45,31 +52,9 @@ struct Prepared {
     record: TunnelRecord,
     wheel: Wheel,
     drain: Drain,
+    common: Arc<Common>,
     idle: Duration,
     _place: TunnelPlace,
-}
-
-/// Sees when bytes last passed, and which side ended first.
-struct Activity {
-    origin: Clock,
-    last_ms: AtomicU64,
-    first_end: AtomicU8,
-    from_client: AtomicU64,
-    from_upstream: AtomicU64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Client = 1,
-    Upstream = 2,
-}
-
-/// One side of a tunnel, watched.
-struct Watched<'a, S> {
-    stream: S,
-    early: Bytes,
-    side: Side,
-    activity: &'a Activity,
 }
 
 // === impl Tunnel ===
@@ -83,6 +68,7 @@ impl Tunnel {
             record: exchange.tunnel_record(),
             wheel: worker.wheel.clone(),
             drain: worker.common.drain.clone(),
+            common: worker.common.clone(),
             idle: exchange.limits().tunnel_idle,
             _place: place,
         }))))
@@ -111,130 +97,53 @@ impl Prepared {
         self.record.opened();
         let activity = Activity::new();
         let end = match (&mut self.upgraded).await {
-            Ok(upgraded) => self.exchange_bytes(client, early, upgraded, &activity).await,
+            Ok(upgraded) => tokio::select! {
+                end = self.live(client, early, upgraded, &activity) => end,
+                () = self.drain.latch(Stage::Ending) => CUT,
+            },
             Err(_) => (TunnelEnd::Broke, Blame::Upstream),
         };
-        let from_client = activity.from_client.load(Ordering::Relaxed);
-        let from_upstream = activity.from_upstream.load(Ordering::Relaxed);
+        let (from_client, from_upstream) = activity.carried();
         self.record.closed(end.0, end.1, from_client, from_upstream);
     }
 
-    async fn exchange_bytes(
-        &mut self,
+    /// Carries bytes until a side ends, nothing passes for too long, or usher stops.
+    async fn live(
+        &self,
         client: impl AsyncRead + AsyncWrite + Unpin,
         early: Bytes,
         upgraded: Upgraded,
         activity: &Activity,
     ) -> (TunnelEnd, Blame) {
-        let mut client = Watched { stream: client, early, side: Side::Client, activity };
-        let upstream = TokioIo::new(upgraded);
-        let mut upstream =
-            Watched { stream: upstream, early: Bytes::new(), side: Side::Upstream, activity };
-        let copying = tokio::io::copy_bidirectional_with_sizes(
-            &mut client,
-            &mut upstream,
-            BUFFER_BYTES,
-            BUFFER_BYTES,
-        );
-        let (wheel, idle) = (self.wheel.clone(), self.idle);
-        // Whichever ends first ends the tunnel; the others only wait.
-        tokio::select! {
-            copied = copying => activity.verdict(copied.is_ok()),
-            () = activity.silence(&wheel, idle) => (TunnelEnd::Idle, Blame::Client),
-            () = self.drain.reached(Stage::Ending) => (TunnelEnd::Drained, Blame::Usher),
-        }
-    }
-}
-
-// === impl Activity ===
-
-impl Activity {
-    fn new() -> Self {
-        Self {
-            origin: Clock::now(),
-            last_ms: AtomicU64::new(0),
-            first_end: AtomicU8::new(0),
-            from_client: AtomicU64::new(0),
-            from_upstream: AtomicU64::new(0),
-        }
-    }
-
-    fn passed(&self, side: Side, bytes: usize) {
-        let now_ms = self.origin.elapsed().as_millis() as u64;
-        self.last_ms.store(now_ms, Ordering::Relaxed);
-        let counter = match side {
-            Side::Client => &self.from_client,
-            Side::Upstream => &self.from_upstream,
+        let mut carrier = Carrier::new(client, TokioIo::new(upgraded), early, activity);
+        // Whichever ends first ends the tunnel, or begins its end; the others only wait.
+        let cut_at = tokio::select! {
+            carried = carrier.carry() => return activity.verdict(carried.is_ok()),
+            () = activity.silence(&self.wheel, self.idle) => return SILENT,
+            cut_at = self.turn() => cut_at,
         };
-        counter.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    fn ended(&self, side: Side) {
-        let _ =
-            self.first_end.compare_exchange(0, side as u8, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    fn verdict(&self, cleanly: bool) -> (TunnelEnd, Blame) {
-        let blame = if self.first_end.load(Ordering::Relaxed) == Side::Upstream as u8 {
-            Blame::Upstream
-        } else {
-            Blame::Client
-        };
-        (if cleanly { TunnelEnd::Closed } else { TunnelEnd::Broke }, blame)
-    }
-
-    /// Ready once nothing has passed for `idle`.
-    async fn silence(&self, wheel: &Wheel, idle: Duration) {
-        loop {
-            let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
-            let silent = self.origin.elapsed().saturating_sub(last);
-            if silent >= idle {
-                return;
-            }
-            wheel.at(Instant::now() + (idle - silent)).await;
+        if carrier.is_closing() {
+            let carried = self.wheel.within(cut_at, carrier.carry()).await;
+            return carried.map_or(CUT, |carried| activity.verdict(carried.is_ok()));
+        }
+        match self.wheel.within(cut_at, carrier.take_leave(&self.wheel)).await {
+            Ok(Ok(())) => (TunnelEnd::Drained, Blame::Usher),
+            Ok(Err(_)) => activity.verdict(false),
+            Err(Elapsed) => CUT,
         }
     }
-}
 
-// === impl Watched ===
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.early.has_remaining() {
-            let bytes = this.early.remaining().min(buffer.remaining());
-            buffer.put_slice(&this.early.split_to(bytes));
-            this.activity.passed(this.side, bytes);
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let read = ready!(Pin::new(&mut this.stream).poll_read(cx, buffer));
-        match buffer.filled().len() - before {
-            0 => this.activity.ended(this.side),
-            bytes => this.activity.passed(this.side, bytes),
-        }
-        Poll::Ready(read)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    /// Ready when usher is stopping and it is this tunnel's turn to close; returns when it is cut.
+    ///
+    /// Turns are spread over the time that tunnels have, so that their clients do not all come back
+    /// at once, and the last of them has still time to say its farewell.
+    async fn turn(&self) -> Instant {
+        self.drain.latch(Stage::Finishing).await;
+        let begun = Instant::now();
+        let patience = self.common.published.current().config.drain.tunnels;
+        let window = patience.saturating_sub(CLOSE_WAIT).max(patience / 2);
+        let turn = begun + window.mul_f64(self.common.tunnels.turn());
+        self.wheel.at(turn).await;
+        begun + patience
     }
 }

@@ -55,7 +55,11 @@ pub struct Common {
 
 /// Counts tunnels, over all workers.
 #[derive(Debug, Default)]
-pub struct Tunnels(AtomicU64);
+pub struct Tunnels {
+    open: AtomicU64,
+    /// How many have been given their turn to close.
+    turns: AtomicU64,
+}
 
 /// A place among the tunnels. Dropping it makes room for another.
 #[derive(Debug)]
@@ -125,13 +129,22 @@ impl Tunnels {
     /// A place, unless there are `max` already.
     pub fn enter(self: &Arc<Self>, max: u64) -> Option<TunnelPlace> {
         let enter = |open| (open < max).then_some(open + 1);
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enter).ok()?;
+        self.open.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enter).ok()?;
         Some(TunnelPlace(self.clone()))
     }
 
     /// How many are open.
     pub fn open(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// When the next one closes that has to, as a share of the time there is.
+    ///
+    /// Multiples of the golden ratio's fraction lie evenly however many there are (Knuth, The Art
+    /// of Computer Programming, §6.4), so nobody has to know how many tunnels the others hold.
+    pub fn turn(&self) -> f64 {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) as f64 / (u64::MAX as f64 + 1.0)
     }
 }
 
@@ -139,6 +152,24 @@ impl Tunnels {
 
 impl Drop for TunnelPlace {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_to_close_lie_evenly_however_many_there_are() {
+        for count in [1, 2, 7, 100, 1000] {
+            let tunnels = Tunnels::default();
+            let mut turns: Vec<f64> = (0..count).map(|_| tunnels.turn()).collect();
+            turns.sort_by(f64::total_cmp);
+            assert!(turns.iter().all(|turn| (0.0..1.0).contains(turn)));
+            let gaps = turns.windows(2).map(|pair| pair[1] - pair[0]);
+            let widest = gaps.fold(0.0, f64::max);
+            assert!(widest < 2.0 / f64::from(count), "{count}: {widest}");
+        }
     }
 }

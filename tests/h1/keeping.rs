@@ -225,6 +225,21 @@ async fn a_drain_closes_idle_connections_and_lets_busy_ones_answer() {
     assert!(text.contains("connection: close\r\n") && text.ends_with("done"), "{text}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_at_work_when_the_drain_begins_learns_it_from_its_next_answer() {
+    // One between two requests, and one that has asked for nothing yet.
+    let (mut busy, mut fresh) = (serve().await, serve().await);
+    busy.send(GET).await;
+    busy.read_until("ok").await;
+    for served in [&mut busy, &mut fresh] {
+        served.drainer.advance(Stage::Finishing);
+        tokio::task::yield_now().await;
+        served.send(GET).await;
+        let text = served.read_to_end().await;
+        assert!(text.contains("connection: close\r\n") && text.ends_with("ok"), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn cutting_ends_what_is_left() {
     let (calls, mut called) = tokio::sync::mpsc::channel(4);

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bodies;
+mod drain;
 mod endings;
 mod limits;
 mod reload;

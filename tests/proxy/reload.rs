@@ -5,8 +5,8 @@ use std::{fs, path::PathBuf};
 use crate::{
     GET,
     support::{
-        client::{Answer, Client},
-        origin::{Origin, PATIENCE, ok},
+        client::{Answer, Client, refused},
+        origin::{Origin, ok},
         usher::{Usher, one_pool},
     },
 };
@@ -144,13 +144,7 @@ async fn listeners_come_and_go_and_what_cannot_be_bound_changes_nothing() {
     file.write(&text);
     assert_eq!(reload(&usher).await.0.status, 200);
     assert_eq!(client.get("/").await.text(), "here", "an open connection goes on");
-    let refused = async {
-        while tokio::net::TcpStream::connect(address).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    };
-    #[expect(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
-    tokio::time::timeout(PATIENCE, refused).await.expect("it closes");
+    refused(address).await;
     drop(client);
     usher.stop().await;
 }

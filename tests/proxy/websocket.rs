@@ -6,7 +6,7 @@ use crate::started;
 use crate::support::{
     client::{Answer, Client},
     origin::{Asked, Line, Origin, ok},
-    usher::{Usher, one_pool},
+    usher::Usher,
 };
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
@@ -34,7 +34,7 @@ fn agreement() -> String {
 }
 
 /// A tunnel that is open.
-async fn opened(origin: &Origin, usher: &Usher) -> (Client, Line) {
+pub async fn opened(origin: &Origin, usher: &Usher) -> (Client, Line) {
     let mut client = Client::connect(usher.address()).await;
     client.send(valid()).await;
     let mut line = origin.accept().await;
@@ -284,16 +284,4 @@ async fn a_side_that_has_said_all_still_hears_the_other() {
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_tunnels_closed_total", &["client"]), 1.0);
     assert_eq!(samples.sum("usher_tunnels_closed_total", &["upstream"]), 1.0);
-}
-
-#[tokio::test]
-async fn stopping_ends_what_tunnels_are_left() {
-    let origin = Origin::start().await;
-    let text = one_pool(&[origin.endpoint()], "").replace("5s", "0s");
-    let usher = Usher::start(&text).await;
-    let (mut client, line) = opened(&origin, &usher).await;
-    let stopped = usher.stop().await;
-    assert!(client.closed().await.is_empty());
-    line.closed().await;
-    assert_eq!(stopped.sum("usher_tunnels_closed_total", &["drained"]), 1.0);
 }

@@ -129,6 +129,15 @@ impl Client {
         }
     }
 
+    /// The next `length` bytes; none when it ends before.
+    pub async fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
+        while self.buffer.len() < length {
+            let filled = tokio::time::timeout(PATIENCE, self.fill());
+            filled.await.expect("something comes in time")?;
+        }
+        Some(self.buffer.drain(..length).collect())
+    }
+
     async fn fill(&mut self) -> Option<()> {
         let read = self.stream.read_buf(&mut self.buffer).await.unwrap_or(0);
         (read > 0).then_some(())
@@ -159,4 +168,14 @@ impl Answer {
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("the body is text")
     }
+}
+
+/// Waits until nobody accepts at `address`.
+pub async fn refused(address: SocketAddr) {
+    let refused = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.expect("it closes in time");
 }

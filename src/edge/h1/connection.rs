@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -35,6 +36,11 @@ use super::{
     writer::Writer,
 };
 
+/// How long an idle connection is kept when usher no longer accepts. A client that is at work sends
+/// its next request within that, and learns from the answer that the connection closes; one that
+/// were closed at once would lose the request that is on its way.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 /// One client's connection.
 pub(super) struct Connection<S> {
     stream: Arc<Stream>,
@@ -50,6 +56,8 @@ pub(super) struct Connection<S> {
     deadline: Deadline,
     /// When the connection is too old for another request.
     expires: Instant,
+    /// Whether this is the last time that it may be idle.
+    last_call: bool,
     service: S,
 }
 
@@ -93,6 +101,7 @@ impl<S> Connection<S> {
             phase: Phase::Idle,
             deadline: wheel.at(expires.min(now + rules.keep_alive)),
             expires,
+            last_call: false,
             rules,
             wheel,
             service,
@@ -120,9 +129,13 @@ impl<S> Connection<S> {
         }
         match (self.leave.poll_stage(cx), self.phase) {
             (Stage::Running | Stage::Grace, _) | (Stage::Finishing, Phase::Gathering) => {}
-            (Stage::Finishing, Phase::Idle) | (Stage::Cutting | Stage::Ending, _) => {
-                return Poll::Ready(Awaited::Over);
+            (Stage::Finishing, Phase::Idle) => {
+                if !std::mem::replace(&mut self.last_call, true) {
+                    let last = self.deadline.instant().min(Instant::now() + LAST_CALL);
+                    self.deadline.reset(last);
+                }
             }
+            (Stage::Cutting | Stage::Ending, _) => return Poll::Ready(Awaited::Over),
         }
         Pin::new(&mut self.deadline).poll(cx).map(|()| match self.phase {
             Phase::Idle => Awaited::Over,
