@@ -22,6 +22,7 @@ mod subject;
 
 mod covers;
 mod index;
+mod set;
 mod trace;
 mod trie;
 
@@ -31,6 +32,7 @@ pub use self::{
     index::{Choice, Classifier},
     path::{PathProblem, PathView},
     pattern::PathPattern,
+    set::PathSet,
     text::{PatternError, Text},
     trace::{Miss, Step, trace},
 };

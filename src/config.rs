@@ -12,6 +12,7 @@ mod load;
 mod lower;
 mod operators;
 mod problem;
+mod promises;
 mod schema;
 pub mod secret;
 mod source;
@@ -30,7 +31,12 @@ pub use operators::{Operators, Role, Token, TokenSource};
 pub use problem::{Problem, Problems, Severity};
 pub use schema::{documented_keys, json_schema};
 
-use crate::{classify::RuleSpec, name::Name, units::Percent};
+use crate::{
+    classify::{PathPattern, RuleSpec},
+    name::Name,
+    slo::{On, StatusSet},
+    units::Percent,
+};
 
 /// Everything that `usher run` needs to know.
 #[derive(Clone, Debug)]
@@ -157,15 +163,23 @@ pub struct Objective {
     pub latency: Option<Latency>,
     /// What was promised to others; laxer than `availability`.
     pub sla: Option<Percent>,
+    /// Statuses that are bad beside those from 500 on.
+    pub bad: StatusSet,
+    /// Paths that are not counted.
+    pub exclude: Vec<PathPattern>,
+    /// Over how long it is held.
+    pub window: Duration,
 }
 
 /// A latency objective.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
-    /// How soon an answer begins, to count as good.
+    /// How soon an answer comes, to count as good.
     pub within: Duration,
     /// The share of requests for which it does.
     pub target: Percent,
+    /// What is to come in time.
+    pub on: On,
 }
 
 /// Endpoints that run in the same configuration.

@@ -17,6 +17,7 @@ pub mod telemetry;
 // F1: rules
 pub mod classify;
 pub mod meters;
+pub mod slo;
 
 // F2: means
 pub mod config;

@@ -21,6 +21,7 @@ mod pool;
 mod reading;
 pub mod recent;
 mod render;
+mod slo;
 mod slots;
 pub mod status;
 mod text;
@@ -38,6 +39,7 @@ pub use gauges::{EndpointGauges, Gauges, ListenerGauges, PoolGauges};
 pub use histogram::Distribution;
 pub use pool::{PoolMeter, Retry};
 pub use reading::{AudienceReading, CutOff};
+pub use slo::{Cause, PromiseKey, SloMeter, SloReading, Verdict};
 
 use exchange::{AnswerMeter, AudienceMeter, PlaceMeter};
 use exporter::Exporter;
@@ -45,6 +47,7 @@ use exporter::Exporter;
 pub use exporter::Reload;
 use keyed::Keyed;
 use pool::LeaseMeter;
+use slo::Departed;
 
 /// What a request was given during a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +69,8 @@ pub struct Meters {
     exchanges: Keyed<(Name, Name, Arm), ExchangeMeter>,
     leases: Keyed<Name, LeaseMeter>,
     pools: Keyed<(Name, Arm), PoolMeter>,
+    promises: Keyed<PromiseKey, SloMeter>,
+    departed: Arc<Departed>,
     exporter: Exporter,
 }
 
@@ -98,6 +103,8 @@ impl Meters {
             exchanges: Keyed::default(),
             leases: Keyed::default(),
             pools: Keyed::default(),
+            promises: Keyed::default(),
+            departed: Arc::default(),
             exporter: Exporter::new(),
         })
     }

@@ -3,6 +3,7 @@
 //! `decide` is pure: it looks at facts and at this snapshot and at nothing else. What outlives a
 //! snapshot (endpoints, pools, meters) is kept by [`World`] and only referred to from here.
 
+mod scopes;
 mod view;
 mod world;
 
@@ -14,11 +15,13 @@ use crate::{
     classify::{Classifier, Facts, PathView, RuleSpec, any_matches},
     config::{self, Config, Timeouts},
     fault::Fault,
-    meters::{ExchangeMeter, PoolMeter},
+    meters::{ExchangeMeter, PoolMeter, SloMeter},
     name::Name,
+    slo::Promise,
     upstream,
 };
 
+pub use scopes::{Scopes, Spoken};
 pub use view::{Published, View, Viewer};
 pub use world::World;
 
@@ -48,8 +51,21 @@ pub struct Audience {
     pub page: Option<Bytes>,
     /// Where its requests are counted.
     pub meter: Arc<ExchangeMeter>,
+    /// What it was promised, and where that is counted.
+    pub promises: Box<[Counted]>,
+    /// Which requests its objectives speak about.
+    pub scopes: Scopes,
     /// Which pool serves it; only `none` has no pool.
     pub pool: Option<usize>,
+}
+
+/// A promise and its meter.
+#[derive(Debug)]
+pub struct Counted {
+    /// What was promised.
+    pub promise: Promise,
+    /// Where its events are counted.
+    pub meter: Arc<SloMeter>,
 }
 
 /// A pool, with what this snapshot says about it.
@@ -76,6 +92,8 @@ pub struct Decision {
     pub rule: Option<usize>,
     /// Why it may not go there.
     pub fault: Option<Fault>,
+    /// Which of the audience's objectives speak about it.
+    pub spoken: Spoken,
 }
 
 // === impl Snapshot ===
@@ -90,15 +108,17 @@ impl Snapshot {
             // Not reachable: a configuration without a catch-all is refused.
             return self.undecided(Fault::BadTarget);
         };
-        let only = &self.audiences[choice.audience].only;
+        let Audience { only, scopes, .. } = &self.audiences[choice.audience];
         let admitted = only.is_empty() || any_matches(only, facts, &path);
         let fault = (!admitted).then_some(Fault::NotAdmitted);
-        Decision { audience: choice.audience, rule: choice.rule, fault }
+        let spoken = scopes.of(facts, &path);
+        Decision { audience: choice.audience, rule: choice.rule, fault, spoken }
     }
 
     /// The decision about a request that was refused before it could be decided.
     pub fn undecided(&self, fault: Fault) -> Decision {
-        Decision { audience: self.audiences.len() - 1, rule: None, fault: Some(fault) }
+        let audience = self.audiences.len() - 1;
+        Decision { audience, rule: None, fault: Some(fault), spoken: Spoken::default() }
     }
 
     /// The audience at `index`.

@@ -10,7 +10,10 @@ use std::{
 use http::StatusCode;
 use usher::{
     fault::{Blame, Fault, Outcome},
-    meters::{Arm, EndpointGauges, Gauges, ListenerGauges, Meters, PoolGauges, Settled, TunnelEnd},
+    meters::{
+        Arm, EndpointGauges, Gauges, ListenerGauges, Meters, PoolGauges, Settled, TunnelEnd,
+        Verdict,
+    },
     name::Name,
 };
 
@@ -35,6 +38,8 @@ fn rendered() -> Result<String, Box<dyn Error>> {
     let meters = Meters::new(2, &[Duration::from_millis(333), Duration::from_secs(2)]);
     let name = Name::parse("customer")?;
     let exchange = meters.exchange(&name, &name, Arm::Stable, Fault::ALL);
+    let promise = meters.promise(&name, &"availability".into(), Arm::Stable);
+    promise.count(0, Verdict::Good);
     let pool = meters.pool(&name, Arm::Canary);
     let settled = Settled {
         status: Some(StatusCode::OK),

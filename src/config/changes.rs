@@ -83,8 +83,11 @@ fn audience(old: &Audience, new: &Audience) -> Vec<String> {
     }
     let promises = |objectives: &[Objective]| -> Vec<String> {
         let text = |objective: &Objective| {
-            let Objective { name, only, availability, latency, sla } = objective;
-            format!("{name:?} {:?} {availability:?} {latency:?} {sla:?}", labels(only))
+            let Objective { name, only, availability, latency, sla, bad, exclude, window } =
+                objective;
+            let only = labels(only);
+            let exclude: Vec<String> = exclude.iter().map(ToString::to_string).collect();
+            format!("{:?}", (name, only, availability, latency, sla, bad, exclude, window))
         };
         objectives.iter().map(text).collect()
     };

@@ -14,6 +14,7 @@ mod collection;
 mod declare;
 mod leaf;
 mod pattern;
+mod promise;
 
 mod audience;
 mod control;
@@ -31,6 +32,7 @@ pub(crate) use leaf::{
 };
 pub(crate) use pattern::{Pattern, header_name};
 pub(crate) use pool::{Buffer, Endpoint, Pool, PoolDefaults, Queue, Timeouts, WeightedEndpoint};
+pub(crate) use promise::{Moment, Statuses};
 pub(crate) use read::{At, Read, mapping, similar};
 pub(crate) use reader::{Finding, Reader};
 pub(crate) use tree::{Broken, Entry, Kind, Node, Scalar, parse};

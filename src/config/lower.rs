@@ -7,6 +7,7 @@ mod audiences;
 mod control;
 mod house;
 mod pools;
+mod promises;
 mod rules;
 
 use super::{

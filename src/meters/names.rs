@@ -64,6 +64,8 @@ families! {
     QUEUE_WAIT = "usher_queue_wait_seconds", Histogram, ["audience", "pool"], Sum;
     /// How long slots were held, one sample for each attempt.
     UPSTREAM = "usher_upstream_seconds", Histogram, ["pool", "arm"], Sum;
+    /// What was promised and what came of it, one event a request and promise.
+    SLO_EVENTS = "usher_slo_events_total", Counter, ["audience", "slo", "arm", "result"], Sum;
     /// Requests that the monolith did not serve as asked, by reason.
     FAULTS = "usher_faults_total", Counter, ["audience", "pool", "fault", "blame"], Sum;
     /// Requests that have begun and not ended.

@@ -25,6 +25,7 @@ impl Meters {
         let mut text = Text::with_capacity(TEXT_BYTES);
         self.render_requests(&mut text);
         self.render_answers(&mut text);
+        self.render_promises(&mut text);
         self.render_places(&mut text);
         self.render_audiences(&mut text);
         self.render_leases(&mut text);
@@ -63,6 +64,17 @@ impl Meters {
         for ((audience, arm), meter) in &answers {
             let values = [audience.as_str(), arm.name()];
             text.histogram(&names::REQUEST_DURATION, &values, &meter.duration.read());
+        }
+    }
+
+    fn render_promises(&self, text: &mut Text) {
+        text.family(&names::SLO_EVENTS);
+        for ((audience, slo, arm), meter) in self.promises.live() {
+            let read = meter.read();
+            for (result, count) in [("good", read.good), ("bad", read.bad_events())] {
+                let values = [audience.as_str(), &slo, arm.name(), result];
+                text.sample(&names::SLO_EVENTS, &values, count);
+            }
         }
     }
 

@@ -23,6 +23,7 @@ use crate::{
     drain::Stage,
     fault::{Fault, Outcome},
     meters::{Retry, Settled},
+    slo::{self, Said},
     snapshot::{Audience, Decision, Pool, View},
     telemetry::Line,
     upstream::{Endpoint, Lease},
@@ -43,6 +44,7 @@ pub struct Exchange {
     first_byte: Option<Instant>,
     status: Option<StatusCode>,
     fault: Option<Fault>,
+    said: Option<Said>,
     lease: Option<Held>,
     endpoint: Option<Arc<Endpoint>>,
     attempts: u32,
@@ -83,6 +85,7 @@ impl Exchange {
             first_byte: None,
             status: None,
             fault: None,
+            said: None,
             lease: None,
             endpoint: None,
             attempts: 0,
@@ -180,6 +183,16 @@ impl Exchange {
         self.status = Some(status);
     }
 
+    /// Whether any objective speaks about it.
+    pub fn is_promised(&self) -> bool {
+        !self.decision.spoken.is_empty()
+    }
+
+    /// The monolith has said what its answer is to count for.
+    pub fn said(&mut self, said: Said) {
+        self.said = Some(said);
+    }
+
     /// usher answers itself.
     pub fn made_up(&mut self, fault: Fault) {
         self.fault = Some(fault);
@@ -252,8 +265,28 @@ impl Exchange {
             queue_wait: (self.attempts > 0).then_some(Duration::ZERO),
         };
         self.audience().meter.settle(self.worker.index, &settled);
+        if self.is_promised() {
+            self.count_promises(&settled, now);
+        }
         if self.worker.common.log.is_on() {
             self.log(outcome, now);
+        }
+    }
+
+    fn count_promises(&self, settled: &Settled, now: Instant) {
+        let ended = slo::Ended {
+            status: self.status,
+            fault: self.fault,
+            first_byte: settled.first_byte,
+            ended: self.since_read_whole(Some(now)).unwrap_or_default(),
+            said: self.said,
+        };
+        for counted in &self.audience().promises {
+            if self.decision.spoken.contains(counted.promise.objective)
+                && let Some(verdict) = counted.promise.judge(&ended)
+            {
+                counted.meter.count(self.worker.index, verdict);
+            }
         }
     }
 

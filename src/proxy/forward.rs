@@ -271,6 +271,11 @@ impl Journey<'_> {
             return fault(Fault::UpstreamUpgrade);
         }
         self.exchange.answered(response.status());
+        if self.exchange.is_promised()
+            && let Some(said) = headers::said_of_promises(response.headers())
+        {
+            self.exchange.said(said);
+        }
         if let Some(endpoint) = self.exchange.endpoint() {
             endpoint.note_answer();
         }

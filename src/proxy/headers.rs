@@ -16,7 +16,7 @@ use http::{
 };
 use ipnet::IpNet;
 
-use crate::peer::Peer;
+use crate::{peer::Peer, slo::Said};
 
 use forwarded::Origin;
 
@@ -29,6 +29,7 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Why usher answered itself.
 pub const X_USHER_FAULT: HeaderName = HeaderName::from_static("x-usher-fault");
 
+const X_USHER_SLO: HeaderName = HeaderName::from_static("x-usher-slo");
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
@@ -132,6 +133,11 @@ fn frame(headers: &mut HeaderMap, framing: &Framing) {
 /// hyper drops the body of a GET or HEAD whose head does not say that there is one.
 fn say_chunked(headers: &mut HeaderMap) {
     headers.insert(TRANSFER_ENCODING, CHUNKED);
+}
+
+/// What the monolith says its answer is to count for: `X-Usher-Slo`.
+pub fn said_of_promises(headers: &HeaderMap) -> Option<Said> {
+    Said::parse(headers.get(X_USHER_SLO)?.as_bytes())
 }
 
 /// Turns the monolith's head into the one that the client receives.

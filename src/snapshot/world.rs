@@ -6,13 +6,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::{Audience, Pool, Snapshot};
+use super::{Audience, Counted, Pool, Scopes, Snapshot};
 use crate::{
     classify::Classifier,
     config::{self, Config},
     fault::Fault,
     meters::{Arm, Meters},
     name::Name,
+    slo::Promise,
     upstream::{self, Endpoints},
 };
 
@@ -130,8 +131,18 @@ impl World {
             only: config.only.clone(),
             page: config.page.clone().map(Bytes::from),
             meter: self.meters.exchange(&config.name, &config.pool, Arm::Stable, &possible),
+            promises: self.promises(config),
+            scopes: Scopes::new(&config.objectives),
             pool: pools.iter().position(|pool| pool.name == config.pool),
         }
+    }
+
+    fn promises(&self, config: &config::Audience) -> Box<[Counted]> {
+        let counted = |promise: Promise| {
+            let meter = self.meters.promise(&promise.audience, &promise.label, Arm::Stable);
+            Counted { promise, meter }
+        };
+        config.promises().into_iter().map(counted).collect()
     }
 
     /// The reserved audience of what was refused before it was decided.
@@ -142,6 +153,8 @@ impl World {
             only: Vec::new(),
             page: None,
             meter: self.meters.exchange(&name, &name, Arm::Stable, UNDECIDED),
+            promises: Box::default(),
+            scopes: Scopes::default(),
             pool: None,
             name,
         }

@@ -6,6 +6,7 @@ mod bodies;
 mod drain;
 mod endings;
 mod limits;
+mod promises;
 mod reload;
 mod requests;
 #[path = "../support/mod.rs"]

@@ -3,7 +3,8 @@
 use ipnet::IpNet;
 
 use super::{
-    At, FilePath, Later, Many, NameLeaf, Named, OneOrMany, Pattern, PercentLeaf, Wait, document,
+    At, FilePath, Later, Many, Moment, NameLeaf, Named, Off, OneOrMany, Or, Pattern, PercentLeaf,
+    Statuses, Wait, document,
 };
 use crate::classify::{HostPattern, PathPattern, Text};
 
@@ -139,6 +140,12 @@ document! {
         optional latency: Latency,
         /// What was promised to others; laxer than `availability`.
         optional sla: PercentLeaf,
+        /// Statuses that are bad beside those from 500 on: `404`, or `4xx` for all of them.
+        optional bad: OneOrMany<Statuses>,
+        /// Paths that are not counted; `off` counts all. Health checks and assets when left out.
+        optional exclude: Or<Off, OneOrMany<Pattern<PathPattern>>>,
+        /// Over how long the promise is held: whole days, 7d to 30d. 28d when left out.
+        optional window: Wait,
     }
 }
 
@@ -149,5 +156,7 @@ document! {
         required within: Wait,
         /// The share of requests for which it does.
         required target: PercentLeaf,
+        /// What is to come in time: the answer's `first_byte`, or its `completion`.
+        optional on: Moment,
     }
 }

@@ -1,11 +1,11 @@
-//! Audiences and their promises.
+//! Audiences.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use super::{LoweredAudience, NAMES_MAX, RULES_MAX, bounded, no_effect_yet, rules};
+use super::{LoweredAudience, NAMES_MAX, RULES_MAX, bounded, promises, rules};
 use crate::{
     config::{
-        Audience, Latency, Objective,
+        Audience,
         document::{self, At, Document, FilePath, Many, NameLeaf, Reader, similar},
         source::Span,
     },
@@ -13,7 +13,6 @@ use crate::{
 };
 
 const PAGE_BYTES_MAX: u64 = 256 << 10;
-const OBJECTIVES_MAX: usize = 32;
 
 /// Lowers all of them.
 pub(super) fn lower(
@@ -87,7 +86,7 @@ fn lower_audience(
     let rules = audience.r#match.as_ref().map(|list| rules::lower(list, catch_all, reader));
     let admits = "leave `only` out to admit everyone";
     let only = audience.only.as_ref().map(|list| rules::lower(list, admits, reader));
-    let objectives = objectives(audience.slo.as_ref(), reader);
+    let objectives = promises::lower(audience.slo.as_ref(), reader);
     let page = audience.page.as_ref().and_then(|page| read_page(page, reader));
     if let Some(pool) = &audience.pool {
         pool_exists(pool, pools, reader);
@@ -122,78 +121,6 @@ fn pool_exists(at: &At<NameLeaf>, pools: &[&str], reader: &mut Reader) {
         _ => format!("add it under `pools:`, or write one of {}", pools.join(", ")),
     };
     reader.error_with(at.span, message, hint);
-}
-
-fn objectives(
-    at: Option<&At<document::OneOrMany<document::Objective>>>,
-    reader: &mut Reader,
-) -> Vec<Objective> {
-    let hint = "objectives are shown by `usher status`; nothing is counted against them yet";
-    no_effect_yet(at, "slo", hint, reader);
-    let Some(at) = at else { return Vec::new() };
-    bounded(at.value.items.len(), OBJECTIVES_MAX, "objectives", at.key, reader);
-    let mut names = HashSet::new();
-    let mut lowered = Vec::new();
-    for objective in &at.value.items {
-        let objective = lower_objective(objective, reader);
-        if let (objective, span) = &objective
-            && !names.insert(objective.name.clone())
-        {
-            let message = match &objective.name {
-                Some(name) => format!("two objectives of this audience are called `{name}`"),
-                None => "two objectives of this audience have no name".to_owned(),
-            };
-            reader.error_with(*span, message, "give each a `name:` of its own");
-        }
-        lowered.push(objective.0);
-    }
-    lowered
-}
-
-fn lower_objective(at: &At<document::Objective>, reader: &mut Reader) -> (Objective, Span) {
-    let written = &at.value;
-    let whole = "leave `only` out to speak about the whole audience";
-    let only = written.only.as_ref().map(|list| rules::lower(list, whole, reader));
-    let objective = Objective {
-        name: written.name.as_ref().map(|name| name.value.name.clone()),
-        only: only.into_iter().flatten().map(|rule| rule.spec).collect(),
-        availability: written.availability.as_ref().map(|at| at.value.0),
-        latency: written.latency.as_ref().and_then(|at| latency(&at.value, reader)),
-        sla: written.sla.as_ref().map(|at| at.value.0),
-    };
-    if !["availability", "latency"].iter().any(|key| written.written.contains(key)) {
-        let hint = "write `availability: 99.9%` or `latency: { within: 300ms, target: 99% }`";
-        reader.error_with(at.span, "this objective promises nothing", hint);
-    }
-    for share in [&written.availability, &written.sla].into_iter().flatten() {
-        reachable(share, reader);
-    }
-    if let (Some(sla), Some(availability)) = (&written.sla, &objective.availability)
-        && sla.value.0 >= *availability
-    {
-        let message = format!("the `sla` is not laxer than the objective, {availability}");
-        let hint = "promise others less than you aim at, or the alarm comes after the damage";
-        reader.warn(sla.span, message, hint);
-    }
-    let span = written.name.as_ref().map_or(at.span, |name| name.span);
-    (objective, span)
-}
-
-fn latency(written: &document::Latency, reader: &mut Reader) -> Option<Latency> {
-    let (within, target) = (written.within.as_ref()?, written.target.as_ref()?);
-    reachable(target, reader);
-    let within = super::house::positive(Some(within), within.value.0, reader);
-    Some(Latency { within, target: target.value.0 })
-}
-
-fn reachable(share: &At<document::PercentLeaf>, reader: &mut Reader) {
-    let percent = share.value.0.percent();
-    if percent >= 100.0 {
-        let message = "100% leaves no error budget: one bad answer breaks it";
-        reader.warn(share.span, message, "write for example `99.9%`");
-    } else if percent <= 0.0 {
-        reader.error(share.span, "0% promises nothing");
-    }
 }
 
 fn read_page(at: &At<FilePath>, reader: &mut Reader) -> Option<String> {

@@ -1,0 +1,15 @@
+//! Promises that are kept, counted and acted on.
+//!
+//! Pure: what a request amounts to ([`Promise::judge`]) follows from how it ended, and what budgets
+//! and burn rates are follows from counts and from a time that is handed in. Who counts is
+//! `meters`, who reads the clock is the house.
+
+mod judge;
+mod promise;
+mod status;
+
+pub use judge::{Ended, Said};
+pub use promise::{
+    Aim, On, PATIENCE, Promise, WINDOW, WINDOW_MAX, WINDOW_MIN, excluded_by_default,
+};
+pub use status::StatusSet;
