@@ -27,7 +27,7 @@ use usher::{
     },
     meters::Meters,
     peer::Peer,
-    proxy::{Common, Proxy, Spool, Tunnels, Worker},
+    proxy::{Common, Memory, Proxy, Spool, Tunnels, Worker},
     snapshot::{Published, World},
     telemetry::{AccessLog, access_log::Target},
 };
@@ -36,6 +36,9 @@ use usher::{
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 const BODY_BYTES: usize = 1024;
+
+/// How many requests `usher why` can tell about by default.
+const REMEMBERED: usize = 10_000;
 
 /// What a browser behind a load balancer may send.
 const REQUEST: &str = "GET /menus/1 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: bench\r\n\
@@ -58,13 +61,19 @@ fn main() {
 
 #[divan::bench]
 fn without_access_log(bencher: Bencher<'_, '_>) {
-    let mut bench = Bench::start(Target::Off);
+    let mut bench = Bench::start(Target::Off, REMEMBERED);
+    bencher.bench_local(|| bench.exchange());
+}
+
+#[divan::bench]
+fn without_access_log_and_nothing_remembered(bencher: Bencher<'_, '_>) {
+    let mut bench = Bench::start(Target::Off, 0);
     bencher.bench_local(|| bench.exchange());
 }
 
 #[divan::bench]
 fn with_access_log(bencher: Bencher<'_, '_>) {
-    let mut bench = Bench::start(Target::Stdout);
+    let mut bench = Bench::start(Target::Stdout, REMEMBERED);
     bencher.bench_local(|| bench.exchange());
 }
 
@@ -72,11 +81,11 @@ fn with_access_log(bencher: Bencher<'_, '_>) {
 
 impl Bench {
     /// One exchange has been made when it returns, so that both connections are there.
-    fn start(log: Target) -> Self {
+    fn start(log: Target, remembered: usize) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (drainer, drain) = drain::channel();
         let proxy = runtime.block_on(async {
-            let common = common(origin(), log, drain.clone());
+            let common = common(origin(), log, remembered, drain.clone());
             Proxy::new(Worker::start(0, Arc::new(common)))
         });
         let client = runtime.block_on(async {
@@ -111,7 +120,7 @@ impl Bench {
     }
 }
 
-fn common(origin: SocketAddr, target: Target, drain: drain::Drain) -> Common {
+fn common(origin: SocketAddr, target: Target, remembered: usize, drain: drain::Drain) -> Common {
     let text = format!(
         "listeners: [{{ bind: 127.0.0.1:0 }}]\n\
          audiences:\n\
@@ -129,6 +138,7 @@ fn common(origin: SocketAddr, target: Target, drain: drain::Drain) -> Common {
         published: Published::new(Arc::new(snapshot)),
         meters,
         log,
+        memory: Memory::new(1, remembered),
         spool: Spool::default(),
         drain,
         pseudonym: Common::draw_pseudonym(),

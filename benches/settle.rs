@@ -14,6 +14,8 @@ use usher::{
     meters::{Arm, ExchangeMeter, Gauges, Meters, PoolMeter, Settled},
     name::Name,
     peer::Protocol,
+    proxy::memory::{Brief, Memory, Remembered, Times, Tries},
+    snapshot::Told,
     telemetry::access_log::{AccessLog, Line, Target},
 };
 
@@ -65,6 +67,40 @@ fn settle_fifty_audiences_in_turn(bencher: Bencher<'_, '_>) {
         meter.open(0);
         meter.settle(0, &served(Duration::from_micros(turn as u64 % 400_000)));
     });
+}
+
+/// One entry made and kept of what `usher why` tells about, the oldest one forgotten: its cost at
+/// hand, and when ten thousand others have been kept since the place was last written to.
+#[divan::bench(args = [64, 10_000])]
+fn remember(bencher: Bencher<'_, '_>, requests: usize) {
+    let memory = Memory::new(1, requests);
+    let name = name("customer");
+    let told = Told { generation: 1, audience: name.clone(), pool: name, labels: Arc::default() };
+    let told = Arc::new(told);
+    let time = Some(Duration::from_micros(12_345));
+    let mut tries = Tries::default();
+    tries.begin(7);
+    let keep = || {
+        let request = Remembered {
+            request_id: Brief::of(b"0123456789abcdef0123456789abcdef"),
+            path: Brief::of(b"/restaurants/17/menu"),
+            method: Brief::of(b"GET"),
+            told: told.clone(),
+            rule: None,
+            at: SystemTime::UNIX_EPOCH,
+            client: [203, 0, 113, 7].into(),
+            status: Some(StatusCode::OK),
+            outcome: Outcome::Served,
+            fault: None,
+            bytes_in: 0,
+            bytes_out: 1_024,
+            times: Times { first_byte: time.into(), total: time.into(), ..Times::default() },
+            tries,
+        };
+        memory.keep(0, black_box(request));
+    };
+    (0..requests).for_each(|_| keep());
+    bencher.bench_local(keep);
 }
 
 /// One lease taken and given back.

@@ -10,6 +10,7 @@
 //! acceptor that ends before it was asked to ends the process: half a proxy is worse than none.
 
 mod house;
+mod recall;
 mod sight;
 mod stop;
 mod threads;
@@ -29,7 +30,7 @@ use crate::{
     drain::{self, Drain, Drainer},
     edge::{self, Census, Order},
     meters::Meters,
-    proxy::{Common, Spool, Tunnels},
+    proxy::{Common, Memory, Spool, Tunnels},
     reload::Reloader,
     snapshot::{Published, World},
     telemetry::{
@@ -131,6 +132,7 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
         published: Published::new(Arc::new(snapshot)),
         meters,
         log,
+        memory: Memory::new(workers, config.why_requests),
         spool: Spool::default(),
         drain: drain.clone(),
         pseudonym: Common::draw_pseudonym(),
@@ -141,12 +143,12 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
     let census = Arc::new(Census::default());
     let (doors, orders) = mpsc::channel(ORDERS);
     let Origin { path, warnings } = origin;
-    let reloader = Reloader::new(path, warnings, world, common.clone(), doors);
+    let reloader = Reloader::new(path, warnings, world.clone(), common.clone(), doors);
     let guard = Guard {
         keys: Keys::new(addresses.control, &config.operators.tokens),
         audit: Audit::open(config.operators.audit.clone()).map_err(BuildError::Audit)?,
     };
-    let sight = sight::HouseSight::new(common.clone(), census.clone(), reloader, guard);
+    let sight = sight::HouseSight::new(common.clone(), census.clone(), world, reloader, guard);
     Ok(Bound {
         addresses,
         sight,

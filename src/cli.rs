@@ -14,6 +14,7 @@ pub mod reload;
 pub mod run;
 pub mod schema;
 pub mod status;
+pub mod why;
 
 use std::path::PathBuf;
 

@@ -57,6 +57,8 @@ pub struct Config {
     pub workers: Option<usize>,
     /// Where the access log goes.
     pub access_log: AccessLog,
+    /// How many settled requests `usher why` can tell about, over all workers.
+    pub why_requests: usize,
     /// Where state is kept over a restart.
     pub state_dir: Option<PathBuf>,
     /// How usher stops.

@@ -5,6 +5,7 @@
 //! | `/live`, `/ready` | yes | yes |
 //! | `/metrics` | | yes |
 //! | `GET /api/v1/status`, `audiences`, `pools`, `config` | yes | |
+//! | `GET /api/v1/requests/ID` | yes | |
 //! | `POST /api/v1/reload` | yes | |
 //! | `Host` | localhost or an IP address; any with tokens | any |
 //! | token | where one is configured, but for `/live` and `/ready` | none |
@@ -35,8 +36,8 @@ pub use guard::Guard;
 pub use keys::Keys;
 pub use orders::{By, Why};
 pub use views::{
-    AudienceView, ConfigView, EndpointView, FaultView, PoolView, PromiseView, RefusedView,
-    ReloadView, StatusView,
+    AttemptView, AudienceView, ConfigView, EndpointView, FaultView, PoolView, PromiseView,
+    RefusedView, ReloadView, RequestView, RequestsView, StatusView,
 };
 
 /// What the ports see of usher. The house implements it.
@@ -45,6 +46,8 @@ pub trait Sight: Send + Sync + 'static {
     fn status(&self) -> StatusView;
     /// The configuration in use, without secrets.
     fn config(&self) -> serde_json::Value;
+    /// The requests with this id; else a sentence about how far back they would be known.
+    fn requests(&self, request_id: &str) -> Result<RequestsView, String>;
     /// Every metric in Prometheus' text format.
     fn metrics(&self) -> String;
     /// Reads the configuration again and puts it to use.

@@ -35,6 +35,8 @@ enum Command {
     Reload(cli::reload::ReloadArgs),
     /// Show how a running usher fares
     Status(cli::status::StatusArgs),
+    /// Say what became of one request, by its id
+    Why(cli::why::WhyArgs),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Diff(args) => cli::diff::run(args),
         Command::Reload(args) => cli::reload::run(args),
         Command::Status(args) => cli::status::run(args),
+        Command::Why(args) => cli::why::run(args),
     };
     ExitCode::from(code)
 }

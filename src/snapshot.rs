@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub use scopes::{Scopes, Spoken};
-pub use view::{Published, View, Viewer};
+pub use view::{Published, Told, View, Viewer};
 pub use world::World;
 
 /// A configuration, ready to decide requests.
@@ -44,7 +44,7 @@ pub struct Audience {
     /// Its name.
     pub name: Name,
     /// Its rules as they were written, for the log.
-    pub labels: Vec<Arc<str>>,
+    pub labels: Arc<[Arc<str>]>,
     /// Who may be of it; empty: everyone.
     pub only: Vec<RuleSpec>,
     /// A page of its own for made-up answers.
@@ -119,6 +119,17 @@ impl Snapshot {
     pub fn undecided(&self, fault: Fault) -> Decision {
         let audience = self.audiences.len() - 1;
         Decision { audience, rule: None, fault: Some(fault), spoken: Spoken::default() }
+    }
+
+    /// What this snapshot calls `audience`.
+    fn told(&self, audience: &Audience) -> Told {
+        let pool = audience.pool.map_or_else(Name::none, |pool| self.pools[pool].name.clone());
+        Told {
+            generation: self.generation,
+            audience: audience.name.clone(),
+            pool,
+            labels: audience.labels.clone(),
+        }
     }
 
     /// The audience at `index`.

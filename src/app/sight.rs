@@ -12,18 +12,19 @@ use std::{
 use parking_lot::Mutex;
 use serde_json::json;
 
+use super::recall;
 use crate::{
     config::{Objective, Problem},
     control::{
         AudienceView, By, ConfigView, Deed, EndpointView, Guard, PoolView, PromiseView, Readiness,
-        RefusedView, ReloadView, Sight, StatusView,
+        RefusedView, ReloadView, RequestsView, Sight, StatusView,
     },
     drain::Stage,
     edge::Census,
     meters::{AudienceReading, EndpointGauges, Gauges, ListenerGauges, PoolGauges, recent::Recent},
     proxy::Common,
     reload::{Reloaded, Reloader, Standing, blocking},
-    snapshot::{Pool, Snapshot},
+    snapshot::{Pool, Snapshot, World},
     upstream::{Endpoint, Member},
 };
 
@@ -34,6 +35,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub struct HouseSight {
     common: Arc<Common>,
     census: Arc<Census>,
+    world: Arc<World>,
     reloader: Reloader,
     guard: Arc<Guard>,
     started: Instant,
@@ -47,6 +49,7 @@ impl HouseSight {
     pub(super) fn new(
         common: Arc<Common>,
         census: Arc<Census>,
+        world: Arc<World>,
         reloader: Reloader,
         guard: Guard,
     ) -> Arc<Self> {
@@ -55,6 +58,7 @@ impl HouseSight {
         Arc::new(Self {
             common,
             census,
+            world,
             reloader,
             guard: Arc::new(guard),
             started: Instant::now(),
@@ -192,6 +196,10 @@ impl Sight for HouseSight {
         self.common.published.current().config.redacted.clone()
     }
 
+    fn requests(&self, request_id: &str) -> Result<RequestsView, String> {
+        recall::requests(&self.common.memory, self.world.endpoints(), request_id)
+    }
+
     fn metrics(&self) -> String {
         let snapshot = self.common.published.current();
         self.common.meters.render(&self.gauges(&snapshot))
@@ -212,7 +220,7 @@ impl Sight for HouseSight {
     }
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map(|at| format!("{at:.3}")).unwrap_or_default()
 }
 

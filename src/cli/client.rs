@@ -237,13 +237,17 @@ impl ControlPort {
 // === impl Answer ===
 
 impl Answer {
+    /// What it says instead of what was asked for.
+    pub(super) fn detail(&self) -> String {
+        let problem: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        problem["detail"].as_str().unwrap_or(&self.body).to_owned()
+    }
+
     /// Its body when it is a 200, else what it says instead.
     pub(super) fn into_done(self) -> anyhow::Result<String> {
         if self.status == StatusCode::OK {
             return Ok(self.body);
         }
-        let problem: Value = serde_json::from_str(&self.body).unwrap_or_default();
-        let detail = problem["detail"].as_str().unwrap_or(&self.body);
-        bail!("{} answers {}: {detail}", self.address, self.status)
+        bail!("{} answers {}: {}", self.address, self.status, self.detail())
     }
 }

@@ -157,6 +157,7 @@ fn at_restart(old: &Config, new: &Config) -> Vec<String> {
     differs("metrics", old.metrics != new.metrics);
     differs("workers", old.workers != new.workers);
     differs("access_log", old.access_log != new.access_log);
+    differs("why", old.why_requests != new.why_requests);
     differs("state_dir", old.state_dir != new.state_dir);
     let within = |config: &Config| {
         let objectives = config.audiences.iter().flat_map(|audience| &audience.objectives);

@@ -56,6 +56,8 @@ document! {
         optional workers: Or<Auto, Count>,
         /// Where the access log goes; or `off`.
         optional access_log: Or<Off, AccessLog>,
+        /// What `usher why` can tell about; or `off`.
+        optional why: Or<Off, Why>,
         /// Where state is kept over a restart.
         optional state_dir: FilePath,
         /// How usher stops.
@@ -130,6 +132,14 @@ document! {
         required path: FilePath,
         /// Patterns of paths that carry secrets. Comes with a later version; an error until then.
         optional redact: Later,
+    }
+}
+
+document! {
+    /// What is remembered of requests that have ended.
+    Why {
+        /// How many requests over all workers; half of the places are for those that went wrong.
+        required requests: Count,
     }
 }
 

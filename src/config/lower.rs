@@ -74,6 +74,7 @@ pub(crate) fn lower(
         underscore_headers: house.underscore_headers,
         workers: house.workers,
         access_log: house.access_log,
+        why_requests: house.why_requests,
         state_dir: house.state_dir,
         drain: house.drain,
         hash: view::hash(written, audiences.iter().filter_map(|a| a.audience.page.as_deref())),

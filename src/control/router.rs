@@ -6,7 +6,7 @@ use axum::{
     BoxError, Extension, Json, Router,
     body::Bytes,
     error_handling::HandleErrorLayer,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header::CACHE_CONTROL, header::CONTENT_TYPE},
     middleware,
     response::{IntoResponse, Response},
@@ -45,6 +45,7 @@ pub(super) fn control(sight: Arc<dyn Sight>, guard: &Arc<Guard>) -> Router {
         .route("/api/v1/audiences", get(audiences))
         .route("/api/v1/pools", get(pools))
         .route("/api/v1/config", get(config))
+        .route("/api/v1/requests/{id}", get(requests))
         .route("/api/v1/reload", post(reload))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route_layer(known);
@@ -110,6 +111,13 @@ async fn pools(State(sight): Seen) -> Response {
 
 async fn config(State(sight): Seen) -> Response {
     fresh(Json(sight.config()))
+}
+
+async fn requests(State(sight): Seen, Path(request_id): Path<String>) -> Response {
+    match sight.requests(&request_id) {
+        Ok(view) => fresh(Json(view)),
+        Err(reach) => fresh(Problem::new(StatusCode::NOT_FOUND, reach)),
+    }
 }
 
 async fn reload(

@@ -65,6 +65,13 @@ impl Sight for Stand {
         })
     }
 
+    fn requests(&self, request_id: &str) -> Result<RequestsView, String> {
+        match request_id {
+            "known" => Ok(RequestsView::default()),
+            _ => Err("how far back".into()),
+        }
+    }
+
     fn readiness(&self) -> Readiness {
         if self.draining.load(Relaxed) { Readiness::Draining } else { Readiness::Ready }
     }
@@ -160,6 +167,8 @@ async fn the_control_port_shows_what_usher_is_about() {
     assert_eq!(read("/api/v1/audiences").await["audiences"][0]["name"], "driver");
     assert_eq!(read("/api/v1/pools").await["pools"][0]["name"], "drivers");
     assert_eq!(read("/api/v1/config").await, json!({ "hash": "1f3a" }));
+    assert_eq!(read("/api/v1/requests/known").await, json!({ "requests": [] }));
+    assert_eq!(read("/api/v1/requests/unknown").await["detail"], "how far back");
     assert_eq!(get(ports.control, "/metrics").await.status, 404);
 }
 

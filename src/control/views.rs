@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{meters::recent::Lately, name::Name};
 
+mod request;
+
+pub use request::{AttemptView, RequestView, RequestsView};
+
 /// The bad share that an audience without a promise may have, when audiences are ordered.
 const UNPROMISED_BUDGET: f64 = 0.01;
 

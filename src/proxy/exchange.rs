@@ -9,10 +9,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Uri};
 
 use super::{
     asked::Asked,
+    memory::{Brief, Ended, Remembered, Times, Tries, brief_method},
     record::{Record, TunnelRecord},
     settle::End,
     upload::Flow,
@@ -48,6 +49,7 @@ pub struct Exchange {
     lease: Option<Held>,
     endpoint: Option<Arc<Endpoint>>,
     attempts: u32,
+    tries: Tries,
     connecting: Duration,
     upstream: Duration,
     bytes_in: u64,
@@ -89,6 +91,7 @@ impl Exchange {
             lease: None,
             endpoint: None,
             attempts: 0,
+            tries: Tries::default(),
             connecting: Duration::ZERO,
             upstream: Duration::ZERO,
             bytes_in: 0,
@@ -154,12 +157,18 @@ impl Exchange {
     pub fn attempt(&mut self, lease: Lease) {
         self.give_back();
         self.attempts += 1;
+        self.tries.begin(lease.endpoint().id());
         self.endpoint = Some(lease.endpoint().clone());
         let taken = Instant::now();
         if let Some(pool) = self.pool() {
             pool.meter.lease_taken(self.worker.index, taken);
         }
         self.lease = Some(Held { _lease: lease, taken });
+    }
+
+    /// How the attempt under way ended, as far as its answer's head.
+    pub fn attempt_ended(&mut self, ended: Ended) {
+        self.tries.end(ended);
     }
 
     /// So long it took to get a connection.
@@ -171,7 +180,9 @@ impl Exchange {
     pub fn give_back(&mut self) {
         let Some(held) = self.lease.take() else { return };
         let now = Instant::now();
-        self.upstream += now.saturating_duration_since(held.taken);
+        let took = now.saturating_duration_since(held.taken);
+        self.upstream += took;
+        self.tries.took(took);
         if let Some(pool) = self.pool() {
             pool.meter.lease_returned(self.worker.index, held.taken, now);
         }
@@ -222,7 +233,10 @@ impl Exchange {
     }
 
     /// An attempt is repeated for `reason`.
-    pub fn retried(&self, reason: Retry) {
+    pub fn retried(&mut self, reason: Retry) {
+        if reason == Retry::Replayed {
+            self.tries.replay();
+        }
         if let Some(pool) = self.pool() {
             pool.meter.retried(self.worker.index, reason);
         }
@@ -271,6 +285,41 @@ impl Exchange {
         if self.worker.common.log.is_on() {
             self.log(outcome, now);
         }
+        if self.worker.common.memory.is_on() {
+            self.remember(outcome, now);
+        }
+    }
+
+    /// Keeps what somebody may ask about later: copies of fixed size, and nothing that allocates.
+    fn remember(&self, outcome: Outcome, now: Instant) {
+        let asked = &self.asked;
+        let sent = self.attempts > 0;
+        let total = now.saturating_duration_since(self.arrived);
+        let path = asked.target.as_ref().map_or("", Uri::path);
+        let request = Remembered {
+            request_id: Brief::of(asked.request_id.as_bytes()),
+            path: Brief::of(path.as_bytes()),
+            method: brief_method(asked.method.as_ref()),
+            told: self.view.told(self.decision.audience).clone(),
+            rule: self.decision.rule.and_then(|rule| u32::try_from(rule).ok()),
+            at: self.arrived_at + total,
+            client: asked.client,
+            status: self.status.filter(|_| outcome != Outcome::Abandoned),
+            outcome,
+            fault: self.fault,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            times: Times {
+                paused: None.into(),
+                queue: sent.then_some(Duration::ZERO).into(),
+                connect: sent.then_some(self.connecting).into(),
+                first_byte: self.since_read_whole(self.first_byte).into(),
+                upstream: sent.then_some(self.upstream).into(),
+                total: Some(total).into(),
+            },
+            tries: self.tries,
+        };
+        self.worker.common.memory.keep(self.worker.index, request);
     }
 
     fn count_promises(&self, settled: &Settled, now: Instant) {

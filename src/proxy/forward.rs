@@ -16,6 +16,7 @@ use super::{
     handshake::Handshake,
     headers::{self, Brought, Framing, Introduction},
     informational::Informational,
+    memory::Ended,
     upgrade::Tunnel,
     upload::{Sent, Upload, sent},
 };
@@ -128,7 +129,13 @@ impl Journey<'_> {
 
     async fn travel(&mut self) -> Result<Said, Fault> {
         for _ in 0..ATTEMPTS_MAX {
-            match self.attempt().await {
+            let attempted = self.attempt().await;
+            self.exchange.attempt_ended(match &attempted {
+                Ok(_) => Ended::Answered,
+                Err(Failed::Unconnected | Failed::Stale) => Ended::Unconnected,
+                Err(Failed::Fault(fault)) => Ended::Fault(*fault),
+            });
+            match attempted {
                 Ok(said) => return Ok(said),
                 // Only a reused connection is stale, and that was replayed on a new one.
                 Err(Failed::Unconnected | Failed::Stale) => {}

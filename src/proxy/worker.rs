@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::gather::Spool;
+use super::{gather::Spool, memory::Memory};
 use crate::{
     deadline::Wheel,
     drain::Drain,
@@ -43,6 +43,8 @@ pub struct Common {
     pub meters: Arc<Meters>,
     /// Where settled requests are written down.
     pub log: AccessLog,
+    /// What is remembered of requests that have ended.
+    pub memory: Memory,
     /// Where large bodies lie while they are gathered.
     pub spool: Spool,
     /// How far stopping has come.

@@ -6,6 +6,7 @@ use arc_swap::{ArcSwap, Cache};
 use http::HeaderValue;
 
 use super::{Audience, Snapshot};
+use crate::name::Name;
 
 /// The snapshot that is current, for all workers. One publish is one store.
 #[derive(Clone, Debug)]
@@ -21,6 +22,21 @@ pub struct View {
     snapshot: Arc<Snapshot>,
     /// The names of the audiences as `X-Audience` carries them, in the snapshot's order.
     headers: Box<[HeaderValue]>,
+    /// What is remembered of requests beyond the snapshot's own life, in the snapshot's order.
+    told: Box<[Arc<Told>]>,
+}
+
+/// What a snapshot calls an audience, for whoever asks about a request after the snapshot has gone.
+#[derive(Debug)]
+pub struct Told {
+    /// The snapshot's number.
+    pub generation: u64,
+    /// The audience.
+    pub audience: Name,
+    /// Its pool.
+    pub pool: Name,
+    /// Its rules as they were written.
+    pub labels: Arc<[Arc<str>]>,
 }
 
 /// Hands out views, and renews them when another snapshot has been published.
@@ -58,7 +74,13 @@ impl View {
             value.expect("a name holds only header characters")
         };
         let headers = snapshot.audiences.iter().map(header).collect();
-        Self { snapshot, headers }
+        let told = snapshot.audiences.iter().map(|audience| Arc::new(snapshot.told(audience)));
+        Self { headers, told: told.collect(), snapshot }
+    }
+
+    /// What is remembered of requests of the audience at `index`.
+    pub fn told(&self, index: usize) -> &Arc<Told> {
+        &self.told[index]
     }
 
     /// The name of the audience at `index` as `X-Audience` carries it.

@@ -149,7 +149,7 @@ impl World {
     fn none(&self) -> Audience {
         let name = Name::none();
         Audience {
-            labels: Vec::new(),
+            labels: Arc::default(),
             only: Vec::new(),
             page: None,
             meter: self.meters.exchange(&name, &name, Arm::Stable, UNDECIDED),

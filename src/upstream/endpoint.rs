@@ -4,6 +4,7 @@
 //! pools that name its address. It counts the leases that are out; it does not limit them.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -15,6 +16,10 @@ use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::address::Address;
+
+/// How many endpoints are known by their numbers: those of one pool that is as large as it may be,
+/// twenty times over.
+const TEXTS_MAX: usize = 10_000;
 
 /// One address at which the monolith is served.
 #[derive(Debug)]
@@ -53,6 +58,8 @@ struct Known {
     /// Addresses that operators have drained, whether or not anybody holds an endpoint there.
     drained: FxHashSet<Address>,
     next_id: u32,
+    /// The addresses of the last endpoints there were, for whoever asks about one that has gone.
+    texts: VecDeque<Box<str>>,
 }
 
 /// An endpoint's slot held for one attempt. Dropping it gives it back.
@@ -143,7 +150,19 @@ impl Endpoints {
             trouble: Mutex::new(None),
         });
         known.by_address.insert(address.clone(), Arc::downgrade(&endpoint));
+        if known.texts.len() == TEXTS_MAX {
+            known.texts.pop_front();
+        }
+        known.texts.push_back(endpoint.text.clone());
         endpoint
+    }
+
+    /// The address of the endpoint with the number `id`, also when nobody holds it any more.
+    pub fn text(&self, id: u32) -> Option<String> {
+        let known = self.known.lock();
+        let first = known.next_id.checked_sub(u32::try_from(known.texts.len()).ok()?)?;
+        let text = known.texts.get(usize::try_from(id.checked_sub(first)?).ok()?);
+        text.map(|text| text.to_string())
     }
 
     /// Drains what is at `address` from now on, also what comes to be there later.
@@ -214,6 +233,8 @@ mod tests {
         let id = endpoints.at(&address(1)).id();
         assert_ne!(endpoints.at(&address(1)).id(), id);
         assert_eq!(endpoints.known.lock().by_address.len(), 1);
+        assert_eq!(endpoints.text(id).as_deref(), Some("127.0.0.1:1"), "but what it was is known");
+        assert_eq!(endpoints.text(99), None);
     }
 
     #[test]

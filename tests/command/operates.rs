@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     binary::{Binary, usher},
+    client::Client,
     origin::{Origin, PATIENCE, ok},
 };
 
@@ -80,4 +81,41 @@ async fn a_command_shows_its_token_and_a_rotated_one_counts_without_a_restart() 
     };
     tokio::time::timeout(PATIENCE, counts).await.expect("the new token counts");
     assert_eq!(told(&say(&control, OPERATOR, &["reload"])).0, Some(1), "the old one does not");
+}
+
+#[tokio::test]
+async fn why_tells_what_became_of_a_request_and_exits_with_1_for_one_that_is_not_known() {
+    let usher = Binary::start(
+        "workers: 2\naudiences: [{ name: everyone, pool: rails }]\n\
+         pools: { rails: { endpoints: [127.0.0.1:1], capacity: 5 } }\n",
+    )
+    .await;
+    let control = usher.control.to_string();
+    let answer = Client::connect(usher.clients).await.get("/orders").await;
+    let id = answer.field("x-request-id").expect("every made-up answer has one");
+    let known = async {
+        loop {
+            let (code, text) = told(&say(&control, "", &["why", id]));
+            if code == Some(0) {
+                return text;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let text = tokio::time::timeout(PATIENCE, known).await.expect("it ends");
+    for expected in [
+        "GET /orders from 127.0.0.1, ended ",
+        "audience: everyone, because it takes what no rule takes (generation 1)\npool: rails\n",
+        "attempt 1: 127.0.0.1:1: no connection after ",
+        "failed with 503\n",
+        "fault: no_endpoint (blame: usher): No connection to the service behind could be made.",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let json = say(&control, "", &["why", id, "--format", "json"]);
+    let view: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(view["requests"][0]["request_id"], id);
+    let (code, text) = told(&say(&control, "", &["why", "../status"]));
+    assert_eq!(code, Some(1));
+    assert!(text.starts_with("No request with this id is remembered. Those that"), "{text}");
 }

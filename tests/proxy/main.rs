@@ -13,6 +13,7 @@ mod requests;
 mod support;
 mod upstream;
 mod websocket;
+mod why;
 
 use support::{
     client::Client,

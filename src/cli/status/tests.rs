@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cli::client::{Answer, CONTROL};
-use crate::control::{Audit, By, Guard, Keys, Readiness, ReloadView, Sight, serve_control};
+use crate::control::{
+    Audit, By, Guard, Keys, Readiness, ReloadView, RequestsView, Sight, serve_control,
+};
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -32,6 +34,13 @@ impl Sight for Stand {
 
     fn metrics(&self) -> String {
         String::new()
+    }
+
+    fn requests(&self, request_id: &str) -> Result<RequestsView, String> {
+        match request_id {
+            "known" => Ok(RequestsView::default()),
+            _ => Err("how far back".into()),
+        }
     }
 
     fn readiness(&self) -> Readiness {

@@ -22,6 +22,10 @@ use crate::config::{
 
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 const WORKERS_MAX: u32 = 1024;
+/// How many requests are remembered when nothing is written.
+const WHY_REQUESTS: usize = 10_000;
+/// The most: 256 MiB.
+const WHY_REQUESTS_MAX: usize = 1_000_000;
 
 /// What is about usher itself.
 pub(super) struct House {
@@ -33,6 +37,7 @@ pub(super) struct House {
     pub(super) underscore_headers: Vec<HeaderName>,
     pub(super) workers: Option<usize>,
     pub(super) access_log: AccessLog,
+    pub(super) why_requests: usize,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) drain: Drain,
 }
@@ -62,6 +67,7 @@ pub(super) fn lower(document: &Document, reader: &mut Reader) -> House {
         }),
         workers: workers(document.workers.as_ref(), reader),
         access_log: access_log(document.access_log.as_ref(), reader),
+        why_requests: why(document.why.as_ref(), reader),
         state_dir: document.state_dir.as_ref().map(|at| reader.path(at.span, &at.value.text)),
         drain: drain(document.drain.as_ref()),
     }
@@ -176,6 +182,18 @@ fn workers(at: Option<&At<Or<Auto, Count>>>, reader: &mut Reader) -> Option<usiz
         reader.error(at.span, format!("{count} workers are more than the most, {WORKERS_MAX}"));
     }
     usize::try_from(count).ok()
+}
+
+/// How many requests are remembered.
+fn why(at: Option<&At<Or<Off, document::Why>>>, reader: &mut Reader) -> usize {
+    let why = match at.map(|at| &at.value) {
+        None => return WHY_REQUESTS,
+        Some(Or::Word(_)) => return 0,
+        Some(Or::Value(why)) => why,
+    };
+    let Some(At { value: Count(count), span, .. }) = &why.requests else { return WHY_REQUESTS };
+    bounded(*count as usize, WHY_REQUESTS_MAX, "requests to remember", *span, reader);
+    *count as usize
 }
 
 fn access_log(at: Option<&At<Or<Off, document::AccessLog>>>, reader: &mut Reader) -> AccessLog {
