@@ -1,10 +1,16 @@
-"""usher, HAProxy and nginx side by side, each lane of each in front of an origin of its own."""
+"""usher and others side by side, each lane of each in front of an origin of its own."""
+import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import threading
+
+# Where tests/run has installed what Debian does not have.
+PYTHON = pathlib.Path(__file__).resolve().parents[2] / "target/python/bin"
+OTHERS = ("haproxy", "nginx", "envoy", "caddy")
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.I)
@@ -72,6 +78,87 @@ NGINX_LANE = """
   upstream lane{lane} {{ server unix:{origin}; keepalive 4; }}
   server {{ listen unix:{door}; location / {{ proxy_pass http://lane{lane}; }} }}
 """
+
+ENVOY_ACCESS = "type.googleapis.com/envoy.extensions.filters"
+
+
+def envoy(doors):
+    """Envoy's configuration: HTTP/1.1, WebSockets and HTTP/1.0, which are off otherwise, and timeouts."""
+
+    def listener(door):
+        manager = {
+            "@type": f"{ENVOY_ACCESS}.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "lane",
+            "codec_type": "HTTP1",
+            "http_protocol_options": {"accept_http_10": True},
+            "use_remote_address": True,
+            "request_headers_timeout": "2s",
+            "stream_idle_timeout": "2s",
+            "common_http_protocol_options": {"idle_timeout": "2s"},
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+            "http_filters": [
+                {
+                    "name": "router",
+                    "typed_config": {"@type": f"{ENVOY_ACCESS}.http.router.v3.Router"},
+                }
+            ],
+            "route_config": {
+                "virtual_hosts": [
+                    {
+                        "name": "all",
+                        "domains": ["*"],
+                        "routes": [
+                            {
+                                "match": {"prefix": "/"},
+                                "route": {"cluster": f"lane{door['lane']}"},
+                            }
+                        ],
+                    }
+                ]
+            },
+        }
+        filters = [{"name": "http", "typed_config": manager}]
+        return {"address": pipe(door["door"]), "filter_chains": [{"filters": filters}]}
+
+    def cluster(door):
+        name = f"lane{door['lane']}"
+        endpoint = {"endpoint": {"address": pipe(door["origin"])}}
+        members = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}
+        return {"name": name, "connect_timeout": "5s", "load_assignment": members}
+
+    def pipe(path):
+        return {"pipe": {"path": path}}
+
+    resources = {
+        "listeners": [listener(door) | {"name": f"lane{door['lane']}"} for door in doors],
+        "clusters": [cluster(door) for door in doors],
+    }
+    return json.dumps({"static_resources": resources})
+
+
+def caddy(doors):
+    """Caddy's configuration: HTTP/1.1, and timeouts."""
+
+    def server(door):
+        proxy = {"handler": "reverse_proxy", "upstreams": [{"dial": f"unix/{door['origin']}"}]}
+        return {
+            "listen": [f"unix/{door['door']}"],
+            "protocols": ["h1"],
+            "read_header_timeout": "2s",
+            "read_timeout": "2s",
+            "idle_timeout": "2s",
+            "automatic_https": {"disable": True},
+            "routes": [{"handle": [proxy]}],
+        }
+
+    servers = {f"lane{door['lane']}": server(door) for door in doors}
+    return json.dumps(
+        {
+            "admin": {"disabled": True},
+            "logging": {"logs": {"default": {"level": "PANIC"}}},
+            "apps": {"http": {"servers": servers}},
+        }
+    )
 
 
 class Origin:
@@ -157,7 +244,7 @@ class Peers:
 
     def __init__(self, folder, usher, lanes):
         self.folder, self.processes, self.lanes = pathlib.Path(folder), [], {}
-        for proxy in ("usher", "haproxy", "nginx"):
+        for proxy in ("usher", *OTHERS):
             self.lanes[proxy] = [Lane(folder, proxy, lane) for lane in range(lanes)]
         self.usher = usher
 
@@ -171,14 +258,18 @@ class Peers:
                 {"lane": number, "door": lane.door, "origin": lane.at}
                 for number, lane in enumerate(self.lanes[proxy])
             ]
-            for proxy in ("haproxy", "nginx")
+            for proxy in OTHERS
         }
         lanes = "".join(HAPROXY_LANE.format(**door) for door in doors["haproxy"])
         self.start("haproxy", "-db", "-f", self.write("haproxy.cfg", HAPROXY + lanes))
         lanes = "".join(NGINX_LANE.format(**door) for door in doors["nginx"])
         config = self.write("nginx.conf", NGINX.format(folder=self.folder, lanes=lanes))
         self.start("nginx", "-e", f"{self.folder}/nginx.log", "-c", config)
-        for proxy in ("haproxy", "nginx"):
+        config = self.write("envoy.json", envoy(doors["envoy"]))
+        alone = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "off")
+        self.start("envoy", *alone, "--config-path", config)
+        self.start("caddy", "run", "--config", self.write("caddy.json", caddy(doors["caddy"])))
+        for proxy in OTHERS:
             for lane in self.lanes[proxy]:
                 self.until_open(lane)
         return self
@@ -193,14 +284,16 @@ class Peers:
         return str(self.folder / name)
 
     def start(self, *command, stderr=subprocess.DEVNULL):
-        # Debian keeps the doors' programs where only root looks.
-        path = os.environ["PATH"] + ":/usr/sbin"
-        process = subprocess.Popen(command, stderr=stderr, env=os.environ | {"PATH": path})
+        # Debian keeps the doors' programs where only root looks. Caddy keeps things at home.
+        path = f"{PYTHON}:{os.environ['PATH']}:/usr/sbin"
+        places = {"PATH": path, "HOME": str(self.folder)}
+        environment = os.environ | places
+        process = subprocess.Popen(command, stderr=stderr, env=environment, executable=shutil.which(command[0], path=path))
         self.processes.append(process)
         return process
 
     def until_open(self, lane):
-        while self.processes[-1].poll() is None and self.processes[-2].poll() is None:
+        while all(process.poll() is None for process in self.processes):
             try:
                 return lane.connect().close()
             except OSError:

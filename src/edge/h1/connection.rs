@@ -19,6 +19,7 @@ use crate::{
     deadline::{Deadline, Wheel},
     drain::{Drain, Stage},
     edge::leave::Leave,
+    fault::Fault,
     peer::{Peer, Protocol},
     proxy::{Arrival, Informational, Presence, Refusal, Settling, upgrade::Tunnel},
 };
@@ -114,7 +115,7 @@ impl<S> Connection<S> {
         loop {
             if let Some(verdict) = self.assembler.step(&mut intake.buffer, &self.rules) {
                 self.assembler = Assembler::default();
-                return Poll::Ready(Awaited::Head(verdict));
+                return Poll::Ready(Awaited::Head(self.secured(verdict)));
             }
             match intake.poll_fill(cx) {
                 Poll::Ready(Ok(read)) if read > 0 => {}
@@ -141,6 +142,16 @@ impl<S> Connection<S> {
             Phase::Idle => Awaited::Over,
             Phase::Gathering => Awaited::Head(Err(Box::new(self.assembler.late(&intake.buffer)))),
         })
+    }
+
+    /// RFC 9110 §7.4: who asks for an `https` resource has to do so over TLS, or through a proxy
+    /// that ended it.
+    fn secured(&self, verdict: Verdict) -> Verdict {
+        let head = verdict?;
+        if head.https && !self.peer.trusted {
+            return Err(Box::new(head.refused(Fault::BadTarget)));
+        }
+        Ok(head)
     }
 
     /// Begins to be idle.

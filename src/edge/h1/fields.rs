@@ -49,7 +49,22 @@ struct Options {
     close: bool,
     keep_alive: bool,
     upgrade: bool,
+    /// Whether it names a field that is meant for everybody on the way.
+    overreaches: bool,
 }
+
+/// Fields that no sender may call its connection's own (RFC 9110 §7.6.1): a reader that believed
+/// it would lose what frames, routes or authenticates the request. Those of `X-Forwarded-` as well.
+const END_TO_END: [HeaderName; 8] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::FORWARDED,
+    header::VIA,
+];
 
 // === impl Notes ===
 
@@ -75,11 +90,7 @@ impl Notes {
             self.upgrades += 1;
             self.websocket = value.eq_ignore_ascii_case(b"websocket");
         } else if *name == header::CONNECTION {
-            for option in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
-                self.options.close |= option.eq_ignore_ascii_case(b"close");
-                self.options.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                self.options.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
-            }
+            value.split(|&b| b == b',').for_each(|option| self.options.see(option.trim_ascii()));
         } else if *name == HTTP2_SETTINGS {
             self.settings = true;
         }
@@ -152,11 +163,35 @@ impl Notes {
         Ok(true)
     }
 
+    /// Whether `Connection` takes nothing away that others need.
+    pub(super) fn connection(&self) -> Result<(), Fault> {
+        if self.options.overreaches { Err(Fault::MalformedHead) } else { Ok(()) }
+    }
+
     /// Whether the connection may go on after this request, as far as the client is concerned.
     pub(super) fn persists(&self, protocol: Protocol) -> bool {
         match protocol {
             Protocol::Http11 => !self.options.close,
             Protocol::Http10 => self.options.keep_alive && !self.options.close,
+        }
+    }
+}
+
+// === impl Options ===
+
+impl Options {
+    fn see(&mut self, option: &[u8]) {
+        if option.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+        } else if option.eq_ignore_ascii_case(b"close") {
+            self.close = true;
+        } else if option.eq_ignore_ascii_case(b"upgrade") {
+            self.upgrade = true;
+        } else {
+            const FORWARDED: &[u8] = b"x-forwarded-";
+            let front = option.get(..FORWARDED.len());
+            self.overreaches |= front.is_some_and(|front| front.eq_ignore_ascii_case(FORWARDED))
+                || END_TO_END.iter().any(|name| option.eq_ignore_ascii_case(name.as_ref()));
         }
     }
 }

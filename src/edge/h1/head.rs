@@ -1,7 +1,7 @@
 //! A request's head: bytes in, request or refusal out.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use std::mem::MaybeUninit;
 
 use crate::{
@@ -42,10 +42,27 @@ pub(super) struct Head {
     pub(super) upgrade: bool,
     /// Whether the client lets the connection go on.
     pub(super) persists: bool,
+    /// Whether the target was an `https` one, in absolute form.
+    pub(super) https: bool,
 }
 
 /// A head, or why there is none.
 pub(super) type Verdict = Result<Box<Head>, Box<Refusal>>;
+
+// === impl Head ===
+
+impl Head {
+    /// The refusal of a head that was read whole.
+    pub(super) fn refused(&self, fault: Fault) -> Refusal {
+        let host = self.request.headers().get(header::HOST);
+        Refusal {
+            fault,
+            method: Some(self.request.method().clone()),
+            host: host.and_then(|host| readable(host.as_bytes())),
+            path: readable(self.request.uri().path().as_bytes()),
+        }
+    }
+}
 
 // === impl Assembler ===
 
@@ -120,6 +137,7 @@ fn parse_into<'b>(
     let mut fields = HeaderMap::with_capacity(raw.headers.len() + 8);
     let mut notes = Notes::default();
     let dropped = take_fields(bytes, raw.headers, &mut fields, &mut notes, rules)?;
+    notes.connection()?;
     let host = notes.host()?;
     let uri = target::read(&method, &bytes.slice_ref(target.as_bytes()), host)?;
     let framing = notes.framing(protocol, &mut fields, rules)?;
@@ -127,7 +145,8 @@ fn parse_into<'b>(
     let upgrade = notes.upgrade(&method, protocol, framing, &mut fields)?;
     let request = assemble(method, uri, protocol, fields, dropped);
     let persists = notes.persists(protocol);
-    Ok(Box::new(Head { request, protocol, framing, expects, upgrade, persists }))
+    let https = target.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+    Ok(Box::new(Head { request, protocol, framing, expects, upgrade, persists, https }))
 }
 
 /// Takes the fields over; the answer is how many were left behind because of a `_` in their name.
