@@ -93,7 +93,8 @@ impl Bench {
             let local = listener.local_addr().expect("an address");
             let (client, accepted) = tokio::join!(TcpStream::connect(local), listener.accept());
             let (socket, address) = accepted.expect("a connection");
-            let peer = Arc::new(Peer { address, local, listener: local, trusted: false });
+            let peer =
+                Arc::new(Peer { address, local, listener: local, trusted: false, tls: None });
             let wheel = usher::deadline::Wheel::start();
             let rules = Arc::new(Rules::default());
             tokio::spawn(h1::serve(Stream::plain(socket), peer, rules, wheel, drain, proxy));

@@ -18,7 +18,7 @@ pub mod secret;
 mod source;
 mod view;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderName;
 use ipnet::IpNet;
@@ -35,6 +35,7 @@ use crate::{
     classify::{PathPattern, RuleSpec},
     name::Name,
     slo::{On, StatusSet},
+    tls::ServerSpec,
     units::Percent,
 };
 
@@ -80,6 +81,8 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// The limits of connections accepted here.
     pub limits: Limits,
+    /// How TLS is spoken here; `None` is plain text.
+    pub tls: Option<Arc<ServerSpec>>,
 }
 
 /// What a client may cost.
@@ -97,6 +100,10 @@ pub struct Limits {
     pub target_bytes: u64,
     /// Bytes of a request's body.
     pub body_bytes: u64,
+    /// TLS handshakes in progress.
+    pub handshakes: u64,
+    /// From the accepted connection to the end of its TLS handshake.
+    pub handshake_wait: Duration,
     /// From the first byte of a head to its last.
     pub head_wait: Duration,
     /// The lowest rate at which a body may arrive, in bytes a second.

@@ -6,7 +6,9 @@
 mod accept;
 mod census;
 mod date;
+mod enter;
 pub mod h1;
+mod house;
 mod leave;
 mod listen;
 mod pace;
@@ -16,7 +18,8 @@ mod strict;
 mod work;
 
 pub use accept::{Door, Doorman, Order};
-pub use census::{Census, Place};
+pub use census::{Census, Counts, Handshake, Place, Reading};
+pub use house::House;
 pub use listen::{BindError, bind};
 pub use stream::{Socket, Stream};
 pub use work::{Accepted, Desk, INBOX, work};

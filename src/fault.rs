@@ -94,6 +94,8 @@ faults! {
     BadExpectation "bad_expectation" Client Refused 400,
     /// The request asks for an upgrade that cannot be carried.
     BadUpgrade "bad_upgrade" Client Refused 400,
+    /// The request is for a host that this address has no certificate for.
+    Misdirected "misdirected" Client Refused 421,
     /// The request asks for a version of the WebSocket protocol other than 13.
     WebsocketVersion "websocket_version" Client Refused 426,
     /// The audience of this request does not admit this client.

@@ -20,6 +20,7 @@ pub mod meters;
 pub mod slo;
 
 // F2: means
+pub mod tls;
 pub mod config;
 pub mod upstream;
 

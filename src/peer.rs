@@ -22,6 +22,48 @@ pub struct Peer {
     pub listener: SocketAddr,
     /// Whether `address` lies within `trusted_proxies`.
     pub trusted: bool,
+    /// What was agreed on in the handshake; `None` in plain text.
+    pub tls: Option<Box<Tls>>,
+}
+
+/// What was agreed on in a TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The version.
+    pub version: TlsVersion,
+    /// The name that the client asked for, in lower case.
+    pub server_name: Option<Box<str>>,
+    /// The protocol that was agreed on; `None` when the client named none.
+    pub alpn: Option<Alpn>,
+    /// The certificate that the client showed, which has been verified.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2
+    Tls12,
+    /// TLS 1.3
+    Tls13,
+}
+
+/// A protocol that is spoken inside TLS (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// `http/1.1`
+    Http11,
+    /// `h2`
+    H2,
+}
+
+/// Who a client is by its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Its subject as RFC 4514 writes it, in ASCII: `CN=ops,O=Shop`.
+    pub subject: Box<str>,
+    /// SHA-256 of the certificate, in lower-case hex.
+    pub fingerprint: Box<str>,
 }
 
 // === impl Protocol ===
@@ -36,9 +78,26 @@ impl Protocol {
     }
 }
 
+// === impl TlsVersion ===
+
+impl TlsVersion {
+    /// The word used in the access log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TlsVersion::Tls12 => "TLSv1.2",
+            TlsVersion::Tls13 => "TLSv1.3",
+        }
+    }
+}
+
 // === impl Peer ===
 
 impl Peer {
+    /// The subject of the certificate that the client showed.
+    pub fn client_subject(&self) -> Option<&str> {
+        self.tls.as_ref()?.client.as_ref().map(|client| &*client.subject)
+    }
+
     /// The peer's address without its port, an IPv4 address mapped into IPv6 as IPv4.
     pub fn ip(&self) -> IpAddr {
         self.address.ip().to_canonical()

@@ -42,6 +42,7 @@ use crate::{
     classify::Facts,
     fault::Fault,
     peer::{Peer, Protocol},
+    snapshot::View,
 };
 
 use asked::Asked;
@@ -119,14 +120,18 @@ impl Proxy {
         let view = self.worker.view();
         let trusted = &view.config.trusted_proxies;
         let brought = headers::clean(&head.method, &mut head.headers, &peer, trusted);
-        let decision = view.decide(&Facts {
+        let facts = Facts {
             method: &head.method,
             path: head.uri.path(),
             query: head.uri.query(),
             host: headers::host_of(&head.headers),
             headers: &head.headers,
             client: brought.client,
-        });
+        };
+        let decision = match astray(&view, &peer, facts.host) {
+            Some(fault) => view.undecided(fault),
+            None => view.decide(&facts),
+        };
         let form = Form::wanted(&head.headers);
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
         let asked = Asked::of(peer, protocol, &head, brought.client, request_id);
@@ -191,4 +196,11 @@ impl Future for Handling {
         let polled = Pin::new(&mut self.0).poll(cx);
         polled.map(|handled| Ok(handled.unwrap_or_else(reply::after_panic)))
     }
+}
+
+/// Why a request does not belong at the listener that it came to, whoever it is for.
+fn astray(view: &View, peer: &Peer, host: &str) -> Option<Fault> {
+    peer.tls.as_ref()?;
+    let served = view.tls(peer.listener).is_none_or(|server| server.serves(host));
+    (!served).then_some(Fault::Misdirected)
 }

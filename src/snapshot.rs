@@ -18,7 +18,7 @@ use crate::{
     meters::{ExchangeMeter, PoolMeter, SloMeter},
     name::Name,
     slo::Promise,
-    upstream,
+    tls, upstream,
 };
 
 pub use scopes::{Scopes, Spoken};
@@ -35,6 +35,8 @@ pub struct Snapshot {
     /// In file order, and after them the reserved `none`.
     audiences: Vec<Audience>,
     pools: Vec<Pool>,
+    /// Of listeners that speak TLS, as they were configured.
+    servers: Vec<(SocketAddr, Arc<tls::Server>)>,
     classifier: Classifier,
 }
 
@@ -140,6 +142,11 @@ impl Snapshot {
     /// What holds for connections at the listener that was configured as `bind`.
     pub fn listener(&self, bind: SocketAddr) -> Option<&config::Listener> {
         self.config.listeners.iter().find(|listener| listener.bind == bind)
+    }
+
+    /// The TLS of the listener that was configured as `bind`.
+    pub fn tls(&self, bind: SocketAddr) -> Option<&Arc<tls::Server>> {
+        self.servers.iter().find(|(known, _)| *known == bind).map(|(_, server)| server)
     }
 
     /// The pool at `index`.

@@ -8,3 +8,4 @@ mod hostile;
 mod keeping;
 #[path = "h1/kit.rs"]
 mod kit;
+mod support;

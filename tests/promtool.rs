@@ -11,8 +11,8 @@ use http::StatusCode;
 use usher::{
     fault::{Blame, Fault, Outcome},
     meters::{
-        Arm, EndpointGauges, Gauges, ListenerGauges, Meters, PoolGauges, Settled, TunnelEnd,
-        Verdict,
+        Arm, CertificateGauges, EndpointGauges, Gauges, ListenerGauges, Meters, PoolGauges,
+        Settled, TunnelEnd, Verdict,
     },
     name::Name,
 };
@@ -65,7 +65,16 @@ fn rendered() -> Result<String, Box<dyn Error>> {
             orphans: 0,
             queue_length: 0,
         }],
-        listeners: vec![ListenerGauges { listener: "[::]:8080".into(), connections: 1 }],
+        listeners: vec![ListenerGauges {
+            listener: "[::]:8443".into(),
+            connections: 1,
+            handshakes: vec![("full", 1)],
+        }],
+        certificates: vec![CertificateGauges {
+            listener: "[::]:8443".into(),
+            name: "*.shop.example".into(),
+            expires: 1_800_000_000,
+        }],
         config_hash: "1f3a".into(),
         config_generation: 1,
         log_lines_dropped: 0,

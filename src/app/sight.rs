@@ -1,6 +1,7 @@
 //! What the ports show of the house.
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     sync::{
         Arc,
@@ -14,14 +15,17 @@ use serde_json::json;
 
 use super::recall;
 use crate::{
-    config::{Objective, Problem},
+    config::{Config, Objective, Problem},
     control::{
         AudienceView, By, ConfigView, Deed, EndpointView, Guard, PoolView, PromiseView, Readiness,
         RefusedView, ReloadView, RequestsView, Sight, StatusView,
     },
     drain::Stage,
-    edge::Census,
-    meters::{AudienceReading, EndpointGauges, Gauges, ListenerGauges, PoolGauges, recent::Recent},
+    edge::{Census, Handshake},
+    meters::{
+        AudienceReading, CertificateGauges, EndpointGauges, Gauges, ListenerGauges, PoolGauges,
+        recent::Recent,
+    },
     proxy::Common,
     reload::{Reloaded, Reloader, Standing, blocking},
     snapshot::{Pool, Snapshot, World},
@@ -155,12 +159,18 @@ impl HouseSight {
     }
 
     fn gauges(&self, snapshot: &Snapshot) -> Gauges {
-        let listeners = self.census.listeners().into_iter().map(|(listener, connections)| {
-            ListenerGauges { listener: listener.to_string(), connections }
+        let listeners = self.census.listeners().into_iter().map(|reading| ListenerGauges {
+            listener: reading.listener.to_string(),
+            connections: reading.connections,
+            handshakes: match snapshot.tls(reading.configured) {
+                Some(_) => named(reading.handshakes),
+                None => Vec::new(),
+            },
         });
         Gauges {
             pools: snapshot.pools().iter().map(pool_gauges).collect(),
             listeners: listeners.collect(),
+            certificates: certificate_gauges(&snapshot.config),
             config_hash: snapshot.config.hash.clone(),
             config_generation: snapshot.generation,
             log_lines_dropped: self.common.log.dropped(),
@@ -286,6 +296,27 @@ fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView {
         last_error: endpoint.trouble().map(|trouble| trouble.what),
         resolved_from: None,
     }
+}
+
+/// Every end of a handshake with its count.
+fn named(counts: [u64; Handshake::ALL.len()]) -> Vec<(&'static str, u64)> {
+    Handshake::ALL.map(Handshake::name).into_iter().zip(counts).collect()
+}
+
+/// When the certificates of each listener end; of two for one name, the one that ends first.
+fn certificate_gauges(config: &Config) -> Vec<CertificateGauges> {
+    let mut ends: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for listener in &config.listeners {
+        for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {
+            let name = certificate.names().first().map_or(certificate.subject(), String::as_str);
+            let expires = certificate.expires().duration_since(SystemTime::UNIX_EPOCH);
+            let expires = expires.unwrap_or_default().as_secs();
+            let known = ends.entry((listener.bind.to_string(), name.to_owned())).or_insert(expires);
+            *known = expires.min(*known);
+        }
+    }
+    let gauge = |((listener, name), expires)| CertificateGauges { listener, name, expires };
+    ends.into_iter().map(gauge).collect()
 }
 
 fn pool_gauges(pool: &Pool) -> PoolGauges {

@@ -137,12 +137,32 @@ fn listeners(old: &[Listener], new: &[Listener], lines: &mut Vec<String>) {
     for now in new {
         match old.iter().find(|o| o.bind == now.bind) {
             None => lines.push(format!("listener {}: added", now.bind)),
-            Some(before) if before.limits != now.limits => {
-                lines.push(format!("listener {}: limits changed", now.bind));
+            Some(before) => {
+                let differences = listener(before, now);
+                if !differences.is_empty() {
+                    lines.push(format!("listener {}: {}", now.bind, differences.join(", ")));
+                }
             }
-            Some(_) => {}
         }
     }
+}
+
+fn listener(old: &Listener, new: &Listener) -> Vec<&'static str> {
+    let mut lines = Vec::new();
+    if old.limits != new.limits {
+        lines.push("limits changed");
+    }
+    match (&old.tls, &new.tls) {
+        (None, None) => {}
+        (None, Some(_)) => lines.push("TLS from now on"),
+        (Some(_), None) => lines.push("plain text from now on"),
+        (Some(old), Some(new)) if old.certificates != new.certificates => {
+            lines.push("certificates changed");
+        }
+        (Some(old), Some(new)) if old != new => lines.push("TLS changed"),
+        (Some(_), Some(_)) => {}
+    }
+    lines
 }
 
 fn at_restart(old: &Config, new: &Config) -> Vec<String> {

@@ -44,6 +44,8 @@ impl Default for Limits {
             headers: 100,
             target_bytes: 8 << 10,
             body_bytes: 1 << 30,
+            handshakes: 4096,
+            handshake_wait: Duration::from_secs(10),
             head_wait: Duration::from_secs(10),
             body_rate: 1 << 10,
             write_wait: Duration::from_secs(60),

@@ -19,6 +19,7 @@ mod promise;
 mod audience;
 mod control;
 mod pool;
+mod tls;
 
 use http::HeaderName;
 use ipnet::IpNet;
@@ -35,6 +36,7 @@ pub(crate) use pool::{Buffer, Endpoint, Pool, PoolDefaults, Queue, Timeouts, Wei
 pub(crate) use promise::{Moment, Statuses};
 pub(crate) use read::{At, Read, mapping, similar};
 pub(crate) use reader::{Finding, Reader};
+pub(crate) use tls::{Clients, Tls};
 pub(crate) use tree::{Broken, Entry, Kind, Node, Scalar, parse};
 pub use variables::Environment;
 pub(crate) use variables::replace;
@@ -90,30 +92,12 @@ document! {
     Listener {
         /// IP address and port.
         required bind: Bind,
-        /// Certificates. Comes with a later version; an error until then.
+        /// Certificates: this listener speaks TLS.
         optional tls: Tls,
         /// HTTP/2 without TLS. Comes with a later version; `on` is an error until then.
         optional h2c: Switch,
         /// Limits of the connections accepted here, where they differ.
         optional limits: Limits,
-    }
-}
-
-document! {
-    /// How a listener speaks TLS.
-    Tls {
-        /// Chosen by the name that the client asks for; the first otherwise.
-        required certificates: Many<Certificate>,
-    }
-}
-
-document! {
-    /// A certificate and its key.
-    Certificate {
-        /// A PEM file with the certificate and those that signed it.
-        required cert: FilePath,
-        /// A PEM file with its key.
-        required key: FilePath,
     }
 }
 
@@ -170,6 +154,10 @@ document! {
         optional target: Size,
         /// Size of a request's body.
         optional body: Size,
+        /// TLS handshakes in progress; others wait for their turn.
+        optional handshakes: Count,
+        /// From the accepted connection to the end of its TLS handshake.
+        optional handshake_wait: Wait,
         /// From the first byte of a head to its last.
         optional head_wait: Wait,
         /// The lowest rate at which a body may arrive.

@@ -9,6 +9,7 @@ mod house;
 mod pools;
 mod promises;
 mod rules;
+mod tls;
 
 use super::{
     Audience, Config, Pool,
@@ -77,7 +78,7 @@ pub(crate) fn lower(
         why_requests: house.why_requests,
         state_dir: house.state_dir,
         drain: house.drain,
-        hash: view::hash(written, audiences.iter().filter_map(|a| a.audience.page.as_deref())),
+        hash: hash(written, &audiences, reader),
         redacted: view::redacted(written),
         audiences: audiences
             .iter()
@@ -91,6 +92,13 @@ pub(crate) fn lower(
     let trusted_proxies = house.trusted_proxies;
     let audiences_written = document.audiences.as_ref().map_or(0, |list| list.value.items.len());
     Lowered { config, audiences, audiences_written, pools, trusted_proxies }
+}
+
+/// The hash over what was written, and over the files that it names.
+fn hash(written: &super::document::Node, audiences: &[LoweredAudience], reader: &Reader) -> String {
+    let pages = audiences.iter().filter_map(|lowered| lowered.audience.page.as_deref());
+    let read = reader.read.iter().map(Vec::as_slice);
+    view::hash(written, pages.map(str::as_bytes).chain(read))
 }
 
 /// Warns that a key is read and checked, and does nothing.

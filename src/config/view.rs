@@ -7,11 +7,12 @@ use super::document::{Kind, Node};
 
 /// SHA-256 in lower-case hex over what `root` says once variables and includes are in their place,
 /// and over the files it names. Comments and layout are no part of it.
-pub(crate) fn hash<'a>(root: &Node, files: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn hash<'a>(root: &Node, files: impl Iterator<Item = &'a [u8]>) -> String {
     let mut digest = Sha256::new();
     feed(root, &mut digest);
     for file in files {
-        text('f', file, &mut digest);
+        digest.update(format!("f{}:", file.len()));
+        digest.update(file);
     }
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

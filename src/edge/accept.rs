@@ -5,11 +5,10 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use ipnet::IpNet;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -17,14 +16,14 @@ use tokio::{
 };
 
 use super::{
-    census::Census,
-    h1::Rules,
+    census::{Census, Counts},
+    house::House,
     work::{Accepted, Desk},
 };
 use crate::{
     drain::{Drain, Stage},
     peer::Peer,
-    snapshot::{Published, Snapshot},
+    snapshot::Published,
 };
 
 /// How long accepting rests when the process is out of descriptors.
@@ -61,16 +60,6 @@ pub struct Doorman {
     pub drain: Drain,
     /// Connections over all doors, where the configuration does not say.
     pub connections_auto: u64,
-}
-
-/// What holds for connections at one door, until another snapshot is published.
-struct House {
-    bind: SocketAddr,
-    generation: u64,
-    rules: Arc<Rules>,
-    per_client: u64,
-    connections_max: u64,
-    trusted: Vec<IpNet>,
 }
 
 // === impl Doorman ===
@@ -116,9 +105,10 @@ impl Doorman {
         mut closed: oneshot::Receiver<()>,
     ) {
         let Ok(address) = listener.local_addr() else { return };
-        let count = self.census.listener(address);
+        let counts = self.census.listener(address, bind);
         let mut complained = None;
-        let mut house = House::of(&self.published.current(), bind, self.connections_auto);
+        let house = House::of(&self.published.current(), bind, self.connections_auto);
+        let mut house = Arc::new(house);
         loop {
             // Waiting and accepting lose nothing when they are dropped.
             let accepted = tokio::select! {
@@ -130,12 +120,14 @@ impl Doorman {
                     listener.accept().await
                 } => accepted,
             };
-            house.renew(&self.published, bind, self.connections_auto);
+            if let Some(renewed) = house.renewed(&self.published, self.connections_auto) {
+                house = Arc::new(renewed);
+            }
             match accepted {
                 // The socket leaves this thread's poller; the worker registers it with its own.
                 Ok((socket, from)) => {
                     if let Ok(socket) = socket.into_std() {
-                        self.welcome(&house, &count, socket, from).await;
+                        self.welcome(&house, &counts, socket, from).await;
                     }
                 }
                 Err(error) => rest(&error, &mut complained).await,
@@ -146,15 +138,15 @@ impl Doorman {
         while let Ok((socket, from)) = listener.accept() {
             // A socket that is accepted thus begins blocking.
             if socket.set_nonblocking(true).is_ok() {
-                self.welcome(&house, &count, socket, from).await;
+                self.welcome(&house, &counts, socket, from).await;
             }
         }
     }
 
     async fn welcome(
         &self,
-        house: &House,
-        count: &Arc<AtomicU64>,
+        house: &Arc<House>,
+        counts: &Arc<Counts>,
         socket: StdStream,
         address: SocketAddr,
     ) {
@@ -163,43 +155,15 @@ impl Doorman {
         let ip = address.ip().to_canonical();
         let trusted = house.trusted.iter().any(|network| network.contains(&ip));
         let client = (!trusted).then_some(ip);
-        let Some(place) = self.census.enter(count, client, house.per_client) else {
+        let Some(place) = self.census.enter(counts, client, house.per_client) else {
             let per_client = house.per_client;
             tracing::debug!(%ip, per_client, "one address has too many connections");
             return;
         };
-        let peer = Arc::new(Peer { address, local, listener: house.bind, trusted });
+        let peer = Peer { address, local, listener: house.bind, trusted, tls: None };
         let fewest = self.desks.iter().min_by_key(|desk| desk.connections());
         let Some(desk) = fewest else { return };
-        desk.hand(Accepted { socket, peer, rules: house.rules.clone(), place }).await;
-    }
-}
-
-// === impl House ===
-
-impl House {
-    fn of(snapshot: &Snapshot, bind: SocketAddr, connections_auto: u64) -> Self {
-        let limits = snapshot.listener(bind).map(|listener| listener.limits.clone());
-        let limits = limits.unwrap_or_default();
-        let mut rules = Rules::from(&limits);
-        rules.underscores.clone_from(&snapshot.config.underscore_headers);
-        Self {
-            bind,
-            generation: snapshot.generation,
-            rules: Arc::new(rules),
-            per_client: limits.per_client,
-            connections_max: limits.connections.unwrap_or(connections_auto),
-            trusted: snapshot.config.trusted_proxies.clone(),
-        }
-    }
-
-    /// Looks whether another snapshot has been published. A listener that it does not know is about
-    /// to be closed, and keeps what held for it.
-    fn renew(&mut self, published: &Published, bind: SocketAddr, connections_auto: u64) {
-        let snapshot = published.current();
-        if snapshot.generation != self.generation && snapshot.listener(bind).is_some() {
-            *self = Self::of(&snapshot, bind, connections_auto);
-        }
+        desk.hand(Accepted { socket, peer, house: house.clone(), place }).await;
     }
 }
 

@@ -16,44 +16,88 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Census {
     total: AtomicU64,
-    listeners: Mutex<Vec<(SocketAddr, Arc<AtomicU64>)>>,
+    listeners: Mutex<Vec<Known>>,
     clients: Mutex<FxHashMap<IpAddr, u64>>,
     /// Told when a connection has closed.
     left: Notify,
+}
+
+#[derive(Debug)]
+struct Known {
+    address: SocketAddr,
+    configured: SocketAddr,
+    counts: Arc<Counts>,
+}
+
+/// What is counted at one listener.
+#[derive(Debug, Default)]
+pub struct Counts {
+    connections: AtomicU64,
+    handshakes: [AtomicU64; Handshake::ALL.len()],
+}
+
+/// A listener's counts, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Where it listens.
+    pub listener: SocketAddr,
+    /// What was configured for it.
+    pub configured: SocketAddr,
+    /// Connections that are open.
+    pub connections: u64,
+    /// TLS handshakes so far, in the order of [`Handshake::ALL`].
+    pub handshakes: [u64; Handshake::ALL.len()],
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// Well, with certificate and signature.
+    Full,
+    /// Well, out of an earlier session.
+    Resumed,
+    /// The two do not understand each other, or the client left.
+    Failed,
+    /// It took too long.
+    Late,
+    /// The client asked for a name that is not served.
+    UnknownName,
 }
 
 /// A connection's place. Dropping it makes room for another.
 #[derive(Debug)]
 pub struct Place {
     census: Arc<Census>,
-    listener: Arc<AtomicU64>,
+    listener: Arc<Counts>,
     client: Option<IpAddr>,
 }
 
 // === impl Census ===
 
 impl Census {
-    /// The count of connections at the listener `address`, from now until it is forgotten.
-    pub fn listener(&self, address: SocketAddr) -> Arc<AtomicU64> {
+    /// The counts of the listener at `address`, which was `configured` so, from now until it is
+    /// forgotten.
+    pub fn listener(&self, address: SocketAddr, configured: SocketAddr) -> Arc<Counts> {
         let mut listeners = self.listeners.lock();
-        if let Some((_, count)) = listeners.iter().find(|(known, _)| *known == address) {
-            return count.clone();
+        if let Some(known) = listeners.iter().find(|known| known.address == address) {
+            return known.counts.clone();
         }
-        let count = Arc::new(AtomicU64::new(0));
-        listeners.push((address, count.clone()));
-        count
+        let counts = Arc::<Counts>::default();
+        listeners.push(Known { address, configured, counts: counts.clone() });
+        counts
     }
 
-    /// Every listener's open connections. One that was removed is told of until its last
+    /// Every listener's counts. One that was removed is told of until its last
     /// connection has closed.
-    pub fn listeners(&self) -> Vec<(SocketAddr, u64)> {
+    pub fn listeners(&self) -> Vec<Reading> {
         let mut listeners = self.listeners.lock();
-        listeners.retain(|(_, count)| {
-            // Held by its door or by a connection besides this list.
-            Arc::strong_count(count) > 1
-        });
-        let read = |(address, count): &(SocketAddr, Arc<AtomicU64>)| {
-            (*address, count.load(Ordering::Relaxed))
+        // Held by its door or by a connection besides this list.
+        listeners.retain(|known| Arc::strong_count(&known.counts) > 1);
+        let read = |Known { address, configured, counts }: &Known| Reading {
+            listener: *address,
+            configured: *configured,
+            connections: counts.connections.load(Ordering::Relaxed),
+            handshakes: counts.handshakes.each_ref().map(|count| count.load(Ordering::Relaxed)),
         };
         listeners.iter().map(read).collect()
     }
@@ -63,7 +107,7 @@ impl Census {
     /// `None` for `client` is a trusted proxy, behind which there are many.
     pub fn enter(
         self: &Arc<Self>,
-        listener: &Arc<AtomicU64>,
+        listener: &Arc<Counts>,
         client: Option<IpAddr>,
         per_client: u64,
     ) -> Option<Place> {
@@ -76,7 +120,7 @@ impl Census {
             *here += 1;
         }
         self.total.fetch_add(1, Ordering::Relaxed);
-        listener.fetch_add(1, Ordering::Relaxed);
+        listener.connections.fetch_add(1, Ordering::Relaxed);
         Some(Place { census: self.clone(), listener: listener.clone(), client })
     }
 
@@ -97,7 +141,38 @@ impl Census {
     }
 }
 
+// === impl Handshake ===
+
+impl Handshake {
+    /// Every end there is.
+    pub const ALL: [Handshake; 5] = [
+        Handshake::Full,
+        Handshake::Resumed,
+        Handshake::Failed,
+        Handshake::Late,
+        Handshake::UnknownName,
+    ];
+
+    /// The word used in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Handshake::Full => "full",
+            Handshake::Resumed => "resumed",
+            Handshake::Failed => "failed",
+            Handshake::Late => "late",
+            Handshake::UnknownName => "unknown_name",
+        }
+    }
+}
+
 // === impl Place ===
+
+impl Place {
+    /// Counts a TLS handshake that ended.
+    pub fn shook_hands(&self, end: Handshake) {
+        self.listener.handshakes[end as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -111,7 +186,7 @@ impl Drop for Place {
                 }
             }
         }
-        self.listener.fetch_sub(1, Ordering::Relaxed);
+        self.listener.connections.fetch_sub(1, Ordering::Relaxed);
         census.total.fetch_sub(1, Ordering::Relaxed);
         census.left.notify_waiters();
     }
@@ -124,7 +199,8 @@ mod tests {
     #[test]
     fn one_address_cannot_take_more_than_its_share_and_leaves_nothing_behind() {
         let census = Arc::new(Census::default());
-        let listener = census.listener(([127, 0, 0, 1], 80).into());
+        let address = ([127, 0, 0, 1], 80).into();
+        let listener = census.listener(address, address);
         let client = Some([10, 0, 0, 1].into());
         let first = census.enter(&listener, client, 2);
         let second = census.enter(&listener, client, 2);
@@ -136,7 +212,13 @@ mod tests {
         assert!(census.enter(&listener, client, 2).is_some());
         drop(second);
         assert_eq!(census.total(), 0);
-        assert_eq!(census.listeners(), [(([127, 0, 0, 1], 80).into(), 0)]);
+        let reading = Reading {
+            listener: address,
+            configured: address,
+            connections: 0,
+            handshakes: Default::default(),
+        };
+        assert_eq!(census.listeners(), [reading]);
         drop(listener);
         assert_eq!(census.listeners(), [], "a listener that has gone is forgotten");
         assert!(census.clients.lock().is_empty());

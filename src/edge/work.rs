@@ -13,8 +13,10 @@ use tokio::{net::TcpStream, sync::mpsc, task::JoinSet, time::Instant};
 
 use super::{
     census::Place,
-    h1::{self, Rules},
-    stream::{Socket, Stream},
+    enter::{Entered, enter},
+    h1,
+    house::House,
+    stream::Socket,
 };
 use crate::{
     peer::Peer,
@@ -33,9 +35,9 @@ pub struct Accepted {
     /// Its socket, not blocking.
     pub socket: StdStream,
     /// Who is at the other end.
-    pub peer: Arc<Peer>,
-    /// What it may cost.
-    pub rules: Arc<Rules>,
+    pub peer: Peer,
+    /// What holds for it.
+    pub house: Arc<House>,
     /// Its place in the census.
     pub place: Place,
 }
@@ -118,7 +120,7 @@ pub async fn work(
 }
 
 async fn attend(accepted: Accepted, worker: Arc<Worker>, _attended: Attended) {
-    let Accepted { socket, peer, rules, place: _place } = accepted;
+    let Accepted { socket, peer, house, place } = accepted;
     let socket = match TcpStream::from_std(socket) {
         Ok(socket) => Socket::from(socket),
         Err(error) => {
@@ -129,5 +131,10 @@ async fn attend(accepted: Accepted, worker: Arc<Worker>, _attended: Attended) {
     socket.tune();
     let drain = worker.common.drain.clone();
     let wheel = worker.wheel.clone();
-    h1::serve(Stream::plain(socket), peer, rules, wheel, drain, Proxy::new(worker)).await;
+    // Boxed: a handshake is over soon, and a connection should not keep its room.
+    let entered = Box::pin(enter(socket, peer, (&house, &place), &wheel, &drain)).await;
+    let Some(Entered { stream, peer }) = entered else { return };
+    let rules = house.rules.clone();
+    drop(house);
+    h1::serve(stream, peer, rules, wheel, drain, Proxy::new(worker)).await;
 }

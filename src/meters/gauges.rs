@@ -9,6 +9,8 @@ pub struct Gauges {
     pub pools: Vec<PoolGauges>,
     /// Every address where clients connect.
     pub listeners: Vec<ListenerGauges>,
+    /// Every certificate of theirs.
+    pub certificates: Vec<CertificateGauges>,
     /// The hash of the configuration in use.
     pub config_hash: String,
     /// How many configurations this process has served by.
@@ -52,6 +54,19 @@ pub struct ListenerGauges {
     pub listener: String,
     /// Client connections that are open.
     pub connections: u64,
+    /// TLS handshakes so far, by how they ended; none where no TLS is spoken.
+    pub handshakes: Vec<(&'static str, u64)>,
+}
+
+/// What is read of a listener's certificate.
+#[derive(Clone, Debug)]
+pub struct CertificateGauges {
+    /// The listener's address as it was configured.
+    pub listener: String,
+    /// The first name of the certificate, or its subject where it has none.
+    pub name: String,
+    /// When it ends, in seconds since 1970.
+    pub expires: u64,
 }
 
 // === impl PoolGauges ===

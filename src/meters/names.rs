@@ -33,6 +33,8 @@ pub enum OverReplicas {
     Sum,
     /// Each replica says the same, or the largest is what matters.
     Max,
+    /// The smallest is what matters.
+    Min,
 }
 
 macro_rules! families {
@@ -94,6 +96,11 @@ families! {
     TUNNELS_CLOSED = "usher_tunnels_closed_total", Counter, ["audience", "reason", "blame"], Sum;
     /// Client connections that are open.
     CONNECTIONS = "usher_connections", Gauge, ["listener"], Sum;
+    /// TLS handshakes by how they ended.
+    TLS_HANDSHAKES = "usher_tls_handshakes_total", Counter, ["listener", "result"], Sum;
+    /// When a listener's certificate ends, in seconds since 1970.
+    TLS_CERTIFICATE_EXPIRES = "usher_tls_certificate_expires_timestamp_seconds", Gauge,
+        ["listener", "certificate"], Min;
     /// Reloads that were asked for or that followed a change of content, by what came of them.
     CONFIG_RELOADS = "usher_config_reloads_total", Counter, ["result"], Sum;
     /// How many configurations this process has served by; the first is 1.
@@ -127,6 +134,7 @@ impl OverReplicas {
         match self {
             OverReplicas::Sum => "sum",
             OverReplicas::Max => "max",
+            OverReplicas::Min => "min",
         }
     }
 }

@@ -34,6 +34,17 @@ impl Meters {
         for listener in &gauges.listeners {
             text.sample(&names::CONNECTIONS, &[&listener.listener], listener.connections);
         }
+        text.family(&names::TLS_HANDSHAKES);
+        for listener in &gauges.listeners {
+            for (result, count) in &listener.handshakes {
+                text.sample(&names::TLS_HANDSHAKES, &[&listener.listener, result], count);
+            }
+        }
+        text.family(&names::TLS_CERTIFICATE_EXPIRES);
+        for certificate in &gauges.certificates {
+            let values = [&*certificate.listener, &*certificate.name];
+            text.sample(&names::TLS_CERTIFICATE_EXPIRES, &values, certificate.expires);
+        }
         text.family(&names::CONFIG_INFO);
         text.sample(&names::CONFIG_INFO, &[&gauges.config_hash], 1);
         text.finish(&self.exporter.render(gauges))

@@ -202,7 +202,16 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
             orphans: 1,
             queue_length: 3,
         }],
-        listeners: vec![ListenerGauges { listener: "0.0.0.0:8080".into(), connections: 41 }],
+        listeners: vec![ListenerGauges {
+            listener: "0.0.0.0:8080".into(),
+            connections: 41,
+            handshakes: vec![("full", 3)],
+        }],
+        certificates: vec![CertificateGauges {
+            listener: "0.0.0.0:8443".into(),
+            name: "shop.example".into(),
+            expires: 1_800_000_000,
+        }],
         config_hash: "1f3a".into(),
         config_generation: 3,
         log_lines_dropped: 12,

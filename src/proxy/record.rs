@@ -64,6 +64,7 @@ impl Record<'_> {
             trace_id: trace.and_then(trace_id),
             client: self.asked.client,
             proto: Some(self.asked.protocol),
+            tls: self.asked.peer.tls.as_ref().map(|tls| tls.version.name()),
             method: self.asked.method.as_ref().map(Method::as_str),
             host: texts.host.as_deref(),
             path: self.asked.target.as_ref().map(Uri::path),

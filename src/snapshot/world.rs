@@ -1,6 +1,9 @@
 //! What outlives every snapshot, and how a snapshot is built upon it.
 
-use std::sync::{Arc, Weak};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,6 +17,7 @@ use crate::{
     meters::{Arm, Meters},
     name::Name,
     slo::Promise,
+    tls::{self, ServerSpec, Tickets},
     upstream::{self, Endpoints},
 };
 
@@ -27,6 +31,7 @@ const UNDECIDED: &[Fault] = &[
     Fault::BadVersion,
     Fault::BadExpectation,
     Fault::BadUpgrade,
+    Fault::Misdirected,
     Fault::MethodNotAllowed,
     Fault::HeadTimeout,
     Fault::BodyTooLarge,
@@ -64,6 +69,16 @@ pub struct World {
     meters: Arc<Meters>,
     endpoints: Arc<Endpoints>,
     pools: Mutex<FxHashMap<Name, Weak<upstream::Pool>>>,
+    hosts: Mutex<FxHashMap<SocketAddr, Host>>,
+}
+
+/// The TLS of a listener that is kept while its configuration stays the same, and what of it stays
+/// even then.
+#[derive(Debug)]
+struct Host {
+    spec: Arc<ServerSpec>,
+    server: Arc<tls::Server>,
+    tickets: Option<Tickets>,
 }
 
 // === impl World ===
@@ -71,7 +86,7 @@ pub struct World {
 impl World {
     /// A world without pools.
     pub fn new(meters: Arc<Meters>) -> Self {
-        Self { meters, endpoints: Arc::default(), pools: Mutex::default() }
+        Self { meters, endpoints: Arc::default(), pools: Mutex::default(), hosts: Mutex::default() }
     }
 
     /// Compiles `config`. Names of endpoints are resolved by whoever runs the pools.
@@ -82,7 +97,8 @@ impl World {
         audiences.push(self.none());
         let rules: Vec<_> = config.audiences.iter().map(|a| a.rules.clone()).collect();
         let classifier = Classifier::new(&rules);
-        Snapshot { generation, config, audiences, pools, classifier }
+        let servers = self.servers(&config);
+        Snapshot { generation, config, audiences, pools, servers, classifier }
     }
 
     /// Where everything is counted.
@@ -93,6 +109,27 @@ impl World {
     /// Every endpoint there is.
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+
+    /// The TLS of all listeners. Sessions are resumed by tickets that are sealed by one listener
+    /// and opened by no other, so that none carries what one listener asks for past another.
+    fn servers(&self, config: &Config) -> Vec<(SocketAddr, Arc<tls::Server>)> {
+        let mut hosts = self.hosts.lock();
+        hosts.retain(|bind, _| config.listeners.iter().any(|listener| listener.bind == *bind));
+        let mut servers = Vec::new();
+        for listener in &config.listeners {
+            let Some(spec) = &listener.tls else {
+                hosts.remove(&listener.bind);
+                continue;
+            };
+            let host = match hosts.remove(&listener.bind) {
+                Some(host) if host.spec == *spec => host,
+                known => Host::new(spec.clone(), known.and_then(|host| host.tickets)),
+            };
+            servers.push((listener.bind, host.server.clone()));
+            hosts.insert(listener.bind, host);
+        }
+        servers
     }
 
     fn pool(&self, config: &config::Pool) -> Pool {
@@ -158,5 +195,16 @@ impl World {
             pool: None,
             name,
         }
+    }
+}
+
+// === impl Host ===
+
+impl Host {
+    fn new(spec: Arc<ServerSpec>, known: Option<Tickets>) -> Self {
+        let tickets = Tickets::of(&spec, known);
+        let server = tls::Server::new(&spec, tickets.as_ref());
+        let server = Arc::new(server.expect("it was tried when the configuration was read"));
+        Self { spec, server, tickets }
     }
 }

@@ -143,7 +143,7 @@ async fn a_reset_drops_the_request() {
         .await;
         served.send(request).await;
         assert_eq!(tell.recv().await, Some("called"));
-        socket2::SockRef::from(&served.client).set_linger(Some(Duration::ZERO)).expect("set");
+        socket2::SockRef::from(&*served.client).set_linger(Some(Duration::ZERO)).expect("set");
         let task = served.task;
         drop(served.client);
         assert_eq!(tell.recv().await, Some("dropped"));

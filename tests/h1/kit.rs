@@ -33,6 +33,12 @@ use usher::{
     fault::Fault,
     peer::Peer,
     proxy::{Arrival, End, Refusal, Settling},
+    tls::{Certificate, Server, ServerSpec, UnknownName, Version},
+};
+
+use crate::support::{
+    authority,
+    wire::{self, Wire},
 };
 
 /// Everything that could go wrong here has gone wrong long before.
@@ -72,7 +78,7 @@ pub struct Refused {
 
 /// A connection that is being served.
 pub struct Served {
-    pub client: TcpStream,
+    pub client: Wire,
     pub book: Book,
     pub drainer: Drainer,
     pub task: JoinHandle<()>,
@@ -103,14 +109,34 @@ where
     let (socket, address) = accepted.expect("a connection");
     let client = client.expect("a connection");
     client.set_nodelay(true).expect("an option");
-    let peer = Arc::new(Peer { address, local, listener: local, trusted: false });
+    let (client, stream) = match wire::TLS {
+        true => tokio::join!(Wire::shake_hands(client), shake_hands(socket)),
+        false => (Wire::Plain(client), Stream::plain(socket)),
+    };
+    let peer = Arc::new(Peer { address, local, listener: local, trusted: false, tls: None });
     let (drainer, drain) = drain::channel();
     let book = Book::default();
     let service = Told(answer, book.clone());
     let rules = Arc::new(rules);
-    let task =
-        tokio::spawn(h1::serve(Stream::plain(socket), peer, rules, Wheel::start(), drain, service));
+    let task = tokio::spawn(h1::serve(stream, peer, rules, Wheel::start(), drain, service));
     Served { client, book, drainer, task }
+}
+
+/// The server's side of a handshake.
+async fn shake_hands(socket: TcpStream) -> Stream {
+    let read = |name| std::fs::read(authority::shared().join(name)).expect("a file");
+    let certificate = Certificate::read(&read("shop.crt"), &read("shop.key")).expect("they fit");
+    let spec = ServerSpec {
+        certificates: vec![Arc::new(certificate)],
+        unknown_name: UnknownName::First,
+        lowest: Version::Tls12,
+        clients: None,
+        any_host: true,
+    };
+    let server = Server::new(&spec, None).expect("a server");
+    let shaken = tokio_rustls::TlsAcceptor::from(server.config()).accept(socket).await;
+    let (socket, session) = shaken.expect("hands are shaken").into_inner();
+    Stream::encrypted(socket, session)
 }
 
 /// Notes the request with its body, and answers.

@@ -1,9 +1,5 @@
 //! Bodies of requests: gathered, or passed on as they come.
 
-use std::os::fd::AsFd;
-
-use tokio::{io::AsyncWriteExt, net::TcpStream};
-
 use crate::started;
 use crate::support::{
     client::Client,
@@ -123,15 +119,9 @@ async fn an_endpoint_that_takes_no_more_of_a_streamed_body_is_late() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").await;
     let mut line = origin.accept().await;
     line.read_until(b"\r\n\r\n").await.expect("a head");
-    let handle = client.stream.as_fd().try_clone_to_owned().expect("a second handle");
-    let mut to = TcpStream::from_std(handle.into()).expect("a socket");
-    let flood = tokio::spawn(async move {
-        let bytes = vec![b'x'; 1 << 16];
-        while to.write_all(&bytes).await.is_ok() {}
-    });
+    client.flood(&[b'x'; 1 << 14]).await;
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.field("x-usher-fault")), (504, Some("first_byte_timeout")));
-    flood.await.expect("it ends when usher closes");
     drop((client, line));
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_requests_total", &["outcome=\"failed\""]), 1.0);

@@ -3,31 +3,18 @@
 
 mod answers;
 mod bodies;
+mod crowds;
 mod drain;
 mod endings;
 mod limits;
 mod promises;
 mod reload;
 mod requests;
+mod started;
 #[path = "../support/mod.rs"]
 mod support;
 mod upstream;
 mod websocket;
 mod why;
 
-use support::{
-    client::Client,
-    origin::Origin,
-    usher::{Usher, one_pool},
-};
-
-/// The simplest request there is.
-const GET: &str = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
-
-/// usher in front of one origin, and a client.
-async fn started(pool: &str) -> (Origin, Usher, Client) {
-    let origin = Origin::start().await;
-    let usher = Usher::start(&one_pool(&[origin.endpoint()], pool)).await;
-    let client = Client::connect(usher.address()).await;
-    (origin, usher, client)
-}
+use started::{GET, started};

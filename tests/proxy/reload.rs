@@ -7,7 +7,7 @@ use crate::{
     support::{
         client::{Answer, Client, refused},
         origin::{Origin, ok},
-        usher::{Usher, one_pool},
+        usher::{Usher, listener_tls, one_pool},
     },
 };
 
@@ -39,7 +39,7 @@ impl File {
 
 /// What the control port answers to a reload.
 async fn reload(usher: &Usher) -> (Answer, serde_json::Value) {
-    let mut client = Client::connect(usher.addresses.control.expect("a control port")).await;
+    let mut client = Client::plain(usher.addresses.control.expect("a control port")).await;
     client.send("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let answer = client.answer().await;
     let view = serde_json::from_slice(&answer.body).expect("JSON");
@@ -127,8 +127,8 @@ async fn listeners_come_and_go_and_what_cannot_be_bound_changes_nothing() {
     let more = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = more.local_addr().expect("it is bound");
     let two = text.replace(
-        "{ bind: 127.0.0.1:0 }]\ncontrol",
-        &format!("{{ bind: 127.0.0.1:0 }}, {{ bind: \"{address}\" }}]\ncontrol"),
+        " }]\ncontrol",
+        &format!(" }}, {{ bind: \"{address}\"{} }}]\ncontrol", listener_tls()),
     );
     file.write(&two);
     let (answer, view) = reload(&usher).await;
@@ -197,7 +197,7 @@ async fn a_page_of_another_site_cannot_have_usher_reload() {
     let file = File::new(&one_pool(&[origin.endpoint()], ""));
     let usher = Usher::start_at(&file.path).await;
     for field in ["Origin: https://evil.example", "Sec-Fetch-Site: cross-site", "Origin: null"] {
-        let mut client = Client::connect(usher.addresses.control.expect("a control port")).await;
+        let mut client = Client::plain(usher.addresses.control.expect("a control port")).await;
         let request = format!("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n{field}\r\n\r\n");
         client.send(request).await;
         assert_eq!(client.answer().await.status, 403, "{field}");

@@ -3,7 +3,8 @@
 use crate::support::{
     client::Client,
     origin::{Origin, ok},
-    usher::{Usher, one_pool},
+    usher::{Usher, listener_tls, one_pool},
+    wire,
 };
 use crate::{GET, started};
 
@@ -11,8 +12,9 @@ use crate::{GET, started};
 async fn each_audience_goes_to_its_own_pool_and_is_counted_there() {
     let (customers, drivers) = (Origin::start().await, Origin::start().await);
     let (customer, driver) = (customers.endpoint(), drivers.endpoint());
+    let tls = listener_tls();
     let text = format!(
-        "listeners: [{{ bind: 127.0.0.1:0 }}]\n\
+        "listeners: [{{ bind: 127.0.0.1:0{tls} }}]\n\
          control: off\nmetrics: off\naccess_log: off\ndrain: {{ grace: 0s }}\n\
          audiences:\n\
          - {{ name: driver, pool: driver, match: [{{ path: /api/driver/** }}, \
@@ -60,7 +62,8 @@ async fn rails_receives_who_asks_and_what_for_and_nothing_that_a_stranger_made_u
     assert_eq!(asked.line, "GET /a%2Fb?x=1&y=%20 HTTP/1.1");
     assert_eq!(asked.field("host"), Some("shop.example:8080"));
     assert_eq!(asked.field("x-forwarded-for"), Some("127.0.0.1"));
-    assert_eq!(asked.field("x-forwarded-proto"), Some("http"));
+    let proto = if wire::TLS { "https" } else { "http" };
+    assert_eq!(asked.field("x-forwarded-proto"), Some(proto));
     assert_eq!(asked.field("x-forwarded-host"), Some("shop.example:8080"));
     let port = usher.address().port().to_string();
     assert_eq!(asked.field("x-forwarded-port"), Some(&*port));

@@ -11,7 +11,7 @@ use crate::{GET, started};
 
 /// What the control port tells of the request `id`.
 async fn told(usher: &Usher, id: &str) -> (u16, Value) {
-    let mut client = Client::connect(usher.addresses.control.expect("a control port")).await;
+    let mut client = Client::plain(usher.addresses.control.expect("a control port")).await;
     let get = format!("GET /api/v1/requests/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     client.send(get).await;
     let answer = client.answer().await;

@@ -134,12 +134,12 @@ impl Binary {
 
     /// What `/ready` answers.
     pub async fn readiness(&self) -> u16 {
-        Client::connect(self.metrics).await.get("/ready").await.status
+        Client::plain(self.metrics).await.get("/ready").await.status
     }
 
     /// The metrics now.
     pub async fn samples(&self) -> Samples {
-        let answer = Client::connect(self.metrics).await.get("/metrics").await;
+        let answer = Client::plain(self.metrics).await.get("/metrics").await;
         assert!(answer.whole && answer.status == 200, "{answer:?}");
         Samples::parse(answer.text())
     }

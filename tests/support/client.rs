@@ -1,17 +1,17 @@
 //! A client that says exactly what it is given, and reads what comes.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, task::Poll, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
 };
 
-use super::origin::PATIENCE;
+use super::{origin::PATIENCE, wire::Wire};
 
 /// A connection to usher.
 pub struct Client {
-    pub stream: TcpStream,
+    pub stream: Wire,
     buffer: Vec<u8>,
 }
 
@@ -31,13 +31,47 @@ pub struct Answer {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("usher accepts");
-        stream.set_nodelay(true).expect("no delay");
+        Self::on(Wire::connect(address).await)
+    }
+
+    /// Connects without TLS, whatever this test binary speaks elsewhere: to a port of usher's own.
+    pub async fn plain(address: SocketAddr) -> Self {
+        Self::on(Wire::Plain(TcpStream::connect(address).await.expect("usher accepts")))
+    }
+
+    /// A client that speaks on `stream`.
+    pub fn on(stream: Wire) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.expect("usher reads");
+    }
+
+    /// Sends as much of `bytes` as goes out at once.
+    pub async fn try_send(&mut self, bytes: &[u8]) {
+        let stream = &mut self.stream;
+        poll_fn(|cx| {
+            let _ = Pin::new(&mut *stream).poll_write(cx, bytes);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Sends `bytes` again and again, until something comes.
+    pub async fn flood(&mut self, bytes: &[u8]) {
+        let Self { stream, buffer } = self;
+        let mut room = [0; 1024];
+        let flooding = poll_fn(|cx| {
+            let mut read = ReadBuf::new(&mut room);
+            if Pin::new(&mut *stream).poll_read(cx, &mut read).is_ready() {
+                buffer.extend_from_slice(read.filled());
+                return Poll::Ready(());
+            }
+            while let Poll::Ready(Ok(_)) = Pin::new(&mut *stream).poll_write(cx, bytes) {}
+            Poll::Pending
+        });
+        tokio::time::timeout(PATIENCE, flooding).await.expect("something comes in time");
     }
 
     /// Sends a GET of `target`, and reads the answer.
@@ -145,7 +179,7 @@ impl Client {
 
     /// Closes with a reset.
     pub fn reset(self) {
-        let stream = self.stream.into_std().expect("a plain socket");
+        let stream = self.stream.into_socket().into_std().expect("a plain socket");
         let socket = socket2::Socket::from(stream);
         socket.set_linger(Some(Duration::ZERO)).expect("lingers");
     }

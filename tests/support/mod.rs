@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 
+pub mod authority;
 pub mod binary;
 pub mod client;
 pub mod origin;
 pub mod usher;
+pub mod wire;

@@ -7,7 +7,7 @@ use usher::{
     config::{self, Config, LoadOptions},
 };
 
-use super::origin::PATIENCE;
+use super::{authority, origin::PATIENCE, wire};
 
 /// A running usher. [`Usher::stop`] checks that nothing is left of what it did.
 pub struct Usher {
@@ -22,7 +22,7 @@ pub struct Samples(pub BTreeMap<String, f64>);
 /// One audience in front of `endpoints`, with more of the pool's keys in `pool`.
 pub fn one_pool(endpoints: &[String], pool: &str) -> String {
     format!(
-        "listeners: [{{ bind: 127.0.0.1:0 }}]\n\
+        "listeners: [{{ bind: 127.0.0.1:0{} }}]\n\
          control: {{ bind: 127.0.0.1:0 }}\n\
          metrics: {{ bind: 127.0.0.1:0 }}\n\
          access_log: off\n\
@@ -30,7 +30,21 @@ pub fn one_pool(endpoints: &[String], pool: &str) -> String {
          drain: {{ grace: 0s, requests: 5s, tunnels: 5s }}\n\
          audiences: [{{ name: everyone, pool: rails }}]\n\
          pools:\n  rails:\n    endpoints: [{}]\n    capacity: 5\n{pool}",
+        listener_tls(),
         endpoints.join(", ")
+    )
+}
+
+/// What a listener of this test binary says about TLS, if it speaks it.
+pub fn listener_tls() -> String {
+    if !wire::TLS {
+        return String::new();
+    }
+    let shared = authority::shared();
+    let shared = shared.display();
+    format!(
+        ", tls: {{ certificates: [{{ cert: {shared}/shop.crt, key: {shared}/shop.key }}], \
+         hosts: any }}"
     )
 }
 

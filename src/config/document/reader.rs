@@ -33,6 +33,8 @@ pub(crate) struct Reader {
     pub(crate) variables: Option<Environment>,
     /// Every file that was read and every directory that was searched, whether or not it is there.
     pub(crate) looked_at: Vec<PathBuf>,
+    /// What files hold that are named by the configuration and are part of its meaning.
+    pub(crate) read: Vec<Vec<u8>>,
 }
 
 // === impl Reader ===

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use ipnet::IpNet;
 use super::{
     LISTENERS_MAX, bounded,
     control::{self, CONTROL},
-    no_effect_yet,
+    no_effect_yet, tls,
 };
 use crate::config::{
     AccessLog, Drain, Limits, Listener, Operators,
@@ -84,8 +85,15 @@ fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
     for listener in &listeners.value.items {
         protects(&listener.value, reader);
         let limits = limits(listener.value.limits.as_ref(), reader);
+        let tls = listener.value.tls.as_ref().map(|at| tls::server(at, reader));
+        // A listener whose TLS cannot be had is left out: there is an error, and nothing listens.
+        let tls = match tls {
+            None => None,
+            Some(None) => continue,
+            Some(tls) => tls.map(Arc::new),
+        };
         if let Some(bind) = &listener.value.bind {
-            lowered.push(Listener { bind: bind.value.0, limits });
+            lowered.push(Listener { bind: bind.value.0, limits, tls });
         }
     }
     lowered
@@ -93,16 +101,6 @@ fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
 
 /// What makes a listener safer, or laxer, than this version can.
 fn protects(listener: &document::Listener, reader: &mut Reader) {
-    if let Some(tls) = &listener.tls {
-        let message = "`tls` comes with a later version: this listener would speak plain HTTP";
-        let hint = "end TLS before usher, and remove `tls` here";
-        reader.error_with(tls.key, message, hint);
-        for certificate in tls.value.certificates.iter().flat_map(|list| &list.value.items) {
-            for file in [&certificate.value.cert, &certificate.value.key].into_iter().flatten() {
-                reader.file_is_there(file.span, &file.value.text);
-            }
-        }
-    }
     if let Some(h2c) = listener.h2c.as_ref().filter(|h2c| h2c.value.0) {
         let message = "`h2c` comes with a later version: this listener speaks HTTP/1.1";
         reader.error_with(h2c.key, message, "remove it, or write `h2c: off`");
@@ -237,6 +235,7 @@ fn limits(at: Option<&At<document::Limits>>, reader: &mut Reader) -> Limits {
     let default = Limits::default();
     let Some(At { value, .. }) = at else { return default };
     let mut wait = |at: &Option<At<Wait>>, default| positive(at.as_ref(), default, reader);
+    let handshake_wait = wait(&value.handshake_wait, default.handshake_wait);
     let head_wait = wait(&value.head_wait, default.head_wait);
     let write_wait = wait(&value.write_wait, default.write_wait);
     let keep_alive = wait(&value.keep_alive, default.keep_alive);
@@ -254,6 +253,8 @@ fn limits(at: Option<&At<document::Limits>>, reader: &mut Reader) -> Limits {
         headers: count(&value.headers, default.headers),
         target_bytes: room(value.target.as_ref(), default.target_bytes, reader),
         body_bytes: value.body.as_ref().map_or(default.body_bytes, |at| at.value.0),
+        handshakes: count(&value.handshakes, default.handshakes),
+        handshake_wait,
         head_wait,
         body_rate: value.body_rate.as_ref().map_or(default.body_rate, |at| at.value.0),
         write_wait,

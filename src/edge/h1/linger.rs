@@ -43,7 +43,7 @@ pub(super) async fn discard_rest(intake: &Mutex<Intake>, wheel: &Wheel) -> bool 
 /// Closes the connection in the given manner.
 pub(super) async fn close(stream: &Stream, intake: &Mutex<Intake>, wheel: &Wheel, manner: Manner) {
     match manner {
-        Manner::Now => {}
+        Manner::Now => stream.say_end(),
         Manner::Reset => stream.reset_on_close(),
         Manner::Linger => {
             if stream.finish().is_ok() && !intake.lock().half_closed() {

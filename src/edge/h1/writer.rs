@@ -75,9 +75,18 @@ impl Writer {
 
     /// Writes all there is. It fails when the client has left, or takes nothing for too long.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        while !(self.parts.is_empty() && self.text.is_empty()) {
-            match self.write() {
-                Ok(0) => return Poll::Ready(Err(Fault::ClientLeft)),
+        loop {
+            let done = if self.stream.is_waiting() {
+                self.stream.flush().map(|_| 0)
+            } else if self.parts.is_empty() && self.text.is_empty() {
+                return Poll::Ready(Ok(()));
+            } else {
+                self.write().and_then(|written| match written {
+                    0 => Err(io::ErrorKind::WriteZero.into()),
+                    written => Ok(written),
+                })
+            };
+            match done {
                 Ok(written) => {
                     self.advance(written);
                     self.stalled = None;
@@ -91,7 +100,6 @@ impl Writer {
                 Err(_) => return Poll::Ready(Err(Fault::ClientLeft)),
             }
         }
-        Poll::Ready(Ok(()))
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {

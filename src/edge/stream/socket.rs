@@ -44,43 +44,38 @@ impl Socket {
         either!(self, socket => socket.poll_write_ready(cx))
     }
 
-    /// Reads once. When less came than there was room for, the socket is marked as not ready, so
-    /// that the next look at it asks nobody; the mark is set in the same turn as the read, so that
-    /// it hides nothing that came later.
+    /// Reads once into the room that `buffer` has; 0 is the client's end.
     pub(super) fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         let room = buffer.capacity() - buffer.len();
-        let mut partial = None;
-        let mut judge = |done: io::Result<usize>| match done {
-            Ok(read) if 0 < read && read < room => {
-                partial = Some(read);
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            done => done,
-        };
-        let done = either!(self, socket => {
-            socket.try_io(Interest::READABLE, || judge(socket.try_read_buf(buffer)))
-        });
-        partial.map_or(done, Ok)
+        once(room, |judge| {
+            either!(self, socket => {
+                socket.try_io(Interest::READABLE, || judge(socket.try_read_buf(buffer)))
+            })
+        })
     }
 
-    /// Writes once; after less than all of it the socket is marked as not ready.
+    /// Reads once into `bytes`; 0 is the client's end.
+    pub(super) fn read_slice(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        once(bytes.len(), |judge| {
+            either!(self, socket => {
+                socket.try_io(Interest::READABLE, || judge(socket.try_read(bytes)))
+            })
+        })
+    }
+
+    /// Writes once; how much of `slices` the socket took.
     pub(super) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        let mut partial = None;
-        let mut judge = |done: io::Result<usize>| match done {
-            Ok(written) if 0 < written && written < offered => {
-                partial = Some(written);
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            done => done,
-        };
-        let done = either!(self, socket => {
-            socket.try_io(Interest::WRITABLE, || judge(match slices {
-                [one] => socket.try_write(one),
-                several => socket.try_write_vectored(several),
-            }))
-        });
-        partial.map_or(done, Ok)
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        once(offered, |judge| {
+            either!(self, socket => {
+                socket.try_io(Interest::WRITABLE, || {
+                    judge(match slices {
+                        [one] => socket.try_write(one),
+                        several => socket.try_write_vectored(several),
+                    })
+                })
+            })
+        })
     }
 
     pub(super) async fn broken(&self) {
@@ -161,4 +156,22 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self.get_mut(), socket => Pin::new(socket).poll_shutdown(cx))
     }
+}
+
+/// Makes one call of the system. When it moved less than it could have, the socket is marked as not
+/// ready, so that the next look at it asks nobody; the mark is set in the same turn as the call, so
+/// that it hides nothing that came later.
+fn once(
+    room: usize,
+    call: impl FnOnce(&mut dyn FnMut(io::Result<usize>) -> io::Result<usize>) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut partial = None;
+    let done = call(&mut |done| match done {
+        Ok(moved) if 0 < moved && moved < room => {
+            partial = Some(moved);
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        done => done,
+    });
+    partial.map_or(done, Ok)
 }

@@ -19,6 +19,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const HTTP: HeaderValue = HeaderValue::from_static("http");
+const HTTPS: HeaderValue = HeaderValue::from_static("https");
 
 /// The longest request id that is believed, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -42,12 +43,13 @@ impl Origin {
         let proto = given(X_FORWARDED_PROTO).or_else(|| said(hop.proto));
         let host = given(X_FORWARDED_HOST).or_else(|| said(hop.host));
         let host = host.or_else(|| headers.get(HOST).cloned());
+        let own = if peer.tls.is_some() { HTTPS } else { HTTP };
         let port = given(X_FORWARDED_PORT).or_else(|| match &proto {
             // The proxy knows the proto and not the port: ours would contradict it.
             Some(proto) => port_of(host.as_ref()).or_else(|| default_port(proto)),
             None => Some(peer.local.port().into()),
         });
-        Self { chain: chain(headers, peer), proto: proto.unwrap_or(HTTP), host, port }
+        Self { chain: chain(headers, peer), proto: proto.unwrap_or(own), host, port }
     }
 
     /// Writes the statement, and adds the peer to those whom the request passed.
@@ -166,7 +168,7 @@ mod tests {
 
     fn peer(trusted: bool) -> Peer {
         let local = ([10, 0, 0, 1], 8080).into();
-        Peer { address: ([10, 0, 0, 9], 5000).into(), local, listener: local, trusted }
+        Peer { address: ([10, 0, 0, 9], 5000).into(), local, listener: local, trusted, tls: None }
     }
 
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {
