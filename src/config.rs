@@ -54,6 +54,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Names with `_` that are passed on.
     pub underscore_headers: Vec<HeaderName>,
+    /// Whether made-up answers name their fault in `X-Usher-Fault`.
+    pub fault_header: bool,
     /// How many workers; `None` is `auto`.
     pub workers: Option<usize>,
     /// Where the access log goes.

@@ -48,13 +48,13 @@ use crate::{
 use asked::Asked;
 use forward::{Said, forward};
 use panics::Caught;
-use reply::Form;
 
 pub use exchange::Exchange;
 pub use gather::Spool;
 pub use informational::Informational;
 pub use memory::Memory;
 pub use presence::{DroppedNames, Presence};
+pub use reply::Form;
 pub use settle::{End, Settling};
 pub use upgrade::Tunnel;
 pub use worker::{Common, Tunnels, Worker};
@@ -81,6 +81,8 @@ pub struct Refusal {
     pub host: Option<String>,
     /// Its path without the query, where it got so far.
     pub path: Option<String>,
+    /// How its client wants to be told, where it got so far.
+    pub form: Form,
 }
 
 /// usher's work on one worker. Cheap to clone; each connection has one.
@@ -132,7 +134,6 @@ impl Proxy {
             Some(fault) => view.undecided(fault),
             None => view.decide(&facts),
         };
-        let form = Form::wanted(&head.headers);
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
         let asked = Asked::of(peer, protocol, &head, brought.client, request_id);
         let mut exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
@@ -153,7 +154,7 @@ impl Proxy {
                 head.extensions.insert(*tunnel);
                 Response::from_parts(head, Settling::made(Bytes::new(), Some(exchange)))
             }
-            Err(fault) => reply::from_fault(exchange, fault, form),
+            Err(fault) => reply::from_fault(exchange, fault),
         }
     }
 
@@ -169,7 +170,7 @@ impl Proxy {
         let decision = view.undecided(refusal.fault);
         let asked = Asked::of_refused(peer, protocol, refusal, || self.worker.draw());
         let exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
-        reply::from_fault(exchange, refusal.fault, Form::Problem)
+        reply::from_fault(exchange, refusal.fault)
     }
 }
 

@@ -24,6 +24,9 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
     if old.trusted_proxies != new.trusted_proxies {
         applied.push("trusted_proxies changed, for connections from now on".to_owned());
     }
+    if old.fault_header != new.fault_header {
+        applied.push("fault_header changed".to_owned());
+    }
     if old.underscore_headers != new.underscore_headers {
         applied.push("underscore_headers changed, for connections from now on".to_owned());
     }

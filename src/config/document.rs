@@ -54,6 +54,8 @@ document! {
         optional trusted_proxies: Many<Pattern<IpNet>>,
         /// Names with `_` that are passed on. Others are dropped: Rack folds `_` onto `-`.
         optional underscore_headers: Many<Pattern<HeaderName>>,
+        /// Whether answers that usher makes up name their fault in X-Usher-Fault; `on` if left out.
+        optional fault_header: Switch,
         /// Threads that serve requests; `auto` is the cores, or the cgroup's CPU quota.
         optional workers: Or<Auto, Count>,
         /// Where the access log goes; or `off`.

@@ -73,6 +73,7 @@ pub(crate) fn lower(
         metrics: house.metrics,
         trusted_proxies: house.trusted_proxies.iter().map(|(network, _)| *network).collect(),
         underscore_headers: house.underscore_headers,
+        fault_header: house.fault_header,
         workers: house.workers,
         access_log: house.access_log,
         why_requests: house.why_requests,

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, Uri, header::HOST};
 
-use super::{Refusal, headers};
+use super::{Refusal, headers, reply::Form};
 use crate::peer::{Peer, Protocol};
 
 /// What was asked.
@@ -26,6 +26,8 @@ pub struct Asked {
     pub host: Option<HeaderValue>,
     /// The target, where it got so far.
     pub target: Option<Uri>,
+    /// How the client wants to be told what usher itself has to say.
+    pub form: Form,
 }
 
 // === impl Asked ===
@@ -48,6 +50,7 @@ impl Asked {
             method: Some(head.method.clone()),
             host: head.headers.get(HOST).cloned(),
             target: Some(head.uri.clone()),
+            form: Form::wanted(&head.headers),
         }
     }
 
@@ -68,6 +71,7 @@ impl Asked {
             method: refusal.method.clone(),
             host: refusal.host.as_deref().and_then(|host| HeaderValue::from_str(host).ok()),
             target: refusal.path.as_deref().and_then(|path| path.parse().ok()),
+            form: refusal.form,
         }
     }
 }

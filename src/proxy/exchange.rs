@@ -391,6 +391,7 @@ impl Drop for Exchange {
         let panicked = std::thread::panicking();
         if panicked && !self.settled {
             self.made_up(Fault::Panicked);
+            super::panics::leave(&self.asked, self.view.config.fault_header);
         }
         let stopping = self.worker.common.drain.stage() >= Stage::Cutting;
         let fault = if stopping { Fault::Draining } else { Fault::ClientLeft };

@@ -1,14 +1,32 @@
 //! A request that panics takes nothing with it but itself.
 
 use std::{
+    cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
 
-/// The work panicked. Its exchange was settled while the stack was unwound.
-#[derive(Clone, Copy, Debug)]
-pub struct Panicked;
+use http::HeaderValue;
+
+use super::{asked::Asked, reply::Form};
+
+thread_local! {
+    /// What the exchange that was settled while this thread unwound has left behind.
+    static LEFT: RefCell<Option<Panicked>> = const { RefCell::new(None) };
+}
+
+/// The work panicked. Its exchange was settled while the stack was unwound; this is what the answer
+/// needs of it.
+#[derive(Clone, Debug)]
+pub struct Panicked {
+    /// The request's name in all logs.
+    pub request_id: HeaderValue,
+    /// How its client wants to be told.
+    pub form: Form,
+    /// Whether the fault is named in a header.
+    pub fault_header: bool,
+}
 
 /// Work whose panic is caught.
 ///
@@ -30,8 +48,24 @@ impl<T> Future for Caught<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Panicked>> {
         match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
             Ok(polled) => polled.map(Ok),
-            Err(_) => Poll::Ready(Err(Panicked)),
+            Err(_) => Poll::Ready(Err(LEFT.take().unwrap_or_default())),
         }
+    }
+}
+
+/// Leaves what the answer needs to know about the request that is being unwound.
+pub fn leave(asked: &Asked, fault_header: bool) {
+    let (request_id, form) = (asked.request_id.clone(), asked.form);
+    LEFT.set(Some(Panicked { request_id, form, fault_header }));
+}
+
+// === impl Panicked ===
+
+impl Default for Panicked {
+    /// Of a request whose exchange had not been opened: there is nothing to find it by.
+    fn default() -> Self {
+        let request_id = HeaderValue::from_static("unknown");
+        Self { request_id, form: Form::Problem, fault_header: false }
     }
 }
 

@@ -29,9 +29,10 @@ const ALLOWED: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// The form in which a client wants to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
     /// `application/problem+json`
+    #[default]
     Problem,
     /// `text/html`
     Page,
@@ -46,12 +47,22 @@ impl Form {
         let html = accepts.any(|value| value.contains("text/html"));
         if html { Form::Page } else { Form::Problem }
     }
+
+    /// The same, of a head that was refused: what of its lines came whole.
+    pub fn of_lines(head: &[u8]) -> Self {
+        let mut lines = head.split_inclusive(|&byte| byte == b'\n').skip(1);
+        let html = lines.any(|line| {
+            let named = line.get(..7).is_some_and(|name| name.eq_ignore_ascii_case(b"accept:"));
+            named && line.ends_with(b"\n") && memchr::memmem::find(line, b"text/html").is_some()
+        });
+        if html { Form::Page } else { Form::Problem }
+    }
 }
 
 /// The answer to a request that ended with `fault`, carried to the client by its exchange.
-pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault, form: Form) -> Response<Settling> {
+pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault) -> Response<Settling> {
     exchange.made_up(fault);
-    let request_id = exchange.asked().request_id.clone();
+    let (request_id, form) = (exchange.asked().request_id.clone(), exchange.asked().form);
     let page = exchange.audience().page.clone().filter(|_| form == Form::Page);
     let body = page.unwrap_or_else(|| body_of(fault, form, &request_id));
     let head_only = exchange.asked().method == Some(Method::HEAD);
@@ -61,18 +72,27 @@ pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault, form: Form) -> Resp
     headers.insert(CONTENT_LENGTH, body.len().into());
     headers.insert(X_REQUEST_ID, request_id);
     describe(headers, fault, form);
+    if !exchange.view().config.fault_header {
+        headers.remove(X_USHER_FAULT);
+    }
     let body = if head_only { Bytes::new() } else { body };
     *response.body_mut() = Settling::made(body, Some(exchange));
     response
 }
 
 /// The answer after a panic, whose exchange has been settled while the stack was unwound.
-pub fn after_panic(_: Panicked) -> Response<Settling> {
-    let body = body_of(Fault::Panicked, Form::Problem, &HeaderValue::from_static(""));
+pub fn after_panic(panicked: Panicked) -> Response<Settling> {
+    let Panicked { request_id, form, fault_header } = panicked;
+    let body = body_of(Fault::Panicked, form, &request_id);
     let mut response = Response::new(Settling::made(Bytes::new(), None));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
-    describe(response.headers_mut(), Fault::Panicked, Form::Problem);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, body.len().into());
+    headers.insert(X_REQUEST_ID, request_id);
+    describe(headers, Fault::Panicked, form);
+    if !fault_header {
+        headers.remove(X_USHER_FAULT);
+    }
     *response.body_mut() = Settling::made(body, None);
     response
 }
@@ -153,5 +173,10 @@ mod tests {
         assert_eq!(wanted("*/*"), Form::Problem);
         assert_eq!(wanted("application/json"), Form::Problem);
         assert_eq!(Form::wanted(&HeaderMap::new()), Form::Problem);
+        let lines = |lines: &str| Form::of_lines(format!("GET /\r\n{lines}").as_bytes());
+        assert_eq!(lines("A: b\r\naccept: a/b, text/html\r\nX"), Form::Page);
+        assert_eq!(lines("Accept: text/html"), Form::Problem, "the line may go on");
+        assert_eq!(lines("X-Accept: text/html\r\n"), Form::Problem);
+        assert_eq!(Form::of_lines(b"Accept: text/html\r\n"), Form::Problem, "no field");
     }
 }

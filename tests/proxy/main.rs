@@ -7,6 +7,7 @@ mod crowds;
 mod drain;
 mod endings;
 mod limits;
+mod manners;
 mod promises;
 mod reload;
 mod requests;

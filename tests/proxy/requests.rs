@@ -206,3 +206,21 @@ async fn a_name_with_an_underscore_is_dropped_and_counted_unless_it_is_allowed()
     let dropped = "usher_request_fields_dropped_total{audience=\"everyone\"}";
     assert_eq!(samples.get(dropped), 2.0);
 }
+
+#[tokio::test]
+async fn an_https_target_needs_tls_or_a_proxy_that_ended_it() {
+    let origin = Origin::start().await;
+    let text = one_pool(&[origin.endpoint()], "");
+    origin.serve(|asked| ok(asked.target()));
+    let request = "GET https://shop.example/x HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+    for (trusted, served) in [("[]", wire::TLS), ("[127.0.0.1/32]", true)] {
+        let usher = Usher::start(&format!("{text}trusted_proxies: {trusted}\n")).await;
+        let mut client = Client::connect(usher.address()).await;
+        client.send(request).await;
+        let answer = client.answer().await;
+        let told = (answer.status, answer.field("x-usher-fault"));
+        assert_eq!(told, if served { (200, None) } else { (400, Some("bad_target")) }, "{trusted}");
+        drop(client);
+        usher.stop().await;
+    }
+}

@@ -36,6 +36,7 @@ pub(super) struct House {
     pub(super) metrics: Option<SocketAddr>,
     pub(super) trusted_proxies: Vec<(IpNet, Span)>,
     pub(super) underscore_headers: Vec<HeaderName>,
+    pub(super) fault_header: bool,
     pub(super) workers: Option<usize>,
     pub(super) access_log: AccessLog,
     pub(super) why_requests: usize,
@@ -66,6 +67,7 @@ pub(super) fn lower(document: &Document, reader: &mut Reader) -> House {
         underscore_headers: document.underscore_headers.as_ref().map_or_else(Vec::new, |names| {
             names.value.items.iter().map(|at| at.value.pattern.clone()).collect()
         }),
+        fault_header: document.fault_header.as_ref().is_none_or(|at| at.value.0),
         workers: workers(document.workers.as_ref(), reader),
         access_log: access_log(document.access_log.as_ref(), reader),
         why_requests: why(document.why.as_ref(), reader),

@@ -148,7 +148,7 @@ impl<S> Connection<S> {
     /// that ended it.
     fn secured(&self, verdict: Verdict) -> Verdict {
         let head = verdict?;
-        if head.https && !self.peer.trusted {
+        if head.https && self.peer.tls.is_none() && !self.peer.trusted {
             return Err(Box::new(head.refused(Fault::BadTarget)));
         }
         Ok(head)

@@ -8,7 +8,7 @@ use crate::{
     edge::strict::target,
     fault::Fault,
     peer::Protocol,
-    proxy::{DroppedNames, Refusal},
+    proxy::{DroppedNames, Form, Refusal},
 };
 
 use super::{
@@ -60,6 +60,7 @@ impl Head {
             method: Some(self.request.method().clone()),
             host: host.and_then(|host| readable(host.as_bytes())),
             path: readable(self.request.uri().path().as_bytes()),
+            form: Form::wanted(self.request.headers()),
         }
     }
 }
@@ -207,6 +208,7 @@ fn request_line_fault(bytes: &[u8]) -> Fault {
 
 /// A refusal, with what can be known from the bytes up to where they went wrong.
 fn refuse(fault: Fault, bytes: &[u8]) -> Refusal {
+    let form = Form::of_lines(bytes);
     let mut lines = bytes.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_end);
     let mut parts = lines.next().unwrap_or_default().splitn(3, |&b| b == b' ');
     let method = parts
@@ -219,7 +221,8 @@ fn refuse(fault: Fault, bytes: &[u8]) -> Refusal {
         .filter_map(|line| line.split_at_checked(5))
         .find(|(name, _)| name.eq_ignore_ascii_case(b"host:"))
         .map(|(_, value)| value.trim_ascii());
-    Refusal { fault, method, host: host.and_then(readable), path: path.and_then(readable) }
+    let (host, path) = (host.and_then(readable), path.and_then(readable));
+    Refusal { fault, method, host, path, form }
 }
 
 fn readable(bytes: &[u8]) -> Option<String> {
