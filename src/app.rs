@@ -9,15 +9,17 @@
 //! Everything that can fail for want of a port, a file or a right fails in [`build`]. A worker or
 //! acceptor that ends before it was asked to ends the process: half a proxy is worse than none.
 
+mod books;
 mod house;
 mod recall;
+mod shelf;
 mod sight;
 mod stop;
 mod threads;
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -66,6 +68,9 @@ pub enum BuildError {
     /// The access log cannot be opened.
     #[error("cannot open the access log: {0}")]
     AccessLog(#[source] std::io::Error),
+    /// `state_dir` cannot be written to.
+    #[error("cannot keep anything in {0}: {1}")]
+    StateDir(PathBuf, #[source] std::io::Error),
 }
 
 /// Where a started usher can be reached.
@@ -148,7 +153,9 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
         keys: Keys::new(addresses.control, &config.operators.tokens),
         audit: Audit::open(config.operators.audit.clone()).map_err(BuildError::Audit)?,
     };
-    let sight = sight::HouseSight::new(common.clone(), census.clone(), world, reloader, guard);
+    let books = open_books(&common, &config)?;
+    let sight =
+        sight::HouseSight::new(common.clone(), census.clone(), world, reloader, guard, books);
     Ok(Bound {
         addresses,
         sight,
@@ -162,6 +169,12 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
         orders,
         writer,
     })
+}
+
+fn open_books(common: &Common, config: &Config) -> Result<books::Books, BuildError> {
+    let state_dir = config.state_dir.as_deref();
+    let books = books::Books::open(common.meters.clone(), state_dir);
+    books.map_err(|error| BuildError::StateDir(state_dir.unwrap_or(Path::new("")).into(), error))
 }
 
 /// Every latency that was promised: an edge of all histograms, so that what Prometheus counts

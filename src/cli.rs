@@ -13,6 +13,7 @@ pub mod diff;
 pub mod reload;
 pub mod run;
 pub mod schema;
+pub mod slo;
 pub mod status;
 pub mod why;
 

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `/live`, `/ready` | yes | yes |
 //! | `/metrics` | | yes |
-//! | `GET /api/v1/status`, `audiences`, `pools`, `config` | yes | |
 //! | `GET /api/v1/requests/ID` | yes | |
+//! | `GET /api/v1/status`, `audiences`, `pools`, `config`, `slo` | yes | |
 //! | `POST /api/v1/reload` | yes | |
 //! | `Host` | localhost or an IP address; any with tokens | any |
 //! | token | where one is configured, but for `/live` and `/ready` | none |
@@ -23,6 +23,7 @@ mod guard;
 mod keys;
 mod orders;
 mod port;
+mod promises;
 mod router;
 pub mod screen;
 pub mod views;
@@ -35,6 +36,7 @@ pub use audit::{Audit, Deed};
 pub use guard::Guard;
 pub use keys::Keys;
 pub use orders::{By, Why};
+pub use promises::{CauseView, HourView, SloView, StandingView, WindowView};
 pub use views::{
     AttemptView, AudienceView, ConfigView, EndpointView, FaultView, PoolView, PromiseView,
     RefusedView, ReloadView, RequestView, RequestsView, StatusView,
@@ -48,6 +50,8 @@ pub trait Sight: Send + Sync + 'static {
     fn config(&self) -> serde_json::Value;
     /// The requests with this id; else a sentence about how far back they would be known.
     fn requests(&self, request_id: &str) -> Result<RequestsView, String>;
+    /// How promises stand.
+    fn promises(&self) -> SloView;
     /// Every metric in Prometheus' text format.
     fn metrics(&self) -> String;
     /// Reads the configuration again and puts it to use.

@@ -33,6 +33,8 @@ enum Command {
     Diff(cli::diff::DiffArgs),
     /// Have a running usher reload its configuration
     Reload(cli::reload::ReloadArgs),
+    /// Show error budgets and how fast they go, or what counts for them
+    Slo(cli::slo::SloArgs),
     /// Show how a running usher fares
     Status(cli::status::StatusArgs),
     /// Say what became of one request, by its id
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Schema(args) => cli::schema::run(args),
         Command::Diff(args) => cli::diff::run(args),
         Command::Reload(args) => cli::reload::run(args),
+        Command::Slo(args) => cli::slo::run(args),
         Command::Status(args) => cli::status::run(args),
         Command::Why(args) => cli::why::run(args),
     };

@@ -35,7 +35,9 @@ use crate::{fault::Fault, name::Name};
 
 pub use edges::Edges;
 pub use exchange::{ExchangeMeter, Settled, TunnelEnd};
-pub use gauges::{CertificateGauges, EndpointGauges, Gauges, ListenerGauges, PoolGauges};
+pub use gauges::{
+    CertificateGauges, EndpointGauges, Gauges, ListenerGauges, PoolGauges, PromiseGauges,
+};
 pub use histogram::Distribution;
 pub use pool::{PoolMeter, Retry};
 pub use reading::{AudienceReading, CutOff};

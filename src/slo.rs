@@ -4,12 +4,22 @@
 //! and burn rates are follows from counts and from a time that is handed in. Who counts is
 //! `meters`, who reads the clock is the house.
 
+mod history;
 mod judge;
+mod kept;
+mod ledger;
 mod promise;
+mod ring;
+mod standing;
 mod status;
 
+pub use history::{Causes, History, WINDOWS};
 pub use judge::{Ended, Said};
+pub use kept::{Kept, KeptError};
+pub use ledger::{Histories, Key, Ledger};
 pub use promise::{
     Aim, On, PATIENCE, Promise, WINDOW, WINDOW_MAX, WINDOW_MIN, excluded_by_default,
 };
+pub use ring::{Count, Ring};
+pub use standing::{Standing, Sums};
 pub use status::StatusSet;

@@ -8,6 +8,8 @@ mod support;
 mod explains;
 #[path = "command/operates.rs"]
 mod operates;
+#[path = "command/promises.rs"]
+mod promises;
 #[path = "command/refuses.rs"]
 mod refuses;
 #[path = "command/serves.rs"]

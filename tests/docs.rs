@@ -74,7 +74,7 @@ fn every_path_of_the_control_port_is_documented() {
     for path in ["/live", "/ready", "/metrics"] {
         assert!(paths.contains(ticked(path).as_str()), "{path}");
     }
-    for what in ["status", "audiences", "pools", "config"] {
+    for what in ["status", "audiences", "pools", "slo", "config"] {
         assert!(paths.contains(ticked(&format!("/api/v1/{what}")).as_str()), "{what}");
     }
 }

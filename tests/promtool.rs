@@ -12,7 +12,7 @@ use usher::{
     fault::{Blame, Fault, Outcome},
     meters::{
         Arm, CertificateGauges, EndpointGauges, Gauges, ListenerGauges, Meters, PoolGauges,
-        Settled, TunnelEnd, Verdict,
+        PromiseGauges, Settled, TunnelEnd, Verdict,
     },
     name::Name,
 };
@@ -64,6 +64,14 @@ fn rendered() -> Result<String, Box<dyn Error>> {
             in_flight: 1,
             orphans: 0,
             queue_length: 0,
+        }],
+        promises: vec![PromiseGauges {
+            audience: Name::parse("customer")?,
+            slo: "availability".into(),
+            target: 0.999,
+            burn: vec![("5m".into(), 1.5)],
+            left: Some(-0.25),
+            exhausted_in: Some(0.0),
         }],
         listeners: vec![ListenerGauges {
             listener: "[::]:8443".into(),

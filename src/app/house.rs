@@ -23,11 +23,15 @@ use crate::{
     edge::Door,
     meters::CutOff,
     proxy::Common,
+    reload::blocking,
     upstream::RESOLVE_EVERY,
 };
 
 /// How often meters are read for `status`.
 const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// How often what was counted for promises is written down: as much is lost by a power failure.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the configuration's content is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -76,6 +80,7 @@ async fn live(bound: Bound) -> Result<(), Ended> {
     sight.resolved();
     tasks.spawn(resolve_again(common.clone()));
     tasks.spawn(read(sight.clone()));
+    tasks.spawn(keep(sight.clone()));
     tasks.spawn(upkeep(common.clone()));
     tasks.spawn(look(sight.clone()));
     let doors = config.listeners.iter().zip(sockets.listeners);
@@ -87,6 +92,9 @@ async fn live(bound: Bound) -> Result<(), Ended> {
     drop(log_stop);
     let _ = tokio::time::timeout(TASKS_WAIT, log).await;
     tasks.shutdown().await;
+    // Nobody counts any more: what is written now is all there was.
+    sight.books().read();
+    sight.books().keep();
     ended
 }
 
@@ -233,6 +241,17 @@ async fn resolve_again(common: Arc<Common>) {
         for pool in snapshot.pools().iter().filter(|pool| pool.upstream.has_names()) {
             pool.upstream.resolve().await;
         }
+    }
+}
+
+/// Keeps what was counted for promises.
+async fn keep(sight: Arc<HouseSight>) {
+    let mut ticks = interval(KEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let sight = sight.clone();
+        blocking(move || sight.books().keep()).await;
     }
 }
 

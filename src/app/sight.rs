@@ -13,12 +13,12 @@ use std::{
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::recall;
+use super::{books::Books, recall};
 use crate::{
     config::{Config, Objective, Problem},
     control::{
         AudienceView, By, ConfigView, Deed, EndpointView, Guard, PoolView, PromiseView, Readiness,
-        RefusedView, ReloadView, RequestsView, Sight, StatusView,
+        RefusedView, ReloadView, RequestsView, Sight, SloView, StandingView, StatusView,
     },
     drain::Stage,
     edge::{Census, Handshake},
@@ -42,6 +42,7 @@ pub struct HouseSight {
     world: Arc<World>,
     reloader: Reloader,
     guard: Arc<Guard>,
+    books: Books,
     started: Instant,
     resolved: AtomicBool,
     recent: Mutex<Recent>,
@@ -56,6 +57,7 @@ impl HouseSight {
         world: Arc<World>,
         reloader: Reloader,
         guard: Guard,
+        books: Books,
     ) -> Arc<Self> {
         let mut recent = Recent::new(WINDOW);
         recent.note(Instant::now(), common.meters.audiences());
@@ -65,6 +67,7 @@ impl HouseSight {
             world,
             reloader,
             guard: Arc::new(guard),
+            books,
             started: Instant::now(),
             resolved: AtomicBool::new(false),
             recent: Mutex::new(recent),
@@ -127,8 +130,14 @@ impl HouseSight {
         self.resolved.store(true, Ordering::Release);
     }
 
-    /// Reads the meters for the window that `status` looks back over.
+    /// What was counted for promises.
+    pub(super) fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// Reads the meters for promises, and for the window that `status` looks back over.
     pub(super) fn read(&self) {
+        self.books.read();
         self.recent.lock().note(Instant::now(), self.common.meters.audiences());
     }
 
@@ -155,7 +164,7 @@ impl HouseSight {
             problems.into_iter().map(line)
         });
         let guard = self.guard.keys.troubles().into_iter().chain(self.guard.audit.trouble());
-        refused.chain(guard).chain(standing.warnings).collect()
+        refused.chain(guard).chain(self.books.trouble()).chain(standing.warnings).collect()
     }
 
     fn gauges(&self, snapshot: &Snapshot) -> Gauges {
@@ -169,6 +178,7 @@ impl HouseSight {
         });
         Gauges {
             pools: snapshot.pools().iter().map(pool_gauges).collect(),
+            promises: self.books.gauges(&snapshot.config.promises()),
             listeners: listeners.collect(),
             certificates: certificate_gauges(&snapshot.config),
             config_hash: snapshot.config.hash.clone(),
@@ -208,6 +218,18 @@ impl Sight for HouseSight {
 
     fn requests(&self, request_id: &str) -> Result<RequestsView, String> {
         recall::requests(&self.common.memory, self.world.endpoints(), request_id)
+    }
+
+    fn promises(&self) -> SloView {
+        let promises = self.common.published.current().config.promises();
+        let standings = self.books.standings(&promises);
+        let views = promises.iter().zip(&standings);
+        SloView {
+            scope: "replica".to_owned(),
+            note: "Counted by this replica alone.".to_owned(),
+            kept: self.books.are_kept(),
+            promises: views.map(|(promise, it)| StandingView::new(promise, it)).collect(),
+        }
     }
 
     fn metrics(&self) -> String {

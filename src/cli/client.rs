@@ -29,7 +29,7 @@ use crate::{
 pub(super) const CONTROL: &str = "127.0.0.1:9900";
 
 /// Where the configuration is when nothing says otherwise.
-const CONFIG: &str = "config/usher.yaml";
+pub(super) const CONFIG: &str = "config/usher.yaml";
 
 /// What is said when there is nobody to ask.
 const CONTROL_OFF: &str = "the configuration says `control: off`: usher cannot be asked; \

@@ -46,6 +46,7 @@ pub(super) fn control(sight: Arc<dyn Sight>, guard: &Arc<Guard>) -> Router {
         .route("/api/v1/pools", get(pools))
         .route("/api/v1/config", get(config))
         .route("/api/v1/requests/{id}", get(requests))
+        .route("/api/v1/slo", get(promises))
         .route("/api/v1/reload", post(reload))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route_layer(known);
@@ -118,6 +119,10 @@ async fn requests(State(sight): Seen, Path(request_id): Path<String>) -> Respons
         Ok(view) => fresh(Json(view)),
         Err(reach) => fresh(Problem::new(StatusCode::NOT_FOUND, reach)),
     }
+}
+
+async fn promises(State(sight): Seen) -> Response {
+    fresh(Json(sight.promises()))
 }
 
 async fn reload(

@@ -54,6 +54,10 @@ impl Sight for Stand {
         json!({ "hash": "1f3a" })
     }
 
+    fn promises(&self) -> SloView {
+        SloView { scope: "replica".into(), ..SloView::default() }
+    }
+
     fn metrics(&self) -> String {
         "usher_config_generation 1\n".into()
     }

@@ -7,6 +7,8 @@ use crate::name::Name;
 pub struct Gauges {
     /// Every pool of the snapshot in use.
     pub pools: Vec<PoolGauges>,
+    /// Every promise, and how it stands.
+    pub promises: Vec<PromiseGauges>,
     /// Every address where clients connect.
     pub listeners: Vec<ListenerGauges>,
     /// Every certificate of theirs.
@@ -34,6 +36,23 @@ pub struct PoolGauges {
     pub orphans: u64,
     /// Requests that wait for a slot.
     pub queue_length: u64,
+}
+
+/// What is read of a promise. What cannot be said without events is not shown.
+#[derive(Clone, Debug)]
+pub struct PromiseGauges {
+    /// Whom it was given.
+    pub audience: Name,
+    /// Its label.
+    pub slo: String,
+    /// The share of good events.
+    pub target: f64,
+    /// How fast the budget went in each window, by the window's name.
+    pub burn: Vec<(String, f64)>,
+    /// What is left of the budget.
+    pub left: Option<f64>,
+    /// When it is used up.
+    pub exhausted_in: Option<f64>,
 }
 
 /// How many endpoints are in each state.

@@ -66,6 +66,14 @@ families! {
     QUEUE_WAIT = "usher_queue_wait_seconds", Histogram, ["audience", "pool"], Sum;
     /// How long slots were held, one sample for each attempt.
     UPSTREAM = "usher_upstream_seconds", Histogram, ["pool", "arm"], Sum;
+    /// The share of good events that was promised.
+    SLO_OBJECTIVE = "usher_slo_objective_ratio", Gauge, ["audience", "slo"], Max;
+    /// How fast the error budget goes: at 1 it lasts exactly the window of the promise.
+    SLO_BURN_RATE = "usher_slo_burn_rate", Gauge, ["audience", "slo", "window"], Max;
+    /// What is left of the error budget, 1 being all of it; below 0 the promise is broken.
+    SLO_BUDGET_LEFT = "usher_slo_budget_left_ratio", Gauge, ["audience", "slo"], Min;
+    /// When the error budget is used up if it goes on as in the last hour; absent when it is not.
+    SLO_EXHAUSTION = "usher_slo_exhaustion_seconds", Gauge, ["audience", "slo"], Min;
     /// What was promised and what came of it, one event a request and promise.
     SLO_EVENTS = "usher_slo_events_total", Counter, ["audience", "slo", "arm", "result"], Sum;
     /// Requests that the monolith did not serve as asked, by reason.

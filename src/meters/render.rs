@@ -6,7 +6,7 @@ use crate::name::{NONE, Name};
 
 use super::{
     Meters,
-    gauges::{Gauges, PoolGauges},
+    gauges::{Gauges, PoolGauges, PromiseGauges},
     names::{self, Family},
     text::Text,
 };
@@ -25,6 +25,7 @@ impl Meters {
         let mut text = Text::with_capacity(TEXT_BYTES);
         self.render_requests(&mut text);
         self.render_answers(&mut text);
+        render_standings(&gauges.promises, &mut text);
         self.render_promises(&mut text);
         self.render_places(&mut text);
         self.render_audiences(&mut text);
@@ -156,6 +157,27 @@ impl Meters {
 /// and never has an answer of the monolith, so there is nothing to show but the refusals.
 fn is_decided(audience: &Name) -> bool {
     audience.as_str() != NONE
+}
+
+fn render_standings(promises: &[PromiseGauges], text: &mut Text) {
+    text.family(&names::SLO_OBJECTIVE);
+    for it in promises {
+        text.sample(&names::SLO_OBJECTIVE, &[it.audience.as_str(), &it.slo], it.target);
+    }
+    text.family(&names::SLO_BURN_RATE);
+    for it in promises {
+        for (window, burn) in &it.burn {
+            text.sample(&names::SLO_BURN_RATE, &[it.audience.as_str(), &it.slo, window], burn);
+        }
+    }
+    text.family(&names::SLO_BUDGET_LEFT);
+    for (it, left) in promises.iter().filter_map(|it| Some((it, it.left?))) {
+        text.sample(&names::SLO_BUDGET_LEFT, &[it.audience.as_str(), &it.slo], left);
+    }
+    text.family(&names::SLO_EXHAUSTION);
+    for (it, seconds) in promises.iter().filter_map(|it| Some((it, it.exhausted_in?))) {
+        text.sample(&names::SLO_EXHAUSTION, &[it.audience.as_str(), &it.slo], seconds);
+    }
 }
 
 fn render_pools(pools: &[PoolGauges], text: &mut Text) {

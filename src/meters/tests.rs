@@ -202,6 +202,7 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
             orphans: 1,
             queue_length: 3,
         }],
+        promises: Vec::new(),
         listeners: vec![ListenerGauges {
             listener: "0.0.0.0:8080".into(),
             connections: 41,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cli::client::{Answer, CONTROL};
 use crate::control::{
-    Audit, By, Guard, Keys, Readiness, ReloadView, RequestsView, Sight, serve_control,
+    Audit, By, Guard, Keys, Readiness, ReloadView, RequestsView, Sight, SloView, serve_control,
 };
 
 #[derive(Debug, Parser)]
@@ -20,6 +20,10 @@ struct Line {
 struct Stand;
 
 impl Sight for Stand {
+    fn promises(&self) -> SloView {
+        SloView::default()
+    }
+
     fn reload(self: Arc<Self>, _: By) -> Pin<Box<dyn Future<Output = ReloadView> + Send>> {
         Box::pin(async { ReloadView::default() })
     }

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use super::{
     LISTENERS_MAX, bounded,
     control::{self, CONTROL},
-    no_effect_yet, tls,
+    tls,
 };
 use crate::config::{
     AccessLog, Drain, Limits, Listener, Operators,
@@ -50,12 +50,6 @@ pub(super) fn lower(document: &Document, reader: &mut Reader) -> House {
     let listeners = listeners(document, reader);
     let (control, operators) = control::lower(document.control.as_ref(), reader);
     ports_are_distinct(document, reader);
-    no_effect_yet(
-        document.state_dir.as_ref(),
-        "state_dir",
-        "nothing is kept over a restart in this version",
-        reader,
-    );
     House {
         listeners,
         control,
