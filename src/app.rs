@@ -10,6 +10,7 @@
 //! acceptor that ends before it was asked to ends the process: half a proxy is worse than none.
 
 mod books;
+mod health;
 mod house;
 mod recall;
 mod shelf;

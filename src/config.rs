@@ -6,6 +6,7 @@
 mod changes;
 mod defaults;
 pub(crate) mod document;
+mod health;
 mod include;
 mod lint;
 mod load;
@@ -26,6 +27,7 @@ use ipnet::IpNet;
 pub use changes::{Changes, changes};
 pub use defaults::AddressError;
 pub use document::Environment;
+pub use health::{Ejection, Health, WhenUnhealthy};
 pub use load::{Examination, LoadOptions, check, control_only, inspect, load, parse_text};
 pub use operators::{Operators, Role, Token, TokenSource};
 pub use problem::{Problem, Problems, Severity};
@@ -34,6 +36,7 @@ pub use schema::{documented_keys, json_schema};
 use crate::{
     classify::{PathPattern, RuleSpec},
     name::Name,
+    policy::retry,
     slo::{On, StatusSet},
     tls::ServerSpec,
     units::Percent,
@@ -214,6 +217,14 @@ pub struct Pool {
     pub abandoned_hold: Duration,
     /// What is gathered before it goes on.
     pub buffer: Buffer,
+    /// How its endpoints are asked whether they are well; not at all without it.
+    pub health: Option<Arc<Health>>,
+    /// When an endpoint gets no requests because those that it got went wrong; never without it.
+    pub ejection: Option<Ejection>,
+    /// What becomes of requests when no endpoint is well.
+    pub when_unhealthy: WhenUnhealthy,
+    /// When a request is sent again; never without it.
+    pub retry: Option<retry::Policy>,
 }
 
 /// An endpoint as it was written: a name may stand for several addresses.

@@ -38,8 +38,8 @@ pub use keys::Keys;
 pub use orders::{By, Why};
 pub use promises::{CauseView, HourView, SloView, StandingView, WindowView};
 pub use views::{
-    AttemptView, AudienceView, ConfigView, EndpointView, FaultView, PoolView, PromiseView,
-    RefusedView, ReloadView, RequestView, RequestsView, StatusView,
+    AttemptView, AudienceView, ConfigView, EndpointView, EventView, FaultView, PoolView,
+    PromiseView, RefusedView, ReloadView, RequestView, RequestsView, StatusView,
 };
 
 /// What the ports see of usher. The house implements it.

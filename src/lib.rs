@@ -18,6 +18,7 @@ pub mod telemetry;
 // F1: rules
 pub mod classify;
 pub mod meters;
+pub mod policy;
 pub mod slo;
 
 // F2: means

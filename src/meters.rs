@@ -33,13 +33,14 @@ use std::{
 
 use crate::{fault::Fault, name::Name};
 
+pub use cells::Cells;
 pub use edges::Edges;
 pub use exchange::{ExchangeMeter, Settled, TunnelEnd};
 pub use gauges::{
     CertificateGauges, EndpointGauges, Gauges, ListenerGauges, PoolGauges, PromiseGauges,
 };
 pub use histogram::Distribution;
-pub use pool::{PoolMeter, Retry};
+pub use pool::{EndpointEvent, PoolMeter, Retry};
 pub use reading::{AudienceReading, CutOff};
 pub use slo::{Cause, PromiseKey, SloMeter, SloReading, Verdict};
 
@@ -141,6 +142,11 @@ impl Meters {
         self.pools.hold((pool.clone(), arm), || {
             PoolMeter::new(self.rows, Arc::clone(&self.edges), leases)
         })
+    }
+
+    /// How many threads count, the house among them as the last.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     /// The edges that all histograms share.

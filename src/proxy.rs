@@ -20,6 +20,7 @@ mod reply;
 mod settle;
 pub mod upgrade;
 mod upload;
+mod verdict;
 mod worker;
 
 /// Whether the head of an answer says unambiguously where its body ends. Only for fuzzers.

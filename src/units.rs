@@ -134,6 +134,11 @@ impl Percent {
         }
     }
 
+    /// A share of one, as a percentage with at most one digit behind the point.
+    pub fn of_share(share: f64) -> Self {
+        Self((share.clamp(0.0, 1.0) * 1_000.0).round() / 10.0)
+    }
+
     /// The number before the `%`: 0 to 100.
     pub const fn percent(self) -> f64 {
         self.0

@@ -12,6 +12,7 @@ mod endpoint;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod heads;
+mod health;
 mod pool;
 mod wire;
 
@@ -21,4 +22,5 @@ pub use connect::{ConnectError, connect};
 pub use connections::{Connection, Connections};
 pub use endpoint::{Endpoint, Endpoints, Lease, Trouble};
 pub use heads::{Asked, Flaw};
+pub use health::{Cause, Event, Evidence, Health, Journal, Report, Standing, Totals};
 pub use pool::{Pool, RESOLVE_EVERY, Resolution};

@@ -59,7 +59,7 @@ fn rendered() -> Result<String, Box<dyn Error>> {
     Ok(meters.render(&Gauges {
         pools: vec![PoolGauges {
             name,
-            endpoints: EndpointGauges { up: 1, down: 0, drained: 0 },
+            endpoints: EndpointGauges { up: 1, down: 0, ejected: 0, drained: 0 },
             capacity: 5,
             in_flight: 1,
             orphans: 0,

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Bound, Ended,
+    Bound, Ended, health,
     sight::HouseSight,
     threads::{self, Doors, Threads},
 };
@@ -82,6 +82,7 @@ async fn live(bound: Bound) -> Result<(), Ended> {
     tasks.spawn(read(sight.clone()));
     tasks.spawn(keep(sight.clone()));
     tasks.spawn(upkeep(common.clone()));
+    tasks.spawn(health::mind(common.clone()));
     tasks.spawn(look(sight.clone()));
     let doors = config.listeners.iter().zip(sockets.listeners);
     let first = doors.map(|(listener, socket)| Door { bind: listener.bind, socket }).collect();

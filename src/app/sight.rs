@@ -17,8 +17,8 @@ use super::{books::Books, recall};
 use crate::{
     config::{Config, Objective, Problem},
     control::{
-        AudienceView, By, ConfigView, Deed, EndpointView, Guard, PoolView, PromiseView, Readiness,
-        RefusedView, ReloadView, RequestsView, Sight, SloView, StandingView, StatusView,
+        AudienceView, By, ConfigView, Deed, EndpointView, EventView, Guard, PoolView, PromiseView,
+        Readiness, RefusedView, ReloadView, RequestsView, Sight, SloView, StandingView, StatusView,
     },
     drain::Stage,
     edge::{Census, Handshake},
@@ -29,8 +29,11 @@ use crate::{
     proxy::Common,
     reload::{Reloaded, Reloader, Standing, blocking},
     snapshot::{Pool, Snapshot, World},
-    upstream::{Endpoint, Member},
+    upstream::{Endpoint, Event, Member},
 };
+
+/// The most events that `status` shows.
+const EVENTS_MAX: usize = 20;
 
 /// Over how long `status` looks back.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -208,6 +211,7 @@ impl Sight for HouseSight {
             },
             audiences: self.audiences(&snapshot),
             pools: snapshot.pools().iter().map(pool_view).collect(),
+            events: events(&snapshot),
             problems: self.problems(standing),
         }
     }
@@ -310,9 +314,17 @@ fn pool_view(pool: &Pool) -> PoolView {
 }
 
 fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView {
+    let health = endpoint.health().report();
+    let state = if endpoint.is_drained() { "drained" } else { health.standing.name() };
+    let lately = health.lately;
     EndpointView {
         address: endpoint.as_str().to_owned(),
-        state: if endpoint.is_drained() { "drained" } else { "up" }.to_owned(),
+        state: state.to_owned(),
+        since: health.reason.is_some().then(|| rfc3339(health.since)),
+        reason: health.reason,
+        returns_in_seconds: health.returns_in.map(|time| time.as_secs_f64()),
+        requests_lately: lately.requests(),
+        failed_lately: (lately.requests() > 0).then(|| lately.failed_share()),
         in_flight: u64::from(endpoint.in_flight()),
         capacity,
         last_error: endpoint.trouble().map(|trouble| trouble.what),
@@ -341,13 +353,37 @@ fn certificate_gauges(config: &Config) -> Vec<CertificateGauges> {
     ends.into_iter().map(gauge).collect()
 }
 
+/// What has happened lately to endpoints that are still there, or were a moment ago.
+fn events(snapshot: &Snapshot) -> Vec<EventView> {
+    let Some(journal) = snapshot.pools().first().map(|pool| pool.upstream.journal()) else {
+        return Vec::new();
+    };
+    let view = |event: &Event| EventView {
+        at: rfc3339(event.at),
+        pools: snapshot
+            .pools()
+            .iter()
+            .filter(|pool| pool.upstream.has_had(event.endpoint_id))
+            .map(|pool| pool.name.to_string())
+            .collect(),
+        endpoint: event.endpoint.clone(),
+        event: event.what.name().to_owned(),
+        reason: event.reason.clone(),
+    };
+    journal.since(0).iter().rev().take(EVENTS_MAX).rev().map(view).collect()
+}
+
 fn pool_gauges(pool: &Pool) -> PoolGauges {
     let view = pool_view(pool);
-    let up = view.endpoints_up() as u64;
-    let drained = view.endpoints.iter().filter(|it| it.state == "drained").count() as u64;
+    let count = |state| view.endpoints.iter().filter(|it| it.state == state).count() as u64;
     PoolGauges {
         name: pool.name.clone(),
-        endpoints: EndpointGauges { up, down: view.endpoints.len() as u64 - up - drained, drained },
+        endpoints: EndpointGauges {
+            up: count("up"),
+            down: count("down"),
+            ejected: count("ejected"),
+            drained: count("drained"),
+        },
         capacity: view.capacity,
         in_flight: view.in_flight,
         orphans: view.orphans,

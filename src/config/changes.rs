@@ -130,6 +130,16 @@ fn pool(old: &Pool, new: &Pool) -> Vec<String> {
     if old.buffer != new.buffer {
         lines.push("buffer changed".to_owned());
     }
+    for (key, differs) in [
+        ("health", old.health != new.health),
+        ("ejection", old.ejection != new.ejection),
+        ("when_unhealthy", old.when_unhealthy != new.when_unhealthy),
+        ("retry", old.retry != new.retry),
+    ] {
+        if differs {
+            lines.push(format!("{key} changed"));
+        }
+    }
     lines
 }
 

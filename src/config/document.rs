@@ -18,6 +18,7 @@ mod promise;
 
 mod audience;
 mod control;
+mod health;
 mod pool;
 mod tls;
 
@@ -28,8 +29,9 @@ pub(crate) use audience::{Audience, AudienceDefaults, Latency, Matchers, Objecti
 pub(crate) use collection::{Auto, Later, Many, Named, Off, OneOrMany, Or};
 pub(crate) use control::{Control, Token};
 pub(crate) use declare::{Need, ObjectSchema, document, field};
+pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy};
 pub(crate) use leaf::{
-    Address, Bind, Count, FilePath, Length, NameLeaf, PercentLeaf, Plain, Rate, Size, Switch, Wait,
+    Address, Bind, Count, FilePath, Length, NameLeaf, PercentLeaf, Rate, Size, Switch, Wait, Words,
 };
 pub(crate) use pattern::{Pattern, header_name};
 pub(crate) use pool::{Buffer, Endpoint, Pool, PoolDefaults, Queue, Timeouts, WeightedEndpoint};

@@ -5,6 +5,7 @@
 
 mod audiences;
 mod control;
+mod health;
 mod house;
 mod pools;
 mod promises;

@@ -138,6 +138,7 @@ fn what_is_wrong(view: &StatusView) -> Vec<String> {
     for pool in &view.pools {
         let down = pool.endpoints.iter().filter(|endpoint| !endpoint.is_up());
         wrong.extend(down.map(|endpoint| endpoint_line(pool, endpoint)));
+        wrong.extend(pool.odd_one_out().map(|(endpoint, others)| odd_line(pool, endpoint, others)));
     }
     for audience in worst_first(&view.audiences).into_iter().filter(|it| !it.faults.is_empty()) {
         let faults = audience.faults.iter().take(FAULTS_MAX);
@@ -149,9 +150,21 @@ fn what_is_wrong(view: &StatusView) -> Vec<String> {
     wrong
 }
 
+/// What stands out among endpoints that all take requests.
+fn odd_line(pool: &PoolView, endpoint: &EndpointView, others: f64) -> String {
+    format!(
+        "{} {} is the odd one out: {} of its requests fail, {} at the others",
+        pool.name,
+        endpoint.address,
+        share(endpoint.failed_lately),
+        share(Some(others))
+    )
+}
+
 fn endpoint_line(pool: &PoolView, endpoint: &EndpointView) -> String {
     let from = endpoint.resolved_from.as_ref().map(|name| format!(" ({name})"));
-    let error = endpoint.last_error.as_ref().map(|error| format!(": {error}"));
+    let why = endpoint.reason.as_ref().or(endpoint.last_error.as_ref());
+    let error = why.map(|why| format!(": {why}"));
     format!(
         "{} {}{} is {}{}",
         pool.name,

@@ -16,6 +16,15 @@ pub use request::{AttemptView, RequestView, RequestsView};
 /// The bad share that an audience without a promise may have, when audiences are ordered.
 const UNPROMISED_BUDGET: f64 = 0.01;
 
+/// Below so many requests, an endpoint is not compared with others.
+const ODD_REQUESTS_MIN: u64 = 10;
+
+/// Below this share of failures, an endpoint is like others.
+const ODD_SHARE_MIN: f64 = 0.02;
+
+/// How many times as often as the others it has to fail.
+const ODD_TIMES: f64 = 4.0;
+
 /// No promise leaves less room than this, so that one failure does not weigh infinitely.
 const BUDGET_MIN: f64 = 1e-6;
 
@@ -35,6 +44,8 @@ pub struct StatusView {
     pub audiences: Vec<AudienceView>,
     /// In the order of the configuration.
     pub pools: Vec<PoolView>,
+    /// What has happened to endpoints lately, the last one last.
+    pub events: Vec<EventView>,
     /// What an operator should know, a sentence each.
     pub problems: Vec<String>,
 }
@@ -161,8 +172,19 @@ pub struct PoolView {
 pub struct EndpointView {
     /// Where it is.
     pub address: String,
-    /// `up` when it takes requests.
+    /// `up` when it takes requests; `ejected` or `down` when it is not well, `drained` when an
+    /// operator wants it to take none.
     pub state: String,
+    /// Since when it has been well or not (RFC 3339), where that has changed.
+    pub since: Option<String>,
+    /// Why it has been well or not since then.
+    pub reason: Option<String>,
+    /// How long it stays ejected, in seconds.
+    pub returns_in_seconds: Option<f64>,
+    /// Requests that it was given in the last while.
+    pub requests_lately: u64,
+    /// The share of them that went wrong through its doing; null of none.
+    pub failed_lately: Option<f64>,
     /// Slots held.
     pub in_flight: u64,
     /// Slots there are.
@@ -171,6 +193,22 @@ pub struct EndpointView {
     pub last_error: Option<String>,
     /// The name that it was resolved from.
     pub resolved_from: Option<String>,
+}
+
+/// Something that has happened to an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventView {
+    /// When (RFC 3339).
+    pub at: String,
+    /// The pools that it is in.
+    pub pools: Vec<String>,
+    /// Where it is.
+    pub endpoint: String,
+    /// `ejected`, `returned`, `down`, `up`, `added` or `removed`.
+    pub event: String,
+    /// Why.
+    pub reason: String,
 }
 
 // === impl AudienceView ===
@@ -221,6 +259,22 @@ impl PoolView {
     /// How many endpoints take requests.
     pub fn endpoints_up(&self) -> usize {
         self.endpoints.iter().filter(|endpoint| endpoint.is_up()).count()
+    }
+
+    /// The endpoint that takes requests and fails far more of them than the others do, and the
+    /// share that fails at the others.
+    pub fn odd_one_out(&self) -> Option<(&EndpointView, f64)> {
+        let up: Vec<&EndpointView> = self.endpoints.iter().filter(|it| it.is_up()).collect();
+        let failed =
+            |it: &EndpointView| it.failed_lately.unwrap_or(0.0) * it.requests_lately as f64;
+        let worst = up.iter().copied().filter(|it| it.requests_lately >= ODD_REQUESTS_MIN);
+        let share = |it: &EndpointView| it.failed_lately.unwrap_or(0.0);
+        let worst = worst.max_by(|a, b| share(a).total_cmp(&share(b)))?;
+        let others = || up.iter().copied().filter(|it| it.address != worst.address);
+        let requests: u64 = others().map(|it| it.requests_lately).sum();
+        let others_share = others().map(failed).sum::<f64>() / (requests.max(1) as f64);
+        let odd = share(worst) >= ODD_SHARE_MIN && share(worst) >= ODD_TIMES * others_share;
+        (odd && requests >= ODD_REQUESTS_MIN).then_some((worst, others_share))
     }
 }
 

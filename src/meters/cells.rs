@@ -13,7 +13,7 @@ const LINE_CELLS: usize = 16;
 type Line = CachePadded<[AtomicU64; LINE_CELLS]>;
 
 /// A number of counters for each of a number of rows.
-pub(super) struct Cells {
+pub struct Cells {
     lines: Box<[Line]>,
     row_lines: usize,
     slots: usize,
@@ -23,7 +23,7 @@ pub(super) struct Cells {
 
 impl Cells {
     /// `rows` rows of `slots` counters, all at 0.
-    pub(super) fn new(rows: usize, slots: usize) -> Self {
+    pub fn new(rows: usize, slots: usize) -> Self {
         let row_lines = slots.div_ceil(LINE_CELLS);
         let lines = (0..rows * row_lines).map(|_| Line::default()).collect();
         Self { lines, row_lines, slots }
@@ -31,19 +31,19 @@ impl Cells {
 
     /// Adds `amount` to a counter of the row `worker`, which only its own thread may do.
     #[inline]
-    pub(super) fn add(&self, worker: usize, slot: usize, amount: u64) {
+    pub fn add(&self, worker: usize, slot: usize, amount: u64) {
         let cell = self.cell(worker, slot);
         cell.store(cell.load(Relaxed).wrapping_add(amount), Relaxed);
     }
 
     /// Takes 1 from a counter of the row `worker`, which only its own thread may do.
     #[inline]
-    pub(super) fn take(&self, worker: usize, slot: usize) {
+    pub fn take(&self, worker: usize, slot: usize) {
         self.add(worker, slot, 1_u64.wrapping_neg());
     }
 
     /// A counter over all rows.
-    pub(super) fn sum(&self, slot: usize) -> u64 {
+    pub fn sum(&self, slot: usize) -> u64 {
         let line = slot / LINE_CELLS;
         let rows = self.lines.iter().skip(line).step_by(self.row_lines);
         rows.fold(0, |sum, line| sum.wrapping_add(line[slot % LINE_CELLS].load(Relaxed)))
@@ -51,7 +51,7 @@ impl Cells {
 
     /// A counter that goes up and down, over all rows. Rows are read one after the other, so a
     /// thing that is taken in between can seem to be missing; never less than 0.
-    pub(super) fn gauge(&self, slot: usize) -> u64 {
+    pub fn gauge(&self, slot: usize) -> u64 {
         self.sum(slot).cast_signed().max(0).cast_unsigned()
     }
 

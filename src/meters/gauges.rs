@@ -62,6 +62,8 @@ pub struct EndpointGauges {
     pub up: u64,
     /// They take none: their name does not resolve or they were found broken.
     pub down: u64,
+    /// They take none for a while: requests to them went wrong.
+    pub ejected: u64,
     /// They take none: an operator has drained them.
     pub drained: u64,
 }
@@ -101,7 +103,7 @@ impl PoolGauges {
 
 impl EndpointGauges {
     /// Every state and its count.
-    pub(super) fn by_state(self) -> [(&'static str, u64); 3] {
-        [("up", self.up), ("down", self.down), ("drained", self.drained)]
+    pub(super) fn by_state(self) -> [(&'static str, u64); 4] {
+        [("up", self.up), ("down", self.down), ("ejected", self.ejected), ("drained", self.drained)]
     }
 }

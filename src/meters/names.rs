@@ -98,6 +98,8 @@ families! {
     POOL_SLOT_SECONDS = "usher_pool_slot_seconds_total", Counter, ["pool"], Sum;
     /// Attempts after a request's first one.
     RETRIES = "usher_retries_total", Counter, ["pool", "reason"], Sum;
+    /// What has happened to endpoints: ejected, returned, down, up, added, removed.
+    ENDPOINT_EVENTS = "usher_endpoint_events_total", Counter, ["pool", "event"], Sum;
     /// Upgraded connections that are open.
     TUNNELS = "usher_tunnels", Gauge, ["audience"], Sum;
     /// Upgraded connections that have ended.

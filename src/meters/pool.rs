@@ -25,6 +25,23 @@ pub enum Retry {
     Replayed,
 }
 
+/// What can happen to an endpoint of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointEvent {
+    /// It gets no requests for a while: those that it got went wrong.
+    Ejected,
+    /// It gets requests again after an ejection.
+    Returned,
+    /// Checks found it unusable.
+    Down,
+    /// Checks found it usable again.
+    Up,
+    /// Discovery found it.
+    Added,
+    /// Discovery does not find it any more: it finishes what it has.
+    Removed,
+}
+
 /// What is rendered by pool alone.
 pub(super) struct LeaseMeter {
     origin: Instant,
@@ -32,6 +49,7 @@ pub(super) struct LeaseMeter {
     /// The most that was ever read: a coarse clock must not make a counter fall.
     slot_us_read: AtomicU64,
     retries: Cells,
+    events: Cells,
 }
 
 // === impl PoolMeter ===
@@ -58,6 +76,11 @@ impl PoolMeter {
     pub fn retried(&self, worker: usize, reason: Retry) {
         self.leases.retries.add(worker, reason as usize, 1);
     }
+
+    /// Something has happened to an endpoint; `worker` is who counts it.
+    pub fn happened(&self, worker: usize, event: EndpointEvent) {
+        self.leases.events.add(worker, event as usize, 1);
+    }
 }
 
 impl std::fmt::Debug for PoolMeter {
@@ -81,6 +104,32 @@ impl Retry {
     }
 }
 
+// === impl EndpointEvent ===
+
+impl EndpointEvent {
+    /// Everything that can happen.
+    pub const ALL: [EndpointEvent; 6] = [
+        EndpointEvent::Ejected,
+        EndpointEvent::Returned,
+        EndpointEvent::Down,
+        EndpointEvent::Up,
+        EndpointEvent::Added,
+        EndpointEvent::Removed,
+    ];
+
+    /// The word used in log, API and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EndpointEvent::Ejected => "ejected",
+            EndpointEvent::Returned => "returned",
+            EndpointEvent::Down => "down",
+            EndpointEvent::Up => "up",
+            EndpointEvent::Added => "added",
+            EndpointEvent::Removed => "removed",
+        }
+    }
+}
+
 // === impl LeaseMeter ===
 
 impl LeaseMeter {
@@ -90,6 +139,7 @@ impl LeaseMeter {
             clocks: (0..rows).map(|_| SlotClock::default()).collect(),
             slot_us_read: AtomicU64::new(0),
             retries: Cells::new(rows, Retry::ALL.len()),
+            events: Cells::new(rows, EndpointEvent::ALL.len()),
         }
     }
 
@@ -103,6 +153,10 @@ impl LeaseMeter {
 
     pub(super) fn retries(&self) -> impl Iterator<Item = (Retry, u64)> {
         Retry::ALL.into_iter().map(|reason| (reason, self.retries.sum(reason as usize)))
+    }
+
+    pub(super) fn events(&self) -> impl Iterator<Item = (EndpointEvent, u64)> {
+        EndpointEvent::ALL.into_iter().map(|event| (event, self.events.sum(event as usize)))
     }
 
     /// Microseconds, because nanoseconds × slots would soon not fit.

@@ -148,6 +148,12 @@ impl Meters {
                 text.sample(&names::RETRIES, &[pool.as_str(), reason.name()], count);
             }
         }
+        text.family(&names::ENDPOINT_EVENTS);
+        for (pool, meter) in &leases {
+            for (event, count) in meter.events() {
+                text.sample(&names::ENDPOINT_EVENTS, &[pool.as_str(), event.name()], count);
+            }
+        }
     }
 }
 

@@ -196,7 +196,7 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
     let gauges = Gauges {
         pools: vec![PoolGauges {
             name: driver,
-            endpoints: EndpointGauges { up: 2, down: 1, drained: 1 },
+            endpoints: EndpointGauges { up: 2, down: 1, ejected: 1, drained: 1 },
             capacity: 15,
             in_flight: 7,
             orphans: 1,
@@ -221,6 +221,7 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
     for line in [
         r#"usher_pool_endpoints{pool="driver",state="up"} 2"#,
         r#"usher_pool_endpoints{pool="driver",state="down"} 1"#,
+        r#"usher_pool_endpoints{pool="driver",state="ejected"} 1"#,
         r#"usher_pool_endpoints{pool="driver",state="drained"} 1"#,
         r#"usher_pool_capacity{pool="driver"} 15"#,
         r#"usher_pool_in_flight{pool="driver"} 7"#,

@@ -25,7 +25,7 @@ use crate::{
     config::Timeouts,
     fault::Fault,
     meters::Retry,
-    upstream::{Asked, Connection, Flaw, connect},
+    upstream::{Asked, Connection, Evidence, Flaw, connect},
 };
 
 /// The most attempts of one request. A replay is none.
@@ -149,7 +149,7 @@ impl Journey<'_> {
     async fn attempt(&mut self) -> Result<Said, Failed> {
         let exchange = &mut *self.exchange;
         let pool = exchange.pool().ok_or(Failed::Fault(Fault::NoEndpoint))?;
-        let endpoint = exchange.worker().choose(&pool.upstream, &self.tried);
+        let endpoint = exchange.worker().choose(pool, &self.tried);
         let endpoint = endpoint.ok_or(Failed::Fault(Fault::NoEndpoint))?;
         if !self.tried.is_empty() {
             exchange.retried(Retry::ConnectFailed);
@@ -177,12 +177,12 @@ impl Journey<'_> {
         self.exchange.connected(began.elapsed());
         made.map_err(|error| {
             tracing::debug!(endpoint = endpoint.as_str(), %error, "no connection");
-            endpoint.note_trouble(error.to_string());
-            if Instant::now() >= self.total_at {
-                Failed::Fault(Fault::TotalTimeout)
-            } else {
-                Failed::Unconnected
+            let late = Instant::now() >= self.total_at;
+            // Cut short by the deadline of the whole, a connection has not had its time.
+            if let Some(evidence) = error.evidence().filter(|_| !late) {
+                self.exchange.endpoint_failed(evidence, || error.to_string());
             }
+            if late { Failed::Fault(Fault::TotalTimeout) } else { Failed::Unconnected }
         })
     }
 
@@ -204,7 +204,13 @@ impl Journey<'_> {
                 let untouched = connection.bytes_read() == read_before;
                 Err(self.diagnose(error, connection.is_reused(), untouched))
             }
-            Sent::Late(fault) => Err(Failed::Fault(fault)),
+            Sent::Late(fault) => {
+                // After others, the deadline of the whole left this one less than its time.
+                if fault == Fault::FirstByteTimeout || self.tried.len() == 1 {
+                    self.exchange.endpoint_failed(Evidence::Late, || fault.to_string());
+                }
+                Err(Failed::Fault(fault))
+            }
         }
     }
 
@@ -245,10 +251,14 @@ impl Journey<'_> {
         }
         if let Some(endpoint) = self.exchange.endpoint() {
             tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");
-            endpoint.note_trouble(format!("no answer: {error}"));
         }
         let flawed = Flaw::behind(&error).is_some();
         let malformed = flawed || error.is_parse() || error.is_parse_too_large();
+        // That a connection which had been used before is closed says nothing of its endpoint.
+        if malformed || !(reused && untouched) {
+            let evidence = if malformed { Evidence::Malformed } else { Evidence::Broke };
+            self.exchange.endpoint_failed(evidence, || format!("no answer: {error}"));
+        }
         Failed::Fault(if malformed { Fault::UpstreamMalformed } else { Fault::UpstreamBroke })
     }
 
@@ -264,18 +274,10 @@ impl Journey<'_> {
         mut response: Response<Incoming>,
         connection: Connection,
     ) -> Result<Said, Failed> {
-        let fault = |fault| Err(Failed::Fault(fault));
-        let headers = response.headers();
-        if headers::hands_over_a_file(headers) {
-            return fault(Fault::SendfileAnswer);
-        }
-        if !headers::frames_clearly(headers) {
-            return fault(Fault::UpstreamMalformed);
-        }
-        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let handshake = self.handshake.take().filter(|asked| asked.is_agreed_by(&response));
-        if switches && handshake.is_none() {
-            return fault(Fault::UpstreamUpgrade);
+        if let Some(fault) = unfit(&response, handshake.is_some()) {
+            self.exchange.endpoint_failed(Evidence::Malformed, || fault.to_string());
+            return Err(Failed::Fault(fault));
         }
         self.exchange.answered(response.status());
         if self.exchange.is_promised()
@@ -283,8 +285,12 @@ impl Journey<'_> {
         {
             self.exchange.said(said);
         }
-        if let Some(endpoint) = self.exchange.endpoint() {
-            endpoint.note_answer();
+        if response.status().is_server_error() {
+            let status = response.status().as_u16();
+            self.exchange
+                .endpoint_failed(Evidence::Status(status), || format!("answered {status}"));
+        } else {
+            self.exchange.endpoint_answered();
         }
         headers::toward_client(response.headers_mut());
         if let Some(handshake) = handshake {
@@ -299,6 +305,19 @@ impl Journey<'_> {
         let wheel = &self.exchange.worker().wheel;
         let answer = Answer::new(incoming, connection, wheel, self.timeouts.between_bytes);
         Ok(Said::Answer(head, answer))
+    }
+}
+
+/// Why an answer may not be passed on.
+fn unfit(response: &Response<Incoming>, agreed: bool) -> Option<Fault> {
+    let headers = response.headers();
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if headers::hands_over_a_file(headers) {
+        Some(Fault::SendfileAnswer)
+    } else if !headers::frames_clearly(headers) {
+        Some(Fault::UpstreamMalformed)
+    } else {
+        (switches && !agreed).then_some(Fault::UpstreamUpgrade)
     }
 }
 

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::{answer::Answer, exchange::Exchange};
-use crate::{body::Body, fault::Fault};
+use crate::{body::Body, fault::Fault, upstream::Evidence};
 
 /// How an answer's way to the client ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,10 +134,9 @@ impl http_body::Body for Settling {
             }
             Poll::Ready(Some(Err(fault))) => {
                 let fault = *fault;
-                if let Some(Owner::Exchange(exchange)) = &self.owner
-                    && let Some(endpoint) = exchange.endpoint()
-                {
-                    endpoint.note_trouble(format!("answer broke off: {fault}"));
+                if let Some(Owner::Exchange(exchange)) = &self.owner {
+                    let what = || format!("answer broke off: {fault}");
+                    exchange.endpoint_failed(Evidence::BrokeOff, what);
                 }
                 self.settle(End::Broken(fault));
             }

@@ -15,9 +15,9 @@ use crate::{
     deadline::Wheel,
     drain::Drain,
     meters::Meters,
-    snapshot::{Published, View, Viewer},
+    snapshot::{Pool, Published, View, Viewer},
     telemetry::AccessLog,
-    upstream::{Connections, Endpoint, Pool},
+    upstream::{Connections, Endpoint},
 };
 
 /// One worker's means. Only its own thread touches them, so that its locks are never contended.
@@ -95,7 +95,8 @@ impl Worker {
 
     /// An endpoint of `pool` that is not in `tried`.
     pub fn choose(&self, pool: &Pool, tried: &[u32]) -> Option<Arc<Endpoint>> {
-        pool.choose(tried, &mut self.own.lock().random)
+        let when_unhealthy = pool.config.when_unhealthy;
+        pool.upstream.choose(tried, when_unhealthy, &mut self.own.lock().random)
     }
 
     /// What a worker does now and then even when nobody asks for anything: closes connections that

@@ -86,7 +86,8 @@ struct Host {
 impl World {
     /// A world without pools.
     pub fn new(meters: Arc<Meters>) -> Self {
-        Self { meters, endpoints: Arc::default(), pools: Mutex::default(), hosts: Mutex::default() }
+        let endpoints = Arc::new(Endpoints::new(meters.rows()));
+        Self { meters, endpoints, pools: Mutex::default(), hosts: Mutex::default() }
     }
 
     /// Compiles `config`. Names of endpoints are resolved by whoever runs the pools.

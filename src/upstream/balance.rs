@@ -41,7 +41,7 @@ impl Members {
     }
 
     /// All of them, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+    pub fn iter(&self) -> std::slice::Iter<'_, Member> {
         self.members.iter()
     }
 
@@ -70,6 +70,14 @@ impl Members {
         let usable = |m: &&Member| !tried.contains(&m.endpoint.id()) && m.endpoint.is_usable();
         let usable = self.members.iter().filter(usable);
         usable.reduce(less_busy).map(|member| &member.endpoint)
+    }
+
+    /// Chooses among those that are not well and not in `tried`: one that is ejected rather than
+    /// one that checks have found down. Never one that an operator has drained.
+    pub fn choose_unwell(&self, tried: &[u32]) -> Option<&Arc<Endpoint>> {
+        let untried = |m: &&Member| !tried.contains(&m.endpoint.id()) && !m.endpoint.is_drained();
+        let rank = |m: &&Member| (m.endpoint.health().standing(), m.endpoint.in_flight());
+        self.members.iter().filter(untried).min_by_key(rank).map(|member| &member.endpoint)
     }
 
     fn draw(&self, random: &mut fastrand::Rng) -> usize {
@@ -112,7 +120,14 @@ fn less_busy<'a>(one: &'a Member, other: &'a Member) -> &'a Member {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::{address::Address, endpoint::Endpoints};
+    use crate::{
+        config,
+        upstream::{
+            address::Address,
+            endpoint::Endpoints,
+            health::{Cause, Totals},
+        },
+    };
 
     fn address(n: usize) -> Address {
         Address::Socket(([127, 0, 0, 1], n as u16 + 1).into())
@@ -167,6 +182,30 @@ mod tests {
         let one = members_of(&endpoints, &[1]);
         endpoints.drain(&address(0));
         assert!(one.choose(&[], &mut fastrand::Rng::with_seed(1)).is_none());
+    }
+
+    #[test]
+    fn of_those_that_are_not_well_the_ejected_come_before_those_that_are_down() {
+        let members = members(&[1, 1, 1]);
+        let endpoint = |n: usize| &members.iter().nth(n).expect("there are three").endpoint;
+        let policy = config::Health { fall: 1, ..config::Health::default() };
+        endpoint(0).health().checked(false, "late", &policy);
+        let ejection = config::Ejection::default();
+        endpoint(1).health().eject(
+            std::time::Instant::now(),
+            Cause::Refused,
+            &ejection,
+            Totals::default(),
+        );
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..20 {
+            assert_eq!(members.choose(&[], &mut random).map(|e| e.id()), Some(endpoint(2).id()));
+        }
+        let tried = [endpoint(2).id()];
+        assert!(members.choose(&tried, &mut random).is_none());
+        assert_eq!(members.choose_unwell(&tried).map(|e| e.id()), Some(endpoint(1).id()));
+        let tried = [endpoint(2).id(), endpoint(1).id()];
+        assert_eq!(members.choose_unwell(&tried).map(|e| e.id()), Some(endpoint(0).id()));
     }
 
     #[test]

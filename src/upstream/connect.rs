@@ -12,6 +12,7 @@ use tokio::{
 use super::{
     address::Address,
     connections::Connection,
+    health::Evidence,
     wire::{Stream, Wire},
 };
 use crate::deadline::Wheel;
@@ -35,6 +36,29 @@ pub enum ConnectError {
     /// hyper refused to speak on it.
     #[error("cannot speak HTTP/1.1: {0}")]
     Handshake(#[from] hyper::Error),
+}
+
+// === impl ConnectError ===
+
+impl ConnectError {
+    /// What this says against the endpoint; nothing where it is usher that has run out.
+    pub fn evidence(&self) -> Option<Evidence> {
+        match self {
+            ConnectError::Io(error) => match error.kind() {
+                // A Unix socket that is not there is as much nobody listening as a closed port.
+                io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::NotFound => Some(Evidence::Refused),
+                io::ErrorKind::TimedOut
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::WouldBlock => Some(Evidence::Unreachable),
+                _ => None,
+            },
+            ConnectError::Timeout(_) => Some(Evidence::Unreachable),
+            ConnectError::Handshake(_) => Some(Evidence::Broke),
+        }
+    }
 }
 
 /// Connects to `address` within `wait`, and starts the driver of the connection on this worker.

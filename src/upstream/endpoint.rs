@@ -12,10 +12,13 @@ use std::{
     time::SystemTime,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::address::Address;
+use super::{
+    address::Address,
+    health::{Health, Journal},
+};
 
 /// How many endpoints are known by their numbers: those of one pool that is as large as it may be,
 /// twenty times over.
@@ -32,6 +35,8 @@ pub struct Endpoint {
     text: Box<str>,
     /// Whether an operator wants no more requests sent here: read for each, written by hand.
     drained: AtomicBool,
+    /// On cache lines of its own: it is read for each request, and hardly ever written.
+    health: Box<Health>,
     /// Whether `trouble` holds anything: read for each answer, written only when that changes.
     troubled: AtomicBool,
     trouble: Mutex<Option<Trouble>>,
@@ -47,9 +52,14 @@ pub struct Trouble {
 }
 
 /// All endpoints there are, by address: what makes two pools share one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Endpoints {
     known: Mutex<Known>,
+    /// How many threads count requests at an endpoint.
+    rows: usize,
+    journal: Journal,
+    /// Held while it is decided whether one is ejected, so that no two decide on the same others.
+    court: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +94,11 @@ impl Endpoint {
         self.id
     }
 
+    /// Whether it takes requests, and why not.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
     /// Leases that are out, over all workers and pools.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
@@ -97,7 +112,7 @@ impl Endpoint {
     /// Whether it may be given requests. The choice between endpoints asks this and nothing else:
     /// whatever speaks against an endpoint is asked here.
     pub fn is_usable(&self) -> bool {
-        !self.is_drained()
+        !self.is_drained() && self.health.is_well()
     }
 
     /// Takes a slot.
@@ -131,6 +146,21 @@ impl Endpoint {
 // === impl Endpoints ===
 
 impl Endpoints {
+    /// None yet; requests at each will be counted by `rows` threads.
+    pub fn new(rows: usize) -> Self {
+        Self { known: Mutex::default(), rows, journal: Journal::default(), court: Mutex::default() }
+    }
+
+    /// What has happened to them.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Where it is decided whether one is ejected: one at a time.
+    pub(super) fn court(&self) -> MutexGuard<'_, ()> {
+        self.court.lock()
+    }
+
     /// The endpoint at `address`, the same for all who ask while anybody holds it.
     pub fn at(&self, address: &Address) -> Arc<Endpoint> {
         let mut known = self.known.lock();
@@ -146,6 +176,7 @@ impl Endpoints {
             address: address.clone(),
             text: address.to_string().into(),
             drained: AtomicBool::new(known.drained.contains(address)),
+            health: Box::new(Health::new(self.rows)),
             troubled: AtomicBool::new(false),
             trouble: Mutex::new(None),
         });
@@ -187,6 +218,13 @@ impl Known {
         if let Some(endpoint) = self.by_address.get(address).and_then(Weak::upgrade) {
             endpoint.drained.store(drained, Ordering::Relaxed);
         }
+    }
+}
+
+impl Default for Endpoints {
+    /// For one thread.
+    fn default() -> Self {
+        Self::new(1)
     }
 }
 

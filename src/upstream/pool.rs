@@ -3,7 +3,10 @@
 //! Names among its endpoints are resolved here, at start and again; a name that does not resolve
 //! leaves what was known before in place, or is a down endpoint.
 
+mod judging;
+
 use std::{
+    collections::VecDeque,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -20,13 +23,16 @@ use super::{
     balance::{Member, Members},
     endpoint::{Endpoint, Endpoints},
 };
-use crate::config::{AddressSpec, EndpointSpec};
+use crate::config::{AddressSpec, EndpointSpec, WhenUnhealthy};
 
 /// How often names are resolved again. The system's resolver does not tell a time to live.
 pub const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 
 /// How long one look-up may take.
 const RESOLVE_WAIT: Duration = Duration::from_secs(5);
+
+/// How many former members a pool remembers, so that what happened to them can be told.
+const HAD_MAX: usize = 64;
 
 /// The endpoints of one pool.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ pub struct Pool {
     endpoints: Arc<Endpoints>,
     members: ArcSwap<Members>,
     names: Mutex<FxHashMap<String, Resolution>>,
+    /// The numbers of endpoints that are or were its members, the last ones last.
+    had: Mutex<VecDeque<u32>>,
 }
 
 /// What became of a name.
@@ -56,6 +64,7 @@ impl Pool {
             endpoints,
             members: ArcSwap::from_pointee(Members::default()),
             names: Mutex::default(),
+            had: Mutex::default(),
         };
         pool.publish();
         pool
@@ -71,6 +80,7 @@ impl Pool {
             endpoints: self.endpoints.clone(),
             members: ArcSwap::from_pointee(Members::default()),
             names: Mutex::new(self.names.lock().clone()),
+            had: Mutex::new(self.had.lock().clone()),
         };
         pool.publish();
         pool
@@ -81,9 +91,20 @@ impl Pool {
         &self.specs
     }
 
-    /// An endpoint that is not in `tried`, or `None`: all were tried, or none has an address.
-    pub fn choose(&self, tried: &[u32], random: &mut fastrand::Rng) -> Option<Arc<Endpoint>> {
-        self.members.load().choose(tried, random).cloned()
+    /// An endpoint that is not in `tried`: a usable one, else one that is not well if that is
+    /// wanted. `None`: all were tried, or none has an address.
+    pub fn choose(
+        &self,
+        tried: &[u32],
+        when_unhealthy: WhenUnhealthy,
+        random: &mut fastrand::Rng,
+    ) -> Option<Arc<Endpoint>> {
+        let members = self.members.load();
+        let usable = members.choose(tried, random);
+        match when_unhealthy {
+            WhenUnhealthy::Try => usable.or_else(|| members.choose_unwell(tried)).cloned(),
+            WhenUnhealthy::Refuse => usable.cloned(),
+        }
     }
 
     /// Its members now.
@@ -131,6 +152,11 @@ impl Pool {
         self.specs.iter().any(|spec| matches!(spec.address, AddressSpec::Named(..)))
     }
 
+    /// Whether the endpoint of this number is one of its members, or was one a while ago.
+    pub fn has_had(&self, endpoint_id: u32) -> bool {
+        self.had.lock().contains(&endpoint_id)
+    }
+
     fn publish(&self) {
         let names = self.names.lock();
         let mut members: Vec<Member> = Vec::new();
@@ -143,7 +169,19 @@ impl Pool {
                 }
             }
         }
+        self.remember(&members);
         self.members.store(Arc::new(Members::new(members)));
+    }
+
+    fn remember(&self, members: &[Member]) {
+        let mut had = self.had.lock();
+        for id in members.iter().map(|member| member.endpoint.id()) {
+            if !had.contains(&id) {
+                had.push_back(id);
+            }
+        }
+        let surplus = had.len().saturating_sub(members.len() + HAD_MAX);
+        had.drain(..surplus);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -14,6 +15,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Origin {
     listener: TcpListener,
 }
+
+/// A port that nobody else can have, and that refuses connections.
+pub struct Closed(Socket);
 
 /// A connection from usher.
 pub struct Line {
@@ -73,6 +77,29 @@ impl Origin {
                 });
             }
         });
+    }
+}
+
+// === impl Closed ===
+
+impl Closed {
+    pub fn bind() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        socket.bind(&any.into()).expect("a free port");
+        Self(socket)
+    }
+
+    pub fn endpoint(&self) -> String {
+        let address = self.0.local_addr().expect("it is bound");
+        address.as_socket().expect("an IP address").to_string()
+    }
+
+    /// Listens from now on.
+    pub fn open(self) -> Origin {
+        self.0.listen(128).expect("it listens");
+        self.0.set_nonblocking(true).expect("it can be told");
+        Origin { listener: TcpListener::from_std(self.0.into()).expect("a listener") }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 
 /// Any text.
 #[derive(Clone, Debug)]
-pub(crate) struct Plain;
+pub(crate) struct Words(pub(crate) String);
 
 /// A whole number from 1 on.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,7 @@ macro_rules! leaves {
 pub(super) use leaves;
 
 leaves!(
-    Plain,
+    Words,
     Count,
     Switch,
     Wait,
@@ -111,11 +111,11 @@ leaves!(
 
 // === impl Leaf ===
 
-impl Leaf for Plain {
+impl Leaf for Words {
     const WHAT: &'static str = "a text";
 
-    fn parse(_: &Scalar) -> Result<Self, Complaint> {
-        Ok(Self)
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        Ok(Self(scalar.text.clone()))
     }
 
     fn schema() -> Schema {

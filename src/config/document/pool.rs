@@ -5,8 +5,8 @@ use std::{borrow::Cow, collections::BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    Address, At, Count, FilePath, Kind, Length, Many, Node, Plain, Read, Reader, Size, Switch,
-    Wait, document,
+    Address, At, Count, EjectionOrOff, FilePath, Health, Kind, Length, Many, Node, Read, Reader,
+    RetryOrOff, Size, Switch, Wait, WhenUnhealthy, document,
 };
 
 /// The settings of a pool, with what else the mapping may hold.
@@ -28,8 +28,14 @@ macro_rules! pool {
                 optional abandoned: Abandoned,
                 /// What is gathered before it goes on.
                 optional buffer: Buffer,
-                /// How endpoints are asked whether they are well. No effect yet.
+                /// How endpoints are asked whether they are well; not at all when left out.
                 optional health: Health,
+                /// When an endpoint gets no requests since those before went wrong; or `off`.
+                optional ejection: EjectionOrOff,
+                /// When no endpoint is well: `try` them (fail open), or `refuse` requests.
+                optional when_unhealthy: WhenUnhealthy,
+                /// When a request is sent again; or `off`.
+                optional retry: RetryOrOff,
             }
         }
     };
@@ -99,24 +105,6 @@ document! {
         optional directory: FilePath,
         /// How many bytes of bodies may lie there at once.
         optional disk: Size,
-    }
-}
-
-document! {
-    /// How endpoints are asked whether they are well.
-    Health {
-        /// The path that is asked for.
-        optional path: Plain,
-        /// The `Host` that is asked for.
-        optional host: Plain,
-        /// How often.
-        optional interval: Wait,
-        /// How long an answer may take.
-        optional timeout: Wait,
-        /// So many good answers in a row make an endpoint usable.
-        optional rise: Count,
-        /// So many bad answers in a row make it unusable.
-        optional fall: Count,
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    FilePath, Many, Plain, document,
+    FilePath, Many, Words, document,
     leaf::leaves,
     read::{Complaint, Leaf, Read, leaf},
     reader::Reader,
@@ -56,7 +56,7 @@ document! {
         /// certificate itself.
         required roots: FilePath,
         /// What an endpoint's certificate must be good for; its address when left out.
-        optional name: Plain,
+        optional name: Words,
         /// A PEM file with the certificate that usher shows.
         optional cert: FilePath,
         /// A PEM file with its key.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use super::{LoweredPool, NAMES_MAX, bounded, house::positive, no_effect_yet};
+use super::{LoweredPool, NAMES_MAX, bounded, health, house::positive, no_effect_yet};
 use crate::{
     config::{
         AddressSpec, Buffer, EndpointSpec, Pool, Queue, Timeouts, defaults,
@@ -69,6 +69,10 @@ fn lower_pool(
         keep_alive_idle: positive(keep_alive, defaults::KEEP_ALIVE_IDLE, reader),
         abandoned_hold: hold.map_or(defaults::ABANDONED_HOLD, |at| at.value.0),
         buffer: buffer(pool.buffer.as_ref(), reader),
+        health: health::health(pool.health.as_ref(), reader),
+        ejection: health::ejection(pool.ejection.as_ref(), reader),
+        when_unhealthy: pool.when_unhealthy.as_ref().map_or_else(Default::default, |at| at.value.0),
+        retry: health::retry(pool.retry.as_ref(), reader),
     };
     let places = Places {
         timeouts: pool.timeouts.as_ref().map_or(span, |at| at.key),
@@ -84,6 +88,8 @@ fn warn_of_what_is_idle(pool: &document::Pool, reader: &mut Reader) {
     no_effect_yet(pool.abandoned.as_ref(), "abandoned", abandoned, reader);
     let health = "endpoints are not asked in this version";
     no_effect_yet(pool.health.as_ref(), "health", health, reader);
+    let retry = "requests are sent again only where no connection could be made";
+    no_effect_yet(pool.retry.as_ref(), "retry", retry, reader);
     let answer = pool.buffer.as_ref().and_then(|at| at.value.answer.as_ref());
     no_effect_yet(answer, "buffer.answer", "answers are passed on as they come", reader);
 }

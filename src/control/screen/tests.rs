@@ -90,6 +90,7 @@ fn view() -> StatusView {
             },
             pool("admin", vec![endpoint("127.0.0.1:3030")]),
         ],
+        events: Vec::new(),
         problems: vec!["capacity of pool admin is assumed, not configured".into()],
     }
 }
@@ -118,6 +119,34 @@ driver: 9 first_byte_timeout, 3 client_left in 60 s
 capacity of pool admin is assumed, not configured
 "
     );
+}
+
+#[test]
+fn an_endpoint_that_is_ejected_says_why_and_one_that_stands_out_is_named() {
+    let ejected = EndpointView {
+        state: "ejected".into(),
+        reason: Some("it refused a connection".into()),
+        last_error: Some("cannot connect".into()),
+        ..endpoint("10.0.0.3:3010")
+    };
+    let failing = |address, failed_lately| EndpointView {
+        requests_lately: 200,
+        failed_lately: Some(failed_lately),
+        ..endpoint(address)
+    };
+    let mut odd = view();
+    odd.pools = vec![
+        pool("driver", vec![endpoint("10.0.0.2:3010"), ejected]),
+        pool("customer", vec![failing("a:1", 0.0), failing("b:1", 0.125), failing("c:1", 0.005)]),
+    ];
+    let text = screen(&odd, 90);
+    let line = "driver 10.0.0.3:3010 is ejected: it refused a connection\n";
+    assert!(text.contains(line), "{text}");
+    let line =
+        "customer b:1 is the odd one out: 12.50% of its requests fail, 0.25% at the others\n";
+    assert!(text.contains(line), "{text}");
+    odd.pools[1].endpoints[0].failed_lately = Some(0.1);
+    assert!(!screen(&odd, 90).contains("odd one out"), "two are bad: none stands out");
 }
 
 #[test]

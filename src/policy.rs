@@ -1,0 +1,3 @@
+//! What usher allows itself and others: pure rules, for which time is an argument.
+
+pub mod retry;
