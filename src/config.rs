@@ -84,6 +84,8 @@ pub struct Config {
 pub struct Listener {
     /// Address and port; port 0 is any free one.
     pub bind: SocketAddr,
+    /// Whether HTTP/2 is spoken here without TLS, beside HTTP/1.1.
+    pub h2c: bool,
     /// The limits of connections accepted here.
     pub limits: Limits,
     /// How TLS is spoken here; `None` is plain text.

@@ -15,6 +15,7 @@ mod exchange;
 mod exporter;
 mod gauges;
 mod histogram;
+mod http2;
 mod keyed;
 pub mod names;
 mod pool;
@@ -40,6 +41,7 @@ pub use gauges::{
     CertificateGauges, EndpointGauges, Gauges, ListenerGauges, PoolGauges, PromiseGauges,
 };
 pub use histogram::Distribution;
+pub use http2::Http2End;
 pub use pool::{EndpointEvent, PoolMeter, Retry};
 pub use reading::{AudienceReading, CutOff};
 pub use slo::{Cause, PromiseKey, SloMeter, SloReading, Verdict};
@@ -157,6 +159,12 @@ impl Meters {
     /// A reload was tried.
     pub fn reloaded(&self, reload: Reload) {
         self.exporter.reloaded(reload);
+    }
+
+    /// A connection over HTTP/2 has ended, on which so many requests were refused before anything
+    /// else was known of them.
+    pub fn http2_closed(&self, end: Http2End, refused: u64) {
+        self.exporter.http2_closed(end, refused);
     }
 
     /// Tidies the exporter's registry. Called by the house every few seconds.

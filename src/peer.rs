@@ -9,6 +9,8 @@ pub enum Protocol {
     Http10,
     /// HTTP/1.1
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 /// One client connection, as the door that accepted it sees it. Requests share it.
@@ -74,6 +76,16 @@ impl Protocol {
         match self {
             Protocol::Http10 => "HTTP/1.0",
             Protocol::Http11 => "HTTP/1.1",
+            Protocol::Http2 => "HTTP/2.0",
+        }
+    }
+
+    /// How `Via` names it (RFC 9110 §7.6.3).
+    pub const fn version(self) -> &'static str {
+        match self {
+            Protocol::Http10 => "1.0",
+            Protocol::Http11 => "1.1",
+            Protocol::Http2 => "2.0",
         }
     }
 }

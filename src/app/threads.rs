@@ -54,13 +54,13 @@ pub(super) fn start(doors: Doors, workers: usize) -> io::Result<Threads> {
     let mut handles = Vec::new();
     let mut desks = Vec::new();
     for index in 0..workers {
-        let (desk, outbox, connections) = Desk::new();
+        let (desk, outbox, load) = Desk::new();
         desks.push(desk);
         let common = doors.common.clone();
         let runtime = runtime()?;
         let work = move || {
             runtime.block_on(async move {
-                edge::work(Worker::start(index, common), outbox, connections).await;
+                edge::work(Worker::start(index, common), outbox, load).await;
             });
         };
         handles.push(spawn(format!("worker-{index}"), &ended, work)?);

@@ -98,7 +98,7 @@ document! {
         required bind: Bind,
         /// Certificates: this listener speaks TLS.
         optional tls: Tls,
-        /// HTTP/2 without TLS. Comes with a later version; `on` is an error until then.
+        /// Whether HTTP/2 is spoken here without TLS too, by clients that know it beforehand.
         optional h2c: Switch,
         /// Limits of the connections accepted here, where they differ.
         optional limits: Limits,

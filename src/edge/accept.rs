@@ -161,7 +161,7 @@ impl Doorman {
             return;
         };
         let peer = Peer { address, local, listener: house.bind, trusted, tls: None };
-        let fewest = self.desks.iter().min_by_key(|desk| desk.connections());
+        let fewest = self.desks.iter().min_by_key(|desk| desk.load());
         let Some(desk) = fewest else { return };
         desk.hand(Accepted { socket, peer, house: house.clone(), place }).await;
     }

@@ -33,6 +33,7 @@ mod writer;
 
 use std::{convert::Infallible, future::poll_fn, sync::Arc};
 
+use bytes::Bytes;
 use http::Response;
 use tower::Service;
 
@@ -49,7 +50,19 @@ use exchange::{Manner, Next};
 
 pub use super::rules::Rules;
 
+/// A connection that goes on as something else than HTTP/1.1.
+#[derive(Debug)]
+pub struct Released {
+    /// The connection.
+    pub stream: Stream,
+    /// What has been read of it and was not taken.
+    pub early: Bytes,
+}
+
 /// Serves one connection to its end. Dropping it cuts the connection.
+///
+/// Where the rules allow it and the first that comes is the preface of HTTP/2, the connection is
+/// given back with all that was read.
 ///
 /// The service gets one [`Arrival`] at a time. Its future is dropped when the client resets the
 /// connection, or when `drain` comes to [`Stage::Cutting`](crate::drain::Stage::Cutting).
@@ -60,14 +73,17 @@ pub async fn serve<S>(
     wheel: Wheel,
     drain: Drain,
     service: S,
-) where
+) -> Option<Released>
+where
     S: Service<Arrival, Response = Response<Settling>, Error = Infallible> + Send,
     S::Future: Send,
 {
     let mut connection = Connection::new(stream, peer, rules, wheel, drain, service);
     let (manner, tunnel) = loop {
-        let Awaited::Head(verdict) = poll_fn(|cx| connection.poll_head(cx)).await else {
-            break (Manner::Now, None);
+        let verdict = match poll_fn(|cx| connection.poll_head(cx)).await {
+            Awaited::Head(verdict) => verdict,
+            Awaited::Http2 => return connection.let_go(),
+            Awaited::Over => break (Manner::Now, None),
         };
         // Boxed, so that an idle connection does not hold the room of a busy one.
         match Box::pin(connection.exchange(verdict)).await {
@@ -81,4 +97,5 @@ pub async fn serve<S>(
         Some(tunnel) => Box::pin(connection.hand_over(tunnel)).await,
         None => Box::pin(connection.close(manner)).await,
     }
+    None
 }

@@ -39,9 +39,10 @@ pub(super) struct Lock {
 impl House {
     /// What `snapshot` says about the listener that was configured as `bind`.
     pub(super) fn of(snapshot: &Snapshot, bind: SocketAddr, connections_auto: u64) -> Self {
-        let limits = snapshot.listener(bind).map(|listener| listener.limits.clone());
-        let limits = limits.unwrap_or_default();
+        let listener = snapshot.listener(bind);
+        let limits = listener.map(|listener| listener.limits.clone()).unwrap_or_default();
         let mut rules = Rules::from(&limits);
+        rules.h2c = listener.is_some_and(|listener| listener.h2c && listener.tls.is_none());
         rules.underscores.clone_from(&snapshot.config.underscore_headers);
         let lock = |server: &Arc<tls::Server>| {
             let turns_max = usize::try_from(limits.handshakes).unwrap_or(usize::MAX);

@@ -19,6 +19,8 @@ pub struct Rules {
     pub body_bytes: u64,
     /// Names with `_` that are passed on. Rack folds `_` onto `-`, so all others are dropped.
     pub underscores: Vec<HeaderName>,
+    /// Whether a client may speak HTTP/2 without having agreed on it within TLS.
+    pub h2c: bool,
     /// From the first byte of a head to its last.
     pub head_wait: Duration,
     /// The lowest rate at which a body may arrive, in bytes a second.
@@ -43,6 +45,7 @@ impl From<&Limits> for Rules {
             target_bytes: size(limits.target_bytes),
             body_bytes: limits.body_bytes,
             underscores: Vec::new(),
+            h2c: false,
             head_wait: limits.head_wait,
             body_rate: limits.body_rate,
             write_wait: limits.write_wait,
@@ -61,6 +64,7 @@ impl Default for Rules {
             target_bytes: 8 * 1024,
             body_bytes: 1024 * 1024 * 1024,
             underscores: Vec::new(),
+            h2c: false,
             head_wait: Duration::from_secs(10),
             body_rate: 1024,
             write_wait: Duration::from_secs(60),

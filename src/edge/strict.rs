@@ -7,3 +7,6 @@ pub(in crate::edge) mod host;
 pub(in crate::edge) mod length;
 pub(in crate::edge) mod target;
 pub(in crate::edge) mod trailers;
+
+/// The longest method that is forwarded, in bytes. Those that are registered have at most 17.
+pub(in crate::edge) const METHOD_BYTES_MAX: usize = 32;

@@ -2,24 +2,25 @@
 
 use std::{
     net::TcpStream as StdStream,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant as Clock},
 };
 
+use bytes::Bytes;
 use tokio::{net::TcpStream, sync::mpsc, task::JoinSet, time::Instant};
 
 use super::{
     census::Place,
     enter::{Entered, enter},
-    h1,
+    h1::{self, Released},
+    h2,
     house::House,
-    stream::Socket,
+    load::{Attended, Load},
+    rules::Rules,
+    stream::{Socket, Stream},
 };
 use crate::{
-    peer::Peer,
+    peer::{Alpn, Peer},
     proxy::{Proxy, Worker},
 };
 
@@ -45,52 +46,45 @@ pub struct Accepted {
 /// Where connections for one worker are handed in.
 #[derive(Debug)]
 pub struct Desk {
-    inbox: mpsc::Sender<Accepted>,
-    connections: Arc<AtomicU64>,
+    inbox: mpsc::Sender<Handed>,
+    load: Load,
 }
 
-/// Counts one connection of a worker while it lasts.
-struct Attended(Arc<AtomicU64>);
+/// A connection in a worker's inbox, counted already.
+#[derive(Debug)]
+pub struct Handed {
+    accepted: Accepted,
+    attended: Attended,
+}
 
 // === impl Desk ===
 
 impl Desk {
-    /// A desk, and where its worker takes connections from.
-    pub fn new() -> (Self, mpsc::Receiver<Accepted>, Arc<AtomicU64>) {
+    /// A desk, where its worker takes connections from, and what is counted of them.
+    pub fn new() -> (Self, mpsc::Receiver<Handed>, Load) {
         let (inbox, outbox) = mpsc::channel(INBOX);
-        let connections = Arc::new(AtomicU64::new(0));
-        (Self { inbox, connections: connections.clone() }, outbox, connections)
+        let load = Load::default();
+        (Self { inbox, load: load.clone() }, outbox, load)
     }
 
-    /// Connections that its worker has. One over HTTP/1.1 counts as one open stream.
-    pub fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Relaxed)
+    /// How busy its worker is: open streams, then connections. One over HTTP/1.1 counts as one open
+    /// stream, since nobody can tell when its next request comes.
+    pub fn load(&self) -> (u64, u64) {
+        (self.load.streams(), self.load.connections())
     }
 
     /// Hands a connection in; waits while the inbox is full.
     pub async fn hand(&self, accepted: Accepted) {
         // Counted here, so that the next connection already sees it.
-        self.connections.fetch_add(1, Ordering::Relaxed);
+        let attended = Attended::new(&self.load);
         // A worker that has gone takes the process with it; the connection is closed by the drop.
-        let _ = self.inbox.send(accepted).await;
-    }
-}
-
-// === impl Attended ===
-
-impl Drop for Attended {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let _ = self.inbox.send(Handed { accepted, attended }).await;
     }
 }
 
 /// Serves the connections that come out of `outbox`, until there will be no more and the last one
 /// has closed.
-pub async fn work(
-    worker: Arc<Worker>,
-    mut outbox: mpsc::Receiver<Accepted>,
-    connections: Arc<AtomicU64>,
-) {
+pub async fn work(worker: Arc<Worker>, mut outbox: mpsc::Receiver<Handed>, load: Load) {
     let mut tasks = JoinSet::new();
     let mut sweep = worker.wheel.at(Instant::now() + SWEEP);
     let mut open = true;
@@ -98,10 +92,8 @@ pub async fn work(
         // Each arm only waits; what it would have brought comes again.
         tokio::select! {
             accepted = outbox.recv(), if open => match accepted {
-                Some(accepted) => {
-                    let attended = Attended(connections.clone());
-                    let attending = attend(accepted, worker.clone(), attended);
-                    tasks.spawn(attending);
+                Some(handed) => {
+                    tasks.spawn(attend(handed, worker.clone(), load.clone()));
                 }
                 None => open = false,
             },
@@ -119,7 +111,8 @@ pub async fn work(
     worker.connections.clear();
 }
 
-async fn attend(accepted: Accepted, worker: Arc<Worker>, _attended: Attended) {
+async fn attend(handed: Handed, worker: Arc<Worker>, load: Load) {
+    let Handed { accepted, attended } = handed;
     let Accepted { socket, peer, house, place } = accepted;
     let socket = match TcpStream::from_std(socket) {
         Ok(socket) => Socket::from(socket),
@@ -136,5 +129,41 @@ async fn attend(accepted: Accepted, worker: Arc<Worker>, _attended: Attended) {
     let Some(Entered { stream, peer }) = entered else { return };
     let rules = house.rules.clone();
     drop(house);
-    h1::serve(stream, peer, rules, wheel, drain, Proxy::new(worker)).await;
+    let agreed = peer.tls.as_ref().and_then(|tls| tls.alpn);
+    let released = if agreed == Some(Alpn::H2) {
+        Some(Released { stream, early: Bytes::new() })
+    } else {
+        let proxy = Proxy::new(worker.clone());
+        h1::serve(stream, peer.clone(), rules.clone(), wheel, drain, proxy).await
+    };
+    if let Some(Released { stream, early }) = released {
+        // Boxed, so that a connection over HTTP/1.1 does not hold the room of one over HTTP/2.
+        let serving = Box::pin(speak_http2(stream, early, peer, rules, worker, load));
+        attended.by_streams(serving).await;
+    }
+}
+
+/// Serves a connection over HTTP/2, and notes how it ended.
+async fn speak_http2(
+    stream: Stream,
+    early: Bytes,
+    peer: Arc<Peer>,
+    rules: Arc<Rules>,
+    worker: Arc<Worker>,
+    load: Load,
+) {
+    let drain = worker.common.drain.clone();
+    let wheel = worker.wheel.clone();
+    let proxy = Proxy::new(worker.clone());
+    let client = peer.ip();
+    let farewell = h2::serve(stream, early, peer, rules, wheel, drain, load, proxy).await;
+    let h2::Farewell { end, refused } = farewell;
+    worker.common.meters.http2_closed(end, refused);
+    if end.is_hostile() {
+        worker.complain(|| {
+            tracing::warn!(%client, reason = end.name(), "a connection over HTTP/2 was ended");
+        });
+    } else {
+        tracing::debug!(%client, reason = end.name(), refused, "a connection over HTTP/2 ended");
+    }
 }

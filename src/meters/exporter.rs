@@ -5,7 +5,11 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use super::{
     gauges::Gauges,
-    names::{BUILD_INFO, CONFIG_GENERATION, CONFIG_RELOADS, Family, LOG_LINES_DROPPED},
+    http2::Http2End,
+    names::{
+        BUILD_INFO, CONFIG_GENERATION, CONFIG_RELOADS, Family, HTTP2_CLOSED, HTTP2_REFUSED,
+        LOG_LINES_DROPPED,
+    },
 };
 
 /// What came of a reload.
@@ -27,6 +31,8 @@ pub(super) struct Exporter {
     generation: Gauge,
     log_lines_dropped: Counter,
     reloads: [Counter; Reload::ALL.len()],
+    http2_closed: [Counter; Http2End::ALL.len()],
+    http2_refused: Counter,
 }
 
 // === impl Reload ===
@@ -59,6 +65,11 @@ impl Exporter {
                 let result = Label::from_static_parts("result", reload.name());
                 counter(&recorder, &CONFIG_RELOADS, vec![result])
             }),
+            http2_closed: Http2End::ALL.map(|end| {
+                let reason = Label::from_static_parts("reason", end.name());
+                counter(&recorder, &HTTP2_CLOSED, vec![reason])
+            }),
+            http2_refused: counter(&recorder, &HTTP2_REFUSED, Vec::new()),
         }
     }
 
@@ -71,6 +82,11 @@ impl Exporter {
 
     pub(super) fn reloaded(&self, reload: Reload) {
         self.reloads[reload as usize].increment(1);
+    }
+
+    pub(super) fn http2_closed(&self, end: Http2End, refused: u64) {
+        self.http2_closed[end as usize].increment(1);
+        self.http2_refused.increment(refused);
     }
 
     pub(super) fn upkeep(&self) {

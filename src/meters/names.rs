@@ -111,6 +111,10 @@ families! {
     /// When a listener's certificate ends, in seconds since 1970.
     TLS_CERTIFICATE_EXPIRES = "usher_tls_certificate_expires_timestamp_seconds", Gauge,
         ["listener", "certificate"], Min;
+    /// Connections over HTTP/2 that have ended, by why they did.
+    HTTP2_CLOSED = "usher_http2_connections_closed_total", Counter, ["reason"], Sum;
+    /// Requests over HTTP/2 that were refused by a reset, since they were malformed or too many.
+    HTTP2_REFUSED = "usher_http2_streams_refused_total", Counter, [], Sum;
     /// Reloads that were asked for or that followed a change of content, by what came of them.
     CONFIG_RELOADS = "usher_config_reloads_total", Counter, ["result"], Sum;
     /// How many configurations this process has served by; the first is 1.

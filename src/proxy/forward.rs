@@ -116,6 +116,7 @@ impl Journey<'_> {
         let exchange = &*self.exchange;
         let said = Introduction {
             peer: &exchange.asked().peer,
+            protocol: exchange.asked().protocol,
             audience: exchange.audience_header(),
             request_id: &exchange.asked().request_id,
             arrived_ms: exchange.arrived_ms(),

@@ -16,7 +16,10 @@ use http::{
 };
 use ipnet::IpNet;
 
-use crate::{peer::Peer, slo::Said};
+use crate::{
+    peer::{Peer, Protocol},
+    slo::Said,
+};
 
 use forwarded::Origin;
 
@@ -68,6 +71,8 @@ pub struct Brought {
 pub struct Introduction<'a> {
     /// Who asks.
     pub peer: &'a Peer,
+    /// What the client spoke.
+    pub protocol: Protocol,
     /// What the head brought.
     pub brought: Brought,
     /// The audience's name.
@@ -104,7 +109,7 @@ pub fn introduce(headers: &mut HeaderMap, said: Introduction<'_>) {
     headers.insert(X_REQUEST_START, start.expect("digits are header characters"));
     headers.insert(X_REQUEST_ID, said.request_id.clone());
     headers.insert(X_AUDIENCE, said.audience.clone());
-    forwarded::append_via(headers, said.pseudonym);
+    forwarded::append_via(headers, said.protocol, said.pseudonym);
     frame(headers, &said.framing);
     if websocket {
         switch(headers);

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -19,6 +19,9 @@ use crate::{
     telemetry::AccessLog,
     upstream::{Connections, Endpoint},
 };
+
+/// How often a worker says what a client has done.
+const COMPLAINTS_APART: Duration = Duration::from_secs(1);
 
 /// One worker's means. Only its own thread touches them, so that its locks are never contended.
 #[derive(Debug)]
@@ -71,6 +74,7 @@ pub struct TunnelPlace(Arc<Tunnels>);
 struct Own {
     viewer: Viewer,
     random: fastrand::Rng,
+    complained: Option<Instant>,
 }
 
 // === impl Worker ===
@@ -78,7 +82,11 @@ struct Own {
 impl Worker {
     /// Worker `index`, on the runtime that is current.
     pub fn start(index: usize, common: Arc<Common>) -> Arc<Self> {
-        let own = Own { viewer: Viewer::new(&common.published), random: fastrand::Rng::new() };
+        let own = Own {
+            viewer: Viewer::new(&common.published),
+            random: fastrand::Rng::new(),
+            complained: None,
+        };
         Arc::new(Self {
             index,
             wheel: Wheel::start(),
@@ -109,6 +117,19 @@ impl Worker {
             let drained = members.iter().filter(|member| member.endpoint.is_drained());
             drained.for_each(|member| self.connections.leave(&member.endpoint));
         }
+    }
+
+    /// Says what a client has done, at most once a second: a flood of clients must not become one
+    /// of the log. What is not said is counted all the same.
+    pub fn complain(&self, say: impl FnOnce()) {
+        let now = Instant::now();
+        let mut own = self.own.lock();
+        if own.complained.is_some_and(|at| now - at < COMPLAINTS_APART) {
+            return;
+        }
+        own.complained = Some(now);
+        drop(own);
+        say();
     }
 
     /// 128 random bits.

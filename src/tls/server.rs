@@ -17,7 +17,7 @@ use rustls::{
 use super::{Certificate, Names, Roots, provider};
 
 /// What is offered, the better one first.
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// Tickets after a handshake in TLS 1.3: a browser opens two connections at once.
 const TICKETS: usize = 2;

@@ -118,7 +118,10 @@ where
     let book = Book::default();
     let service = Told(answer, book.clone());
     let rules = Arc::new(rules);
-    let task = tokio::spawn(h1::serve(stream, peer, rules, Wheel::start(), drain, service));
+    let serving = h1::serve(stream, peer, rules, Wheel::start(), drain, service);
+    let task = tokio::spawn(async move {
+        assert!(serving.await.is_none(), "nothing but HTTP/1.1 is spoken here");
+    });
     Served { client, book, drainer, task }
 }
 

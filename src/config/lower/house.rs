@@ -79,7 +79,6 @@ fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
     bounded(listeners.value.items.len(), LISTENERS_MAX, "listeners", listeners.key, reader);
     let mut lowered = Vec::new();
     for listener in &listeners.value.items {
-        protects(&listener.value, reader);
         let limits = limits(listener.value.limits.as_ref(), reader);
         let tls = listener.value.tls.as_ref().map(|at| tls::server(at, reader));
         // A listener whose TLS cannot be had is left out: there is an error, and nothing listens.
@@ -89,18 +88,11 @@ fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
             Some(tls) => tls.map(Arc::new),
         };
         if let Some(bind) = &listener.value.bind {
-            lowered.push(Listener { bind: bind.value.0, limits, tls });
+            let h2c = listener.value.h2c.as_ref().is_some_and(|h2c| h2c.value.0);
+            lowered.push(Listener { bind: bind.value.0, h2c, limits, tls });
         }
     }
     lowered
-}
-
-/// What makes a listener safer, or laxer, than this version can.
-fn protects(listener: &document::Listener, reader: &mut Reader) {
-    if let Some(h2c) = listener.h2c.as_ref().filter(|h2c| h2c.value.0) {
-        let message = "`h2c` comes with a later version: this listener speaks HTTP/1.1";
-        reader.error_with(h2c.key, message, "remove it, or write `h2c: off`");
-    }
 }
 
 fn port(at: Option<&At<Or<Off, Port>>>, default: SocketAddr) -> Option<SocketAddr> {

@@ -52,7 +52,7 @@ impl Shape {
         }
         match (length(&parts.headers), asked.protocol) {
             (Some(length), _) => Shape::Length(length),
-            (None, Protocol::Http11) => Shape::Chunked,
+            (None, Protocol::Http11 | Protocol::Http2) => Shape::Chunked,
             (None, Protocol::Http10) => Shape::UntilClose,
         }
     }
@@ -141,7 +141,7 @@ pub(super) fn append_head(
         text.extend_from_slice(b"\r\n");
     }
     match (persists, protocol) {
-        (true, Protocol::Http11) => {}
+        (true, Protocol::Http11 | Protocol::Http2) => {}
         (true, Protocol::Http10) => text.extend_from_slice(b"connection: keep-alive\r\n"),
         (false, _) => text.extend_from_slice(b"connection: close\r\n"),
     }

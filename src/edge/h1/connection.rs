@@ -18,7 +18,7 @@ use crate::{
     body::Body,
     deadline::{Deadline, Wheel},
     drain::{Drain, Stage},
-    edge::leave::Leave,
+    edge::{h2::frames::PREFACE, leave::Leave},
     fault::Fault,
     peer::{Peer, Protocol},
     proxy::{Arrival, Informational, Presence, Refusal, Settling, upgrade::Tunnel},
@@ -26,7 +26,7 @@ use crate::{
 
 use super::{
     super::Stream,
-    Rules,
+    Released, Rules,
     answer::Asked,
     body::Reader,
     exchange::{Exchange, Manner, Next},
@@ -53,6 +53,8 @@ pub(super) struct Connection<S> {
     presence: Presence,
     assembler: Assembler,
     phase: Phase,
+    /// Whether what has come may be the beginning of HTTP/2's preface.
+    may_be_http2: bool,
     /// Ends the phase.
     deadline: Deadline,
     /// When the connection is too old for another request.
@@ -66,6 +68,8 @@ pub(super) struct Connection<S> {
 pub(super) enum Awaited {
     /// A head was read, or refused.
     Head(Verdict),
+    /// The first thing that came was the preface of HTTP/2.
+    Http2,
     /// The client left or was idle for too long, or all connections are to end.
     Over,
 }
@@ -100,6 +104,7 @@ impl<S> Connection<S> {
             presence,
             assembler: Assembler::default(),
             phase: Phase::Idle,
+            may_be_http2: rules.h2c,
             deadline: wheel.at(expires.min(now + rules.keep_alive)),
             expires,
             last_call: false,
@@ -113,7 +118,17 @@ impl<S> Connection<S> {
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Awaited> {
         let mut intake = self.intake.lock();
         loop {
-            if let Some(verdict) = self.assembler.step(&mut intake.buffer, &self.rules) {
+            if self.may_be_http2 {
+                let here = intake.buffer.len().min(PREFACE.len());
+                self.may_be_http2 = intake.buffer[..here] == PREFACE[..here];
+                if self.may_be_http2 && here == PREFACE.len() {
+                    return Poll::Ready(Awaited::Http2);
+                }
+            }
+            // What may still become a preface is no head yet.
+            if !self.may_be_http2
+                && let Some(verdict) = self.assembler.step(&mut intake.buffer, &self.rules)
+            {
                 self.assembler = Assembler::default();
                 return Poll::Ready(Awaited::Head(self.secured(verdict)));
             }
@@ -167,14 +182,19 @@ impl<S> Connection<S> {
 
     /// Gives the stream, and what has arrived on it, to a tunnel that ends it.
     pub(super) async fn hand_over(self, tunnel: Tunnel) {
+        if let Some(Released { stream, early }) = self.let_go() {
+            tunnel.carry(stream, early).await;
+        }
+    }
+
+    /// The stream, and what has arrived on it.
+    pub(super) fn let_go(self) -> Option<Released> {
         let Self { stream, intake, service, .. } = self;
         drop(service);
         let early = intake.lock().release();
         drop(intake);
         // Nobody else holds the stream now: bodies reach it only through what let go of it.
-        if let Some(stream) = Arc::into_inner(stream) {
-            tunnel.carry(stream, early).await;
-        }
+        Arc::into_inner(stream).map(|stream| Released { stream, early })
     }
 
     /// A request with its body, ready for the service, and what the door keeps of it.

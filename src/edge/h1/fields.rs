@@ -132,8 +132,8 @@ impl Notes {
     pub(super) fn expects(&self, protocol: Protocol) -> Result<bool, Fault> {
         match (protocol, self.expectations) {
             (Protocol::Http10, _) | (_, 0) => Ok(false),
-            (Protocol::Http11, 1) if self.continues => Ok(true),
-            (Protocol::Http11, _) => Err(Fault::BadExpectation),
+            (Protocol::Http11 | Protocol::Http2, 1) if self.continues => Ok(true),
+            (Protocol::Http11 | Protocol::Http2, _) => Err(Fault::BadExpectation),
         }
     }
 
@@ -171,7 +171,7 @@ impl Notes {
     /// Whether the connection may go on after this request, as far as the client is concerned.
     pub(super) fn persists(&self, protocol: Protocol) -> bool {
         match protocol {
-            Protocol::Http11 => !self.options.close,
+            Protocol::Http11 | Protocol::Http2 => !self.options.close,
             Protocol::Http10 => self.options.keep_alive && !self.options.close,
         }
     }

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use std::mem::MaybeUninit;
 
 use crate::{
-    edge::strict::target,
+    edge::strict::{METHOD_BYTES_MAX, target},
     fault::Fault,
     peer::Protocol,
     proxy::{DroppedNames, Form, Refusal},
@@ -14,7 +14,7 @@ use crate::{
 use super::{
     Rules,
     fields::{Framing, Notes},
-    scan::{METHOD_BYTES_MAX, Progress, Scan},
+    scan::{Progress, Scan},
 };
 
 /// Heads with at most so many fields are read without an allocation for their list.
@@ -187,7 +187,7 @@ fn assemble(
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.version_mut() = match protocol {
-        Protocol::Http11 => http::Version::HTTP_11,
+        Protocol::Http11 | Protocol::Http2 => http::Version::HTTP_11,
         Protocol::Http10 => http::Version::HTTP_10,
     };
     *request.headers_mut() = fields;

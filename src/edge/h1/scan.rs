@@ -4,12 +4,9 @@
 //! verdict does not depend on how the bytes were cut on their way: lines end with CRLF and nothing
 //! else, no line is folded, no control byte stands anywhere, and no limit is passed.
 
-use crate::fault::Fault;
+use crate::{edge::strict::METHOD_BYTES_MAX, fault::Fault};
 
 use super::Rules;
-
-/// The longest method.
-pub(super) const METHOD_BYTES_MAX: usize = 32;
 
 /// How far a head has been looked at.
 #[derive(Debug, Default)]

@@ -19,15 +19,21 @@ pub(in crate::edge) fn read(method: &Method, raw: &Bytes, host: &[u8]) -> Result
 }
 
 fn origin(target: Bytes) -> Result<Uri, Fault> {
-    let path = memchr::memchr(b'?', &target).unwrap_or(target.len());
+    check(&target)?;
+    // It fails beyond 65,534 bytes, which a limit may allow and the type cannot hold.
+    Uri::from_maybe_shared(target).map_err(|_| Fault::TargetTooLong)
+}
+
+/// Whether `target` is one in origin-form.
+pub(in crate::edge) fn check(target: &[u8]) -> Result<(), Fault> {
+    if target.first() != Some(&b'/') {
+        return Err(Fault::BadTarget);
+    }
+    let path = memchr::memchr(b'?', target).unwrap_or(target.len());
     if let Some(&byte) = target[..path].iter().find(|&&b| !stands_in_path(b)) {
         return Err(if byte == b'\\' { Fault::AmbiguousPath } else { Fault::BadTarget });
     }
-    if !target[path..].iter().all(|&b| stands_in_query(b)) {
-        return Err(Fault::BadTarget);
-    }
-    // It fails beyond 65,534 bytes, which a limit may allow and the type cannot hold.
-    Uri::from_maybe_shared(target).map_err(|_| Fault::TargetTooLong)
+    if target[path..].iter().all(|&b| stands_in_query(b)) { Ok(()) } else { Err(Fault::BadTarget) }
 }
 
 /// RFC 9112 §3.2.2, for the two schemes that are ours and the one host that was asked for.

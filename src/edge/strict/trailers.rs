@@ -87,6 +87,19 @@ pub(in crate::edge) fn read(lines: &[u8]) -> Result<HeaderMap, Fault> {
     Ok(fields)
 }
 
+/// Those of `fields` that may follow a body.
+pub(in crate::edge) fn passing(fields: HeaderMap) -> HeaderMap {
+    let mut name = None;
+    let mut passing = HeaderMap::with_capacity(fields.len());
+    for (next, value) in fields {
+        name = next.or(name);
+        if let Some(name) = name.as_ref().filter(|name| passes(name)) {
+            passing.append(name.clone(), value);
+        }
+    }
+    passing
+}
+
 /// Whether a field may follow a body.
 pub(in crate::edge) fn passes(name: &HeaderName) -> bool {
     let name = name.as_str();

@@ -12,7 +12,7 @@ use super::{
     X_REQUEST_ID,
     rfc7239::{Hop, hops},
 };
-use crate::peer::Peer;
+use crate::peer::{Peer, Protocol};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -107,10 +107,11 @@ pub fn request_id(headers: &HeaderMap, peer: &Peer, drawn: impl FnOnce() -> u128
 }
 
 /// Adds this process to those that the request passed (RFC 9110 §7.6.3).
-pub(super) fn append_via(headers: &mut HeaderMap, pseudonym: &str) {
+pub(super) fn append_via(headers: &mut HeaderMap, protocol: Protocol, pseudonym: &str) {
+    let version = protocol.version();
     let via = match joined(headers, &VIA) {
-        Some(before) => format!("{before}, 1.1 {pseudonym}"),
-        None => format!("1.1 {pseudonym}"),
+        Some(before) => format!("{before}, {version} {pseudonym}"),
+        None => format!("{version} {pseudonym}"),
     };
     if let Ok(via) = HeaderValue::try_from(via) {
         headers.insert(VIA, via);
@@ -259,7 +260,7 @@ mod tests {
     #[test]
     fn via_is_appended() {
         let mut headers = headers(&[("via", "1.0 a"), ("via", "1.1 b")]);
-        append_via(&mut headers, "usher-00000001");
-        assert_eq!(headers[VIA], "1.0 a, 1.1 b, 1.1 usher-00000001");
+        append_via(&mut headers, Protocol::Http2, "usher-00000001");
+        assert_eq!(headers[VIA], "1.0 a, 1.1 b, 2.0 usher-00000001");
     }
 }

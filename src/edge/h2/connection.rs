@@ -1,0 +1,317 @@
+//! A connection between its streams: what it accepts, how long it stays, and how it ends.
+//!
+//! ```text
+//!   serving ── idle, old, or usher stops ──> leaving: told twice ── no streams ──> over
+//!      └───── a flood, a stall, an error ──────────────────────────────────────────┘
+//! ```
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use h2::{Reason, RecvStream, server::SendResponse};
+use http::{Method, Request, Response};
+use tokio::time::Instant;
+use tower::Service;
+
+use crate::{
+    body::Body,
+    deadline::Deadline,
+    drain::Stage,
+    edge::leave::Leave,
+    meters::Http2End,
+    peer::{Peer, Protocol},
+    proxy::{Arrival, Informational, Refusal, Settling},
+};
+
+use super::{
+    delivery::Piece,
+    head::{self, Head},
+    stream::Exchange,
+    streams::{Common, Streams},
+    upload::{Upload, Word},
+    wire::Wire,
+};
+
+/// How often a connection with open streams is looked at: one that has brought nothing since the
+/// last look is sent a ping, and has until the next one to say anything at all.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How long a connection without streams may take to answer that it is leaving.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// One client's connection.
+pub(super) struct Connection<S> {
+    h2: h2::server::Connection<Wire, Piece>,
+    pings: Option<h2::PingPong>,
+    peer: Arc<Peer>,
+    common: Arc<Common>,
+    streams: Streams,
+    leave: Leave,
+    service: S,
+    /// Requests that were accepted.
+    accepted: u64,
+    /// Since when it has no streams.
+    quiet_since: Option<Instant>,
+    /// When it is too old.
+    expires: Instant,
+    /// When it is looked at next.
+    look: Deadline,
+    /// What had been read at the last look, and whether a ping was sent then.
+    read_before: u64,
+    pinged: bool,
+    /// Why it is leaving, and when it has waited long enough for the client.
+    leaving: Option<(Http2End, Instant)>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// Why.
+    pub end: Http2End,
+    /// Requests that were refused before anything else than HTTP/2 was known of them.
+    pub refused: u64,
+}
+
+// === impl Connection ===
+
+impl<S> Connection<S>
+where
+    S: Service<Arrival, Response = Response<Settling>, Error = Infallible> + Send,
+    S::Future: Send + 'static,
+{
+    pub(super) fn new(
+        mut h2: h2::server::Connection<Wire, Piece>,
+        peer: Arc<Peer>,
+        common: Arc<Common>,
+        service: S,
+    ) -> Self {
+        let now = Instant::now();
+        let expires = now + common.rules.age.mul_f64(1.0 - fastrand::f64() / 10.0);
+        Self {
+            pings: h2.ping_pong(),
+            h2,
+            peer,
+            streams: Streams::default(),
+            leave: Leave::new(common.drain.clone()),
+            service,
+            accepted: 0,
+            quiet_since: Some(now),
+            expires,
+            look: common.wheel.at(now),
+            common,
+            read_before: 0,
+            pinged: false,
+            leaving: None,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(mut self) -> Farewell {
+        let end = poll_fn(|cx| self.poll(cx)).await;
+        let Self { h2, streams, accepted, common, .. } = self;
+        // Streams that are left learn from this that their client has gone.
+        drop(h2);
+        poll_fn(|cx| streams.poll_none(cx)).await;
+        Farewell { end, refused: common.watch.opened().saturating_sub(accepted) }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Http2End> {
+        loop {
+            match self.h2.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.welcome(request, respond);
+                    continue;
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.verdict(&error)),
+                Poll::Ready(None) => {
+                    let end = self.leaving.map_or(Http2End::Closed, |(end, _)| end);
+                    return Poll::Ready(end);
+                }
+                Poll::Pending => {}
+            }
+            if self.sees_flood() {
+                continue;
+            }
+            match self.leave.poll_stage(cx) {
+                Stage::Running | Stage::Grace => {}
+                Stage::Finishing => {
+                    if self.say_goodbye(Http2End::Drained) {
+                        continue;
+                    }
+                }
+                Stage::Cutting | Stage::Ending => {
+                    self.streams.cut();
+                    if self.streams.poll_none(cx).is_ready() {
+                        return Poll::Ready(Http2End::Drained);
+                    }
+                }
+            }
+            match self.poll_look(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(end)) => return Poll::Ready(end),
+                Poll::Ready(None) => {}
+            }
+        }
+    }
+
+    /// Hands a request to the service, and its stream to a task.
+    fn welcome(&mut self, request: Request<RecvStream>, respond: SendResponse<Piece>) {
+        let arrived = Instant::now().into_std();
+        self.accepted += 1;
+        self.quiet_since = None;
+        let (parts, stream) = request.into_parts();
+        let head_only = parts.method == Method::HEAD;
+        let has_body = !stream.is_end_stream();
+        let mut exchange = Exchange {
+            common: self.common.clone(),
+            respond,
+            head_only,
+            informational: None,
+            word: None,
+            upgrade: None,
+        };
+        let request = match head::read(parts, has_body, &self.peer, &self.common.rules) {
+            Ok(head) => Ok(self.admit(head, has_body, stream, &mut exchange)),
+            Err(refusal) => Err::<_, Refusal>(*refusal),
+        };
+        let arrival =
+            Arrival { peer: self.peer.clone(), protocol: Protocol::Http2, arrived, request };
+        let service = self.service.call(arrival);
+        self.streams.start(&self.common, |ticket| exchange.run(ticket, service));
+    }
+
+    /// A request with its body, ready for the service, and what the door keeps of it.
+    fn admit(
+        &self,
+        head: Head,
+        has_body: bool,
+        stream: RecvStream,
+        exchange: &mut Exchange,
+    ) -> Request<Body> {
+        let Head { mut request, length, expects, websocket } = head;
+        let informational = Informational::default();
+        request.extensions_mut().insert(informational.clone());
+        exchange.informational = Some(informational);
+        exchange.word = expects.then(Word::default);
+        let body = if websocket {
+            exchange.upgrade = Some(stream);
+            Body::empty()
+        } else if has_body {
+            let word = exchange.word.clone();
+            Body::new(Upload::new(stream, self.common.clone(), length, word))
+        } else {
+            Body::empty()
+        };
+        request.map(|()| body)
+    }
+
+    /// Whether something has just been seen that ends the connection at once.
+    fn sees_flood(&mut self) -> bool {
+        let Some(end) = self.common.watch.ended() else { return false };
+        if self.leaving.is_some_and(|(known, _)| known == end) {
+            return false;
+        }
+        self.leaving = Some((end, Instant::now() + GOODBYE));
+        self.look.reset(Instant::now() + GOODBYE);
+        self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        true
+    }
+
+    /// Tells the client to open no more streams; `false` when it has been told.
+    fn say_goodbye(&mut self, end: Http2End) -> bool {
+        if self.leaving.is_some() {
+            return false;
+        }
+        self.leaving = Some((end, Instant::now() + GOODBYE));
+        self.look.reset(Instant::now() + GOODBYE);
+        self.h2.graceful_shutdown();
+        true
+    }
+
+    /// Looks at the connection from time to time. Ready with its end, or when it was changed.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Option<Http2End>> {
+        let quiet = !self.h2.has_streams() && self.streams.poll_none(cx).is_ready();
+        if !quiet {
+            self.quiet_since = None;
+        } else if self.quiet_since.is_none() {
+            self.quiet_since = Some(Instant::now());
+        }
+        if let Some(pings) = &mut self.pings {
+            // Whatever was read shows that the client is there; only the state has to move on.
+            let _ = pings.poll_pong(cx);
+        }
+        while Pin::new(&mut self.look).poll(cx).is_ready() {
+            let now = Instant::now();
+            if let Some((end, until)) = self.leaving {
+                if now >= until && (quiet || self.common.watch.ended().is_some()) {
+                    return Poll::Ready(Some(end));
+                }
+                self.look.reset(until.max(now + GOODBYE));
+                continue;
+            }
+            let idle_at = self.quiet_since.map(|since| since + self.common.rules.keep_alive);
+            let ends = match idle_at {
+                Some(idle_at) if now >= idle_at => Some(Http2End::Idle),
+                Some(_) | None => (now >= self.expires).then_some(Http2End::Age),
+            };
+            if let Some(end) = ends {
+                self.say_goodbye(end);
+                return Poll::Ready(None);
+            }
+            if self.is_dead() {
+                return Poll::Ready(Some(Http2End::PingTimeout));
+            }
+            // A connection that is busy now may be idle from the next moment on.
+            let idle_at = idle_at.unwrap_or(now + self.common.rules.keep_alive);
+            self.look.reset(idle_at.min(now + LOOK).min(self.expires));
+        }
+        Poll::Pending
+    }
+
+    /// Whether a client with open streams has not answered a ping; sends one when it is silent.
+    fn is_dead(&mut self) -> bool {
+        let read = self.common.watch.read();
+        let silent = std::mem::replace(&mut self.read_before, read) == read;
+        if self.quiet_since.is_some() || !silent {
+            self.pinged = false;
+            return false;
+        }
+        if self.pinged {
+            return true;
+        }
+        if let Some(pings) = &mut self.pings {
+            self.pinged = pings.send_ping(h2::Ping::opaque()).is_ok();
+        }
+        false
+    }
+
+    /// What an error of the crate says about the end.
+    fn verdict(&self, error: &h2::Error) -> Http2End {
+        let leaving = self.leaving.filter(|_| error.is_io()).map(|(end, _)| end);
+        if let Some(known) = self.common.watch.ended().or(leaving) {
+            return known;
+        }
+        tracing::debug!(client = %self.peer.ip(), %error, "a connection over HTTP/2 broke");
+        of_error(error)
+    }
+}
+
+/// Why a connection ended that ended with `error`.
+pub(super) fn of_error(error: &h2::Error) -> Http2End {
+    match error.reason() {
+        Some(_) if error.is_remote() => Http2End::Closed,
+        Some(Reason::NO_ERROR) => Http2End::Closed,
+        Some(Reason::ENHANCE_YOUR_CALM) => Http2End::EnhanceYourCalm,
+        Some(Reason::FLOW_CONTROL_ERROR) => Http2End::FlowControlError,
+        Some(Reason::FRAME_SIZE_ERROR) => Http2End::FrameSizeError,
+        Some(Reason::COMPRESSION_ERROR) => Http2End::CompressionError,
+        Some(_) => Http2End::ProtocolError,
+        None => Http2End::Broke,
+    }
+}

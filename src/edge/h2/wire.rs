@@ -1,0 +1,296 @@
+//! A client's connection as the `h2` crate reads and writes it, watched.
+//!
+//! Beneath the crate stands what it has no clock and no count for: heads that come in pieces,
+//! answers that are not taken, frames that cost more here than there. What is found is noted in the
+//! [`Watch`], where the connection sees it; the wire then reads nothing more.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+use crate::{
+    deadline::{Deadline, Wheel},
+    edge::{Stream, rules::Rules},
+    meters::Http2End,
+};
+
+use super::{
+    frames::{Frame, Frames},
+    patience::{Flood, Patience},
+};
+
+/// How long a connection that has been ended waits for its client's end, and how much it throws
+/// away meanwhile: closing over unread bytes would reset the connection, and with it destroy what
+/// was sent last.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 64 * 1024;
+
+/// What is seen beneath one connection.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// Bytes read.
+    read: AtomicU64,
+    /// Those of them that belong to bodies.
+    of_bodies: AtomicU64,
+    /// Requests that have begun.
+    opened: AtomicU64,
+    /// Why the connection must end: an [`Http2End`] and one; 0 while it need not.
+    ended: AtomicU8,
+}
+
+/// One client's connection.
+pub(super) struct Wire {
+    stream: Stream,
+    /// What was read before it was known to be HTTP/2.
+    early: Bytes,
+    watch: Arc<Watch>,
+    frames: Frames,
+    patience: Patience,
+    wheel: Wheel,
+    head_wait: Duration,
+    write_wait: Duration,
+    /// Ends the wait for what has begun, and which that is.
+    late: Option<(u64, Deadline)>,
+    stalled: Option<Deadline>,
+    lingers: Option<Deadline>,
+    thrown_away: usize,
+    client_ended: bool,
+    shut: bool,
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Bytes read so far.
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of bodies so far, those of frames that are not whole yet included.
+    pub(super) fn of_bodies(&self) -> u64 {
+        self.of_bodies.load(Ordering::Relaxed)
+    }
+
+    /// Requests that have begun so far, those included that the `h2` crate has refused.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Why the connection must end, if it must.
+    pub(super) fn ended(&self) -> Option<Http2End> {
+        let place = usize::from(self.ended.load(Ordering::Relaxed));
+        Http2End::ALL.get(place.checked_sub(1)?).copied()
+    }
+
+    fn end(&self, end: Http2End) {
+        self.ended.store(end as u8 + 1, Ordering::Relaxed);
+    }
+
+    /// Only the connection's own task counts, so that adding needs no instruction of its own.
+    fn add(counter: &AtomicU64, more: u64) {
+        counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+    }
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// Watches `stream`, from which `early` has been read.
+    pub(super) fn new(stream: Stream, early: Bytes, rules: &Rules, wheel: Wheel) -> Self {
+        Self {
+            stream,
+            early,
+            watch: Arc::default(),
+            frames: Frames::new(),
+            patience: Patience::new(Instant::now().into_std()),
+            wheel,
+            head_wait: rules.head_wait,
+            write_wait: rules.write_wait,
+            late: None,
+            stalled: None,
+            lingers: None,
+            thrown_away: 0,
+            client_ended: false,
+            shut: false,
+        }
+    }
+
+    /// What is seen.
+    pub(super) fn watch(&self) -> Arc<Watch> {
+        self.watch.clone()
+    }
+
+    /// Looks at what was read; `false` when nothing more is to be read.
+    fn see(&mut self, mut bytes: &[u8]) -> bool {
+        Watch::add(&self.watch.read, bytes.len() as u64);
+        loop {
+            let of_body = self.frames.of_body(bytes);
+            if of_body > 0 {
+                Watch::add(&self.watch.of_bodies, of_body as u64);
+            }
+            let Some(frame) = self.frames.next(&mut bytes) else { return true };
+            if frame == Frame::Opens {
+                Watch::add(&self.watch.opened, 1);
+            }
+            let now = || Instant::now().into_std();
+            if let Err(flood) = self.patience.count(frame, now) {
+                self.watch.end(match flood {
+                    Flood::Resets => Http2End::Resets,
+                    Flood::Control => Http2End::ControlFrames,
+                    Flood::Room => Http2End::WindowUpdates,
+                });
+                return false;
+            }
+        }
+    }
+
+    /// Nothing is there to be read: what has begun must not take for ever.
+    fn poll_late(&mut self, cx: &mut Context<'_>) {
+        if !self.frames.is_within() {
+            self.late = None;
+            return;
+        }
+        let begun = self.frames.begun();
+        if self.late.as_ref().is_none_or(|(waited_for, _)| *waited_for != begun) {
+            self.late = Some((begun, self.wheel.at(Instant::now() + self.head_wait)));
+        }
+        if let Some((_, late)) = &mut self.late
+            && Pin::new(late).poll(cx).is_ready()
+        {
+            self.watch.end(Http2End::HeadTimeout);
+        }
+    }
+
+    /// What became of a write.
+    fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(bytes)) => {
+                self.stalled = None;
+                self.patience.sent(bytes);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                let (wheel, wait) = (&self.wheel, self.write_wait);
+                let stalled = self.stalled.get_or_insert_with(|| wheel.at(Instant::now() + wait));
+                ready!(Pin::new(stalled).poll(cx));
+                self.watch.end(Http2End::WriteStalled);
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        written
+    }
+
+    /// Throws away what still comes, until the client's end or long enough.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut room = [0; 4096];
+        while !self.client_ended && self.thrown_away < LINGER_BYTES_MAX {
+            let mut buffer = ReadBuf::new(&mut room);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.thrown_away += buffer.filled().len();
+                }
+                Poll::Ready(_) => self.client_ended = true,
+                Poll::Pending => {
+                    let wheel = &self.wheel;
+                    let lingers = &mut self.lingers;
+                    let lingers = lingers.get_or_insert_with(|| wheel.at(Instant::now() + LINGER));
+                    return Pin::new(lingers).poll(cx);
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.watch.ended().is_some() {
+            // The connection looks at the watch after each poll of the crate.
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        if this.early.is_empty() {
+            match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    this.poll_late(cx);
+                    return Poll::Pending;
+                }
+            }
+        } else {
+            let bytes = this.early.len().min(buffer.remaining());
+            buffer.put_slice(&this.early[..bytes]);
+            this.early.advance(bytes);
+        }
+        let read = &buffer.filled()[before..];
+        this.client_ended = read.is_empty();
+        if this.see(read) {
+            return Poll::Ready(Ok(()));
+        }
+        buffer.set_filled(before);
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.judge(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.judge(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.shut {
+            // Said once. That it cannot be said means that nobody listens any more.
+            this.client_ended |= ready!(Pin::new(&mut this.stream).poll_shutdown(cx)).is_err();
+            this.shut = true;
+        }
+        this.poll_linger(cx).map(Ok)
+    }
+}
