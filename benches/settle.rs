@@ -39,7 +39,6 @@ fn served(first_byte: Duration) -> Settled {
         fault: None,
         first_byte: Some(first_byte),
         duration: Some(first_byte + Duration::from_micros(80)),
-        queue_wait: Some(Duration::ZERO),
     }
 }
 
@@ -51,6 +50,7 @@ fn settle(bencher: Bencher<'_, '_>) {
     let settled = served(Duration::from_micros(12_345));
     bencher.bench_local(|| {
         meter.open(0);
+        meter.waited(0, Duration::ZERO);
         meter.settle(0, black_box(&settled));
     });
 }
@@ -65,6 +65,7 @@ fn settle_fifty_audiences_in_turn(bencher: Bencher<'_, '_>) {
         turn += 1;
         let meter = &held[turn % held.len()].0;
         meter.open(0);
+        meter.waited(0, Duration::ZERO);
         meter.settle(0, &served(Duration::from_micros(turn as u64 % 400_000)));
     });
 }
@@ -157,6 +158,7 @@ fn render(bencher: Bencher<'_, '_>, count: usize) {
     let held = audiences(&meters, count);
     for (meter, pool) in &held {
         meter.open(0);
+        meter.waited(0, Duration::ZERO);
         meter.settle(0, &served(Duration::from_millis(12)));
         pool.lease_taken(0, Instant::now());
     }

@@ -32,6 +32,7 @@ pub use self::{
     index::{Choice, Classifier},
     path::{PathProblem, PathView},
     pattern::PathPattern,
+    rack::cookie as cookie_value,
     set::PathSet,
     text::{PatternError, Text},
     trace::{Miss, Step, trace},

@@ -160,6 +160,10 @@ pub struct Audience {
     pub only: Vec<RuleSpec>,
     /// The pool that serves it.
     pub pool: Name,
+    /// Who goes first among those that share the pool; the higher.
+    pub priority: u8,
+    /// The share of the pool's slots that it gets when it wants them, whoever else does.
+    pub share: Option<Percent>,
     /// Its promises.
     pub objectives: Vec<Objective>,
     /// A page of its own for made-up answers, as HTML.
@@ -211,6 +215,10 @@ pub struct Pool {
     pub capacity_written: bool,
     /// How long and how many requests wait for a slot.
     pub queue: Queue,
+    /// How requests are spread over the endpoints.
+    pub balance: Balance,
+    /// What becomes of requests while no endpoint is usable.
+    pub when_empty: WhenEmpty,
     /// How long the monolith may take.
     pub timeouts: Timeouts,
     /// How long an unused connection to an endpoint is kept.
@@ -256,6 +264,39 @@ pub struct Queue {
     pub length: QueueLength,
     /// How long one of them may wait.
     pub wait: Duration,
+}
+
+/// How requests are spread over a pool's endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// To the less busy one of two taken at random; a slow one counts as busier.
+    #[default]
+    LeastBusy,
+    /// In turn.
+    RoundRobin,
+    /// To the same one for the same client, as long as it has room.
+    Hash(HashBy),
+}
+
+/// What makes two requests the same client's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashBy {
+    /// The client's address.
+    Client,
+    /// A field of the head.
+    Header(HeaderName),
+    /// A cookie.
+    Cookie(String),
+}
+
+/// What becomes of requests while a pool has no usable endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenEmpty {
+    /// They are refused at once.
+    #[default]
+    Refuse,
+    /// They wait as long as they would for a slot.
+    Wait,
 }
 
 /// The most requests that wait for a slot.

@@ -124,6 +124,10 @@ faults! {
     BufferFull "buffer_full" Usher Refused 503,
     /// There are as many tunnels as allowed.
     TunnelLimit "tunnel_limit" Usher Refused 503,
+    /// As many requests wait for this service as may.
+    QueueFull "queue_full" Usher Refused 503,
+    /// The request has waited for this service for as long as it may.
+    QueueTimeout "queue_timeout" Usher Refused 503,
     /// The service was shutting down and could not finish this request.
     Draining "draining" Usher Failed 503,
     /// No connection to the service behind could be made.

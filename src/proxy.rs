@@ -13,11 +13,13 @@ mod handshake;
 mod headers;
 mod informational;
 pub mod memory;
+mod orphan;
 mod panics;
 mod presence;
 mod record;
 mod reply;
 mod settle;
+mod slot;
 pub mod upgrade;
 mod upload;
 mod verdict;
@@ -55,7 +57,7 @@ pub use gather::Spool;
 pub use informational::Informational;
 pub use memory::Memory;
 pub use presence::{DroppedNames, Presence};
-pub use reply::Form;
+pub use reply::{Form, Unheard};
 pub use settle::{End, Settling};
 pub use upgrade::Tunnel;
 pub use worker::{Common, Tunnels, Worker};
@@ -147,11 +149,10 @@ impl Proxy {
         };
         match said {
             Ok(Said::Answer(head, answer)) => {
-                let idle = exchange.keep_alive_idle();
-                Response::from_parts(head, Settling::answer(answer, idle, exchange))
+                Response::from_parts(head, Settling::answer(answer, exchange))
             }
             Ok(Said::Switched(mut head, tunnel)) => {
-                exchange.give_back();
+                exchange.give_back(None);
                 head.extensions.insert(*tunnel);
                 Response::from_parts(head, Settling::made(Bytes::new(), Some(exchange)))
             }

@@ -59,6 +59,8 @@ pub struct Audience {
     pub scopes: Scopes,
     /// Which pool serves it; only `none` has no pool.
     pub pool: Option<usize>,
+    /// Its claim to the pool's slots.
+    pub stake: Option<Arc<upstream::Stake>>,
 }
 
 /// A promise and its meter.

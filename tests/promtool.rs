@@ -47,9 +47,9 @@ fn rendered() -> Result<String, Box<dyn Error>> {
         fault: None,
         first_byte: Some(Duration::from_millis(12)),
         duration: Some(Duration::from_millis(13)),
-        queue_wait: Some(Duration::ZERO),
     };
     exchange.open(0);
+    exchange.waited(0, Duration::ZERO);
     exchange.settle(0, &settled);
     exchange.tunnel_opened(1);
     exchange.tunnel_closed(1, TunnelEnd::Idle, Blame::Client);

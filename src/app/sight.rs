@@ -306,9 +306,9 @@ fn pool_view(pool: &Pool) -> PoolView {
         name: pool.name.to_string(),
         capacity: capacity * members.iter().count() as u64,
         capacity_is_per_process: true,
-        in_flight: endpoints.iter().map(|endpoint| endpoint.in_flight).sum(),
-        orphans: 0,
-        queue_length: 0,
+        in_flight: pool.meter.leases().saturating_sub(pool.meter.orphans()),
+        orphans: pool.meter.orphans(),
+        queue_length: pool.upstream.queue().waiting() as u64,
         endpoints,
     }
 }
@@ -325,7 +325,7 @@ fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView {
         returns_in_seconds: health.returns_in.map(|time| time.as_secs_f64()),
         requests_lately: lately.requests(),
         failed_lately: (lately.requests() > 0).then(|| lately.failed_share()),
-        in_flight: u64::from(endpoint.in_flight()),
+        in_flight: u64::from(endpoint.in_flight().saturating_sub(endpoint.orphans())),
         capacity,
         last_error: endpoint.trouble().map(|trouble| trouble.what),
         resolved_from: None,

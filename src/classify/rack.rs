@@ -25,7 +25,7 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Co
 
 /// The value of the first cookie called `name`. Names are taken as sent; a value with a broken
 /// escape is, too. A cookie without `=` has no value and still hides later ones.
-pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, [u8]>> {
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, [u8]>> {
     let value = match header(headers, &COOKIE)? {
         Cow::Borrowed(field) => Cow::Borrowed(first_cookie(field, name)??),
         Cow::Owned(field) => Cow::Owned(first_cookie(&field, name)??.to_vec()),

@@ -7,6 +7,9 @@ use super::{AddressSpec, Buffer, Drain, Limits, Queue, QueueLength, Timeouts};
 /// Slots of an endpoint whose pool does not say.
 pub(crate) const CAPACITY: u32 = 5;
 
+/// Priority of an audience that does not say: between the lowest and the highest.
+pub(crate) const PRIORITY: u8 = 1;
+
 /// Idle time of a connection to an endpoint; below Puma's 20 s.
 pub(crate) const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(15);
 

@@ -10,6 +10,7 @@ mod reader;
 
 mod read;
 
+mod choice;
 mod collection;
 mod declare;
 mod leaf;
@@ -26,6 +27,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 pub(crate) use audience::{Audience, AudienceDefaults, Latency, Matchers, Objective, Rule};
+pub(crate) use choice::{BalanceLeaf, PriorityLeaf, WhenEmptyLeaf};
 pub(crate) use collection::{Auto, Later, Many, Named, Off, OneOrMany, Or};
 pub(crate) use control::{Control, Token};
 pub(crate) use declare::{Need, ObjectSchema, document, field};

@@ -183,7 +183,6 @@ mod tests {
                     fault: None,
                     first_byte: Some(first_byte),
                     duration: Some(first_byte),
-                    queue_wait: None,
                 },
             );
         }

@@ -108,7 +108,7 @@ pub async fn work(worker: Arc<Worker>, mut outbox: mpsc::Receiver<Handed>, load:
             }
         }
     }
-    worker.connections.clear();
+    worker.close().await;
 }
 
 async fn attend(handed: Handed, worker: Arc<Worker>, load: Load) {

@@ -40,8 +40,6 @@ pub struct Settled {
     pub first_byte: Option<Duration>,
     /// Head read to last byte handed to the connection. Only for answers of the monolith.
     pub duration: Option<Duration>,
-    /// How long it waited for a slot, 0 included; none when it never asked for one.
-    pub queue_wait: Option<Duration>,
 }
 
 /// Why a tunnel ended.
@@ -111,6 +109,12 @@ impl ExchangeMeter {
         self.audience.0.add(worker, FIELDS_DROPPED, count);
     }
 
+    /// A lease was granted or a wait refused after `wait`, 0 included.
+    #[inline]
+    pub fn waited(&self, worker: usize, wait: Duration) {
+        self.place.queue_wait.record(worker, wait);
+    }
+
     /// A request that was opened has ended.
     #[inline]
     pub fn settle(&self, worker: usize, settled: &Settled) {
@@ -118,9 +122,6 @@ impl ExchangeMeter {
         self.requests.add(worker, status::slot(settled.status, settled.outcome), 1);
         if let Some(fault) = settled.fault {
             self.place.faults.add(worker, fault as usize, 1);
-        }
-        if let Some(wait) = settled.queue_wait {
-            self.place.queue_wait.record(worker, wait);
         }
         if let Some(first_byte) = settled.first_byte {
             self.answers.first_byte.record(worker, first_byte);

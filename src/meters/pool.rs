@@ -50,6 +50,7 @@ pub(super) struct LeaseMeter {
     slot_us_read: AtomicU64,
     retries: Cells,
     events: Cells,
+    orphans: Cells,
 }
 
 // === impl PoolMeter ===
@@ -70,6 +71,26 @@ impl PoolMeter {
     pub fn lease_returned(&self, worker: usize, taken: Instant, at: Instant) {
         self.leases.clocks[worker].give_back(self.leases.since_origin_us(at));
         self.upstream.record(worker, at.saturating_duration_since(taken));
+    }
+
+    /// The request of a lease has gone; the lease stays until it is returned.
+    pub fn lease_orphaned(&self, worker: usize) {
+        self.leases.orphans.add(worker, 0, 1);
+    }
+
+    /// An orphaned lease is about to be returned.
+    pub fn orphan_ended(&self, worker: usize) {
+        self.leases.orphans.take(worker, 0);
+    }
+
+    /// Leases that are out, orphaned ones included.
+    pub fn leases(&self) -> u64 {
+        self.leases.clocks.iter().map(SlotClock::held).sum()
+    }
+
+    /// Leases whose request has gone.
+    pub fn orphans(&self) -> u64 {
+        self.leases.orphans.gauge(0)
     }
 
     /// A request is tried again because of `reason`.
@@ -140,6 +161,7 @@ impl LeaseMeter {
             slot_us_read: AtomicU64::new(0),
             retries: Cells::new(rows, Retry::ALL.len()),
             events: Cells::new(rows, EndpointEvent::ALL.len()),
+            orphans: Cells::new(rows, 1),
         }
     }
 

@@ -38,6 +38,11 @@ impl SlotClock {
         self.write(1_u64.wrapping_neg(), at_us);
     }
 
+    /// Slots that are held now.
+    pub(super) fn held(&self) -> u64 {
+        self.0.held.load(Relaxed)
+    }
+
     /// Slots × microseconds until `now_us`; not below 0 when a slot was taken after it.
     pub(super) fn slot_us(&self, now_us: u64) -> u64 {
         let (held, base) = self.read();

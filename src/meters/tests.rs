@@ -20,7 +20,6 @@ fn served(first_byte: Duration) -> Settled {
         fault: None,
         first_byte: Some(first_byte),
         duration: Some(first_byte + MS),
-        queue_wait: Some(Duration::ZERO),
     }
 }
 
@@ -28,7 +27,7 @@ fn faulted(fault: Fault) -> Settled {
     let status = Some(fault.status());
     let outcome = fault.outcome();
     let fault = Some(fault);
-    Settled { status, outcome, fault, first_byte: None, duration: None, queue_wait: None }
+    Settled { status, outcome, fault, first_byte: None, duration: None }
 }
 
 /// Every sample by its name and labels.
@@ -76,6 +75,7 @@ fn the_same_key_gives_the_same_meter_and_every_worker_adds_to_it() {
     for worker in 0..=2 {
         first.open(worker);
         first.open(worker);
+        first.waited(worker, Duration::ZERO);
         first.settle(worker, &served(300 * MS));
     }
     first.settle(0, &faulted(Fault::ClientLeft));

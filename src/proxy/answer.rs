@@ -31,6 +31,8 @@ pub struct Answer {
     silence: Option<Deadline>,
     /// Whether its end has been read; hyper tells it beforehand only of a body of known length.
     ended: bool,
+    /// Whether it is a stream of events.
+    events: bool,
 }
 
 // === impl Answer ===
@@ -43,8 +45,28 @@ impl Answer {
         wheel: &Wheel,
         between_bytes: Duration,
     ) -> Self {
-        let (wheel, connection) = (wheel.clone(), Some(connection));
-        Self { incoming, connection, wheel, between_bytes, silence: None, ended: false }
+        Self {
+            incoming,
+            connection: Some(connection),
+            wheel: wheel.clone(),
+            between_bytes,
+            silence: None,
+            ended: false,
+            events: false,
+        }
+    }
+
+    /// It is a stream of events, which ends when its reader goes.
+    pub fn streams_events(mut self) -> Self {
+        self.events = true;
+        self
+    }
+
+    /// What is left of it when nobody wants it any more, unless closing the connection is the way
+    /// to tell the monolith so.
+    pub fn abandon(mut self) -> Option<(Incoming, Connection)> {
+        let connection = self.connection.take()?;
+        (!self.events).then_some((self.incoming, connection))
     }
 
     /// The connection, once the answer has ended whole.

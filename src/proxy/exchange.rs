@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode, Uri};
 
 use super::{
     asked::Asked,
-    memory::{Brief, Ended, Remembered, Times, Tries, brief_method},
+    memory::{Brief, Remembered, Times, Tries, brief_method},
     record::{Record, TunnelRecord},
     settle::End,
     upload::Flow,
@@ -27,8 +27,12 @@ use crate::{
     slo::{self, Said},
     snapshot::{Audience, Decision, Pool, View},
     telemetry::Line,
-    upstream::{Endpoint, Lease},
+    upstream::{Endpoint, clock_ms},
 };
+
+mod holding;
+
+use holding::Held;
 
 /// 499: what the log says of a client that left. It is never sent.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -50,18 +54,14 @@ pub struct Exchange {
     endpoint: Option<Arc<Endpoint>>,
     attempts: u32,
     tries: Tries,
+    /// How long it waited for slots, once it has asked for one.
+    queued: Option<Duration>,
     connecting: Duration,
     upstream: Duration,
     bytes_in: u64,
     flow: Option<Arc<Flow>>,
     bytes_out: u64,
     settled: bool,
-}
-
-/// A lease, and since when.
-struct Held {
-    _lease: Lease,
-    taken: Instant,
 }
 
 // === impl Exchange ===
@@ -92,6 +92,7 @@ impl Exchange {
             endpoint: None,
             attempts: 0,
             tries: Tries::default(),
+            queued: None,
             connecting: Duration::ZERO,
             upstream: Duration::ZERO,
             bytes_in: 0,
@@ -153,45 +154,24 @@ impl Exchange {
         self.flow = Some(flow);
     }
 
-    /// Another attempt begins, with a lease.
-    pub fn attempt(&mut self, lease: Lease) {
-        self.give_back();
-        self.attempts += 1;
-        self.tries.begin(lease.endpoint().id());
-        self.endpoint = Some(lease.endpoint().clone());
-        let taken = Instant::now();
-        if let Some(pool) = self.pool() {
-            pool.meter.lease_taken(self.worker.index, taken);
-        }
-        self.lease = Some(Held { _lease: lease, taken });
-    }
-
-    /// How the attempt under way ended, as far as its answer's head.
-    pub fn attempt_ended(&mut self, ended: Ended) {
-        self.tries.end(ended);
-    }
-
     /// So long it took to get a connection.
     pub fn connected(&mut self, took: Duration) {
         self.connecting += took;
     }
 
-    /// The lease goes back: the monolith has said its last byte, or the attempt is over.
-    pub fn give_back(&mut self) {
-        let Some(held) = self.lease.take() else { return };
-        let now = Instant::now();
-        let took = now.saturating_duration_since(held.taken);
-        self.upstream += took;
-        self.tries.took(took);
-        if let Some(pool) = self.pool() {
-            pool.meter.lease_returned(self.worker.index, held.taken, now);
-        }
-    }
-
     /// The monolith's answer has begun.
     pub fn answered(&mut self, status: StatusCode) {
-        self.first_byte = Some(Instant::now());
+        let now = Instant::now();
+        self.first_byte = Some(now);
         self.status = Some(status);
+        if let (Some(held), Some(endpoint)) = (&self.lease, &self.endpoint) {
+            let took = now.saturating_duration_since(held.taken);
+            if status.is_server_error() {
+                endpoint.latency().note_failure(took, clock_ms(now));
+            } else {
+                endpoint.latency().note(took, clock_ms(now));
+            }
+        }
     }
 
     /// Whether any objective speaks about it.
@@ -227,11 +207,6 @@ impl Exchange {
         listener.map(|listener| listener.limits.clone()).unwrap_or_default()
     }
 
-    /// How long an unused connection of its pool is kept.
-    pub fn keep_alive_idle(&self) -> Duration {
-        self.pool().map_or(Duration::ZERO, |pool| pool.config.keep_alive_idle)
-    }
-
     /// An attempt is repeated for `reason`.
     pub fn retried(&mut self, reason: Retry) {
         if reason == Retry::Replayed {
@@ -258,7 +233,7 @@ impl Exchange {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        self.give_back();
+        self.give_back(None);
         if let Some(flow) = self.flow.take() {
             self.bytes_in = flow.bytes();
             self.read_whole = flow.ended_at();
@@ -276,7 +251,6 @@ impl Exchange {
             fault: self.fault,
             first_byte: self.since_read_whole(self.first_byte),
             duration: answered.then(|| now.saturating_duration_since(self.arrived)),
-            queue_wait: (self.attempts > 0).then_some(Duration::ZERO),
         };
         self.audience().meter.settle(self.worker.index, &settled);
         if self.is_promised() {
@@ -311,7 +285,7 @@ impl Exchange {
             bytes_out: self.bytes_out,
             times: Times {
                 paused: None.into(),
-                queue: sent.then_some(Duration::ZERO).into(),
+                queue: self.queued.into(),
                 connect: sent.then_some(self.connecting).into(),
                 first_byte: self.since_read_whole(self.first_byte).into(),
                 upstream: sent.then_some(self.upstream).into(),
@@ -363,7 +337,7 @@ impl Exchange {
             bytes_out: self.bytes_out,
             fault: self.fault,
             blame: self.fault.map(Fault::blame),
-            queue_ms: asked_endpoint.then_some(Duration::ZERO),
+            queue_ms: self.queued,
             connect_ms: asked_endpoint.then_some(self.connecting),
             first_byte_ms: self.since_read_whole(self.first_byte),
             upstream_ms: asked_endpoint.then_some(self.upstream),

@@ -17,6 +17,8 @@ use super::{
     headers::{self, Brought, Framing, Introduction},
     informational::Informational,
     memory::Ended,
+    orphan::{Dispatched, is_event_stream},
+    slot::{Errand, slot},
     upgrade::Tunnel,
     upload::{Sent, Upload, sent},
 };
@@ -25,7 +27,7 @@ use crate::{
     config::Timeouts,
     fault::Fault,
     meters::Retry,
-    upstream::{Asked, Connection, Evidence, Flaw, connect},
+    upstream::{Asked, Connection, Evidence, Flaw, Grant, connect},
 };
 
 /// The most attempts of one request. A replay is none.
@@ -148,16 +150,25 @@ impl Journey<'_> {
 
     /// One attempt, and its replay where a reused connection had died.
     async fn attempt(&mut self) -> Result<Said, Failed> {
-        let exchange = &mut *self.exchange;
-        let pool = exchange.pool().ok_or(Failed::Fault(Fault::NoEndpoint))?;
-        let endpoint = exchange.worker().choose(pool, &self.tried);
-        let endpoint = endpoint.ok_or(Failed::Fault(Fault::NoEndpoint))?;
+        let errand = Errand {
+            head: &self.head,
+            tried: &self.tried,
+            tunnel: self.handshake.is_some(),
+            total_at: self.total_at,
+        };
+        let Grant { lease, connection } =
+            slot(self.exchange, errand).await.map_err(Failed::Fault)?;
         if !self.tried.is_empty() {
-            exchange.retried(Retry::ConnectFailed);
+            self.exchange.retried(Retry::ConnectFailed);
         }
+        let endpoint = lease.endpoint().clone();
         self.tried.push(endpoint.id());
-        exchange.attempt(endpoint.lease());
-        if let Some(connection) = exchange.worker().connections.take(&endpoint) {
+        self.exchange.attempt(lease);
+        let connection = match connection {
+            Some(connection) => self.again(connection).await,
+            None => self.exchange.worker().connections.take(&endpoint),
+        };
+        if let Some(connection) = connection {
             match self.send(connection).await {
                 Err(Failed::Stale) => self.exchange.retried(Retry::Replayed),
                 ended => return ended,
@@ -165,6 +176,13 @@ impl Journey<'_> {
         }
         let connection = self.connect().await?;
         self.send(connection).await
+    }
+
+    /// The connection that came with the slot, once it is ready for another request.
+    async fn again(&mut self, connection: Connection) -> Option<Connection> {
+        let until = self.total_at.min(Instant::now() + self.timeouts.connect);
+        let wheel = &self.exchange.worker().wheel;
+        wheel.within(until, connection.again()).await.ok().flatten()
     }
 
     /// A new connection to the endpoint of the lease.
@@ -183,6 +201,8 @@ impl Journey<'_> {
             if let Some(evidence) = error.evidence().filter(|_| !late) {
                 self.exchange.endpoint_failed(evidence, || error.to_string());
             }
+            // Another attempt may have to wait for its slot; this one is of no more use.
+            self.exchange.give_back(None);
             if late { Failed::Fault(Fault::TotalTimeout) } else { Failed::Unconnected }
         })
     }
@@ -196,22 +216,27 @@ impl Journey<'_> {
         let read_before = connection.bytes_read();
         let head_only = self.head.method == Method::HEAD;
         let asked = if head_only { Asked::HeadOnly } else { Asked::All };
-        let sending = connection.dispatch(asked).try_send_request(request);
+        let sending = Box::pin(connection.dispatch(asked).try_send_request(request));
         let wheel = self.exchange.worker().wheel.clone();
         let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
-        match sent(self.upload.flow(), &wheel, first_byte, total_at, sending).await {
-            Sent::Answered(Ok(response)) => self.judge(response, connection),
-            Sent::Answered(Err(error)) => {
+        let flow = self.upload.flow();
+        let mut dispatched = Dispatched::new(self.exchange, connection, sending, flow.clone());
+        let sent = sent(flow, &wheel, first_byte, total_at, &mut dispatched).await;
+        match (sent, dispatched.end()) {
+            (Sent::Answered(Ok(response)), Some(connection)) => self.judge(response, connection),
+            (Sent::Answered(Err(error)), Some(connection)) => {
                 let untouched = connection.bytes_read() == read_before;
                 Err(self.diagnose(error, connection.is_reused(), untouched))
             }
-            Sent::Late(fault) => {
+            // The lease has been orphaned, with the connection.
+            (Sent::Late(fault), _) => {
                 // After others, the deadline of the whole left this one less than its time.
                 if fault == Fault::FirstByteTimeout || self.tried.len() == 1 {
                     self.exchange.endpoint_failed(Evidence::Late, || fault.to_string());
                 }
                 Err(Failed::Fault(fault))
             }
+            (Sent::Answered(_), None) => Err(Failed::Fault(Fault::UpstreamBroke)),
         }
     }
 
@@ -273,13 +298,17 @@ impl Journey<'_> {
     fn judge(
         &mut self,
         mut response: Response<Incoming>,
-        connection: Connection,
+        mut connection: Connection,
     ) -> Result<Said, Failed> {
         let handshake = self.handshake.take().filter(|asked| asked.is_agreed_by(&response));
         if let Some(fault) = unfit(&response, handshake.is_some()) {
             self.exchange.endpoint_failed(Evidence::Malformed, || fault.to_string());
             return Err(Failed::Fault(fault));
         }
+        if headers::connection_names(response.headers(), "close") {
+            connection.retire();
+        }
+        let events = is_event_stream(response.headers());
         self.exchange.answered(response.status());
         if self.exchange.is_promised()
             && let Some(said) = headers::said_of_promises(response.headers())
@@ -305,6 +334,7 @@ impl Journey<'_> {
         let (head, incoming) = response.into_parts();
         let wheel = &self.exchange.worker().wheel;
         let answer = Answer::new(incoming, connection, wheel, self.timeouts.between_bytes);
+        let answer = if events { answer.streams_events() } else { answer };
         Ok(Said::Answer(head, answer))
     }
 }

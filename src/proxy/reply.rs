@@ -19,14 +19,19 @@ use super::{
     panics::Panicked,
     settle::Settling,
 };
-use crate::fault::Fault;
+use crate::fault::{Fault, Outcome};
 
-/// What `Retry-After` says: soon, but not at once.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// What `Retry-After` says, in seconds: soon, but not at once, and not to all the same, so that
+/// those who were refused together do not come back together.
+const RETRY_AFTER_SECONDS: std::ops::RangeInclusive<u16> = 1..=3;
 
 /// The methods that go on; CONNECT and TRACE are refused whatever they name.
 const ALLOWED: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// Stands in the extensions of an answer that nobody is there to hear: it is not to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Unheard;
 
 /// The form in which a client wants to be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +80,9 @@ pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault) -> Response<Settlin
     if !exchange.view().config.fault_header {
         headers.remove(X_USHER_FAULT);
     }
+    if fault.outcome() == Outcome::Abandoned {
+        response.extensions_mut().insert(Unheard);
+    }
     let body = if head_only { Bytes::new() } else { body };
     *response.body_mut() = Settling::made(body, Some(exchange));
     response
@@ -106,7 +114,7 @@ fn describe(head: &mut HeaderMap, fault: Fault, form: Form) {
     head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     head.insert(X_USHER_FAULT, HeaderValue::from_static(fault.name()));
     if fault.status() == StatusCode::SERVICE_UNAVAILABLE {
-        head.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        head.insert(RETRY_AFTER, fastrand::u16(RETRY_AFTER_SECONDS).into());
     }
     if fault == Fault::AmbiguousPath {
         // Whoever sends a path that means two may hide a request behind it.

@@ -4,19 +4,23 @@
 //!   carrying ── last byte from the monolith ──> ended ── last byte to the client ──> settled
 //!      │                (lease goes back)         │
 //!      └── broken off by either side, or dropped ─┴────────────────────────────────> settled
+//!        (lease orphaned while the monolith goes on)
 //! ```
 
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::{answer::Answer, exchange::Exchange};
-use crate::{body::Body, fault::Fault, upstream::Evidence};
+use super::{answer::Answer, exchange::Exchange, orphan::Unwanted};
+use crate::{
+    body::Body,
+    fault::{Blame, Fault},
+    upstream::Evidence,
+};
 
 /// How an answer's way to the client ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub struct Settling {
 enum Source {
     Made(Option<Bytes>),
     Body(Body),
-    Answer { answer: Answer, keep_alive_idle: Duration },
+    Answer(Answer),
 }
 
 enum Owner {
@@ -56,9 +60,9 @@ impl Settling {
     }
 
     /// The monolith's answer.
-    pub fn answer(answer: Answer, keep_alive_idle: Duration, exchange: Box<Exchange>) -> Self {
+    pub fn answer(answer: Answer, exchange: Box<Exchange>) -> Self {
         let owner = Some(Owner::Exchange(exchange));
-        let mut settling = Self { source: Source::Answer { answer, keep_alive_idle }, owner };
+        let mut settling = Self { source: Source::Answer(answer), owner };
         settling.let_go_when_ended();
         settling
     }
@@ -80,9 +84,29 @@ impl Settling {
 
     fn settle(&mut self, end: End) {
         match self.owner.take() {
-            Some(Owner::Exchange(mut exchange)) => exchange.settle(end),
+            Some(Owner::Exchange(mut exchange)) => {
+                self.orphan(&mut exchange, end);
+                exchange.settle(end);
+            }
             Some(Owner::Hook(hook)) => hook(end),
             None => {}
+        }
+    }
+
+    /// An answer that the monolith is still saying goes on without its client.
+    fn orphan(&mut self, exchange: &mut Exchange, end: End) {
+        let End::Broken(fault) = end else { return };
+        let goes_on = fault.blame() != Blame::Upstream || fault == Fault::BetweenBytesTimeout;
+        if !goes_on || !matches!(self.source, Source::Answer(_)) {
+            return;
+        }
+        let Source::Answer(answer) = std::mem::replace(&mut self.source, Source::Made(None)) else {
+            return;
+        };
+        if let Some((incoming, connection)) = answer.abandon()
+            && let Some(orphan) = exchange.orphan()
+        {
+            orphan.hold(connection, Unwanted::Saying(incoming));
         }
     }
 
@@ -93,7 +117,7 @@ impl Settling {
                 Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
             Source::Body(body) => Pin::new(body).poll_frame(cx),
-            Source::Answer { answer, .. } => answer.poll(cx),
+            Source::Answer(answer) => answer.poll(cx),
         }
     }
 
@@ -101,14 +125,9 @@ impl Settling {
     /// when a slow client has read it.
     fn let_go_when_ended(&mut self) {
         let Some(Owner::Exchange(exchange)) = &mut self.owner else { return };
-        let Source::Answer { answer, keep_alive_idle } = &mut self.source else { return };
-        if !answer.has_ended() {
-            return;
-        }
-        exchange.give_back();
-        if let (Some(connection), Some(endpoint)) = (answer.take_connection(), exchange.endpoint())
-        {
-            exchange.worker().connections.put(endpoint, connection, *keep_alive_idle);
+        let Source::Answer(answer) = &mut self.source else { return };
+        if answer.has_ended() {
+            exchange.give_back(answer.take_connection());
         }
     }
 }
@@ -149,7 +168,7 @@ impl http_body::Body for Settling {
         match &self.source {
             Source::Made(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Source::Body(body) => body.is_end_stream(),
-            Source::Answer { answer, .. } => answer.has_ended(),
+            Source::Answer(answer) => answer.has_ended(),
         }
     }
 
@@ -159,7 +178,7 @@ impl http_body::Body for Settling {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Source::Body(body) => body.size_hint(),
-            Source::Answer { answer, .. } => answer.size_hint(),
+            Source::Answer(answer) => answer.size_hint(),
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::{
     drain::{Drain, Stage},
     fault::Blame,
     meters::TunnelEnd,
+    upstream::{Endpoint, TunnelTo},
 };
 
 use activity::Activity;
@@ -55,6 +56,7 @@ struct Prepared {
     common: Arc<Common>,
     idle: Duration,
     _place: TunnelPlace,
+    _to: Option<TunnelTo>,
 }
 
 // === impl Tunnel ===
@@ -71,6 +73,7 @@ impl Tunnel {
             common: worker.common.clone(),
             idle: exchange.limits().tunnel_idle,
             _place: place,
+            _to: exchange.endpoint().map(Endpoint::tunnel),
         }))))
     }
 

@@ -1,7 +1,9 @@
 //! What is said about the endpoint that was asked last.
 
+use std::time::{Duration, Instant};
+
 use super::exchange::Exchange;
-use crate::upstream::Evidence;
+use crate::upstream::{Evidence, clock_ms};
 
 // === impl Exchange ===
 
@@ -18,6 +20,10 @@ impl Exchange {
     pub fn endpoint_failed(&self, evidence: Evidence, what: impl FnOnce() -> String) {
         let (Some(pool), Some(endpoint)) = (self.pool(), self.endpoint()) else { return };
         endpoint.note_trouble(what());
+        // An answer, whatever its status, has told by itself how long it took.
+        if !matches!(evidence, Evidence::Status(_)) {
+            endpoint.latency().note_failure(Duration::ZERO, clock_ms(Instant::now()));
+        }
         let policy = pool.config.ejection.as_ref();
         pool.upstream.failed(endpoint, self.worker().index, evidence, policy);
     }

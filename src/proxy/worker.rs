@@ -10,14 +10,14 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{gather::Spool, memory::Memory};
+use super::{gather::Spool, memory::Memory, orphan::Orphanage};
 use crate::{
     deadline::Wheel,
     drain::Drain,
     meters::Meters,
     snapshot::{Pool, Published, View, Viewer},
     telemetry::AccessLog,
-    upstream::{Connections, Endpoint},
+    upstream::{Asking, Connections, Lacking, Lease},
 };
 
 /// How often a worker says what a client has done.
@@ -32,6 +32,8 @@ pub struct Worker {
     pub wheel: Wheel,
     /// Its connections to endpoints.
     pub connections: Connections,
+    /// Its slots whose request has gone.
+    pub orphanage: Orphanage,
     /// What it shares with the others.
     pub common: Arc<Common>,
     own: Mutex<Own>,
@@ -91,6 +93,7 @@ impl Worker {
             index,
             wheel: Wheel::start(),
             connections: Connections::default(),
+            orphanage: Orphanage::start(),
             common,
             own: Mutex::new(own),
         })
@@ -101,10 +104,15 @@ impl Worker {
         self.own.lock().viewer.view()
     }
 
-    /// An endpoint of `pool` that is not in `tried`.
-    pub fn choose(&self, pool: &Pool, tried: &[u32]) -> Option<Arc<Endpoint>> {
-        let when_unhealthy = pool.config.when_unhealthy;
-        pool.upstream.choose(tried, when_unhealthy, &mut self.own.lock().random)
+    /// A slot of one of the endpoints of `pool`.
+    pub fn lease(&self, pool: &Pool, asking: &Asking<'_>) -> Result<Lease, Lacking> {
+        pool.upstream.lease(asking, &mut self.own.lock().random)
+    }
+
+    /// Ends what goes on without a connection of a client.
+    pub async fn close(&self) {
+        self.orphanage.close().await;
+        self.connections.clear();
     }
 
     /// What a worker does now and then even when nobody asks for anything: closes connections that

@@ -53,6 +53,8 @@ const DECIDED: &[Fault] = &[
     Fault::TunnelLimit,
     Fault::Draining,
     Fault::NoEndpoint,
+    Fault::QueueFull,
+    Fault::QueueTimeout,
     Fault::UpstreamBroke,
     Fault::UpstreamMalformed,
     Fault::UpstreamUpgrade,
@@ -93,8 +95,11 @@ impl World {
     /// Compiles `config`. Names of endpoints are resolved by whoever runs the pools.
     pub fn compile(&self, config: Arc<Config>, generation: u64) -> Snapshot {
         let pools: Vec<Pool> = config.pools.iter().map(|pool| self.pool(pool)).collect();
-        let mut audiences: Vec<Audience> =
-            config.audiences.iter().map(|audience| self.audience(audience, &pools)).collect();
+        let mut audiences: Vec<Audience> = config
+            .audiences
+            .iter()
+            .map(|it| self.audience(it, &config.audiences, &pools))
+            .collect();
         audiences.push(self.none());
         let rules: Vec<_> = config.audiences.iter().map(|a| a.rules.clone()).collect();
         let classifier = Classifier::new(&rules);
@@ -147,18 +152,32 @@ impl World {
     fn upstream(&self, config: &config::Pool) -> Arc<upstream::Pool> {
         let mut known = self.pools.lock();
         known.retain(|_, pool| pool.strong_count() > 0);
-        let specs = config.endpoints.clone();
+        let terms = upstream::Terms {
+            specs: config.endpoints.clone(),
+            capacity: config.capacity,
+            balance: config.balance.clone(),
+        };
         let living = known.get(&config.name).and_then(Weak::upgrade);
         let upstream = match living {
-            Some(pool) if pool.specs() == specs => pool,
-            Some(pool) => Arc::new(pool.successor(specs)),
-            None => Arc::new(upstream::Pool::new(specs, self.endpoints.clone())),
+            Some(pool) if *pool.terms() == terms => pool,
+            Some(pool) => Arc::new(pool.successor(terms)),
+            None => Arc::new(upstream::Pool::new(terms, self.endpoints.clone())),
         };
         known.insert(config.name.clone(), Arc::downgrade(&upstream));
         upstream
     }
 
-    fn audience(&self, config: &config::Audience, pools: &[Pool]) -> Audience {
+    fn audience(
+        &self,
+        config: &config::Audience,
+        all: &[config::Audience],
+        pools: &[Pool],
+    ) -> Audience {
+        let pool = pools.iter().position(|pool| pool.name == config.pool);
+        let stake = pool.map(|index| {
+            let (rows, share) = (self.meters.rows(), share_of(config, all));
+            pools[index].upstream.queue().stake(&config.name, rows, config.priority, share)
+        });
         let mut possible = DECIDED.to_vec();
         if !config.only.is_empty() {
             possible.push(Fault::NotAdmitted);
@@ -171,7 +190,8 @@ impl World {
             meter: self.meters.exchange(&config.name, &config.pool, Arm::Stable, &possible),
             promises: self.promises(config),
             scopes: Scopes::new(&config.objectives),
-            pool: pools.iter().position(|pool| pool.name == config.pool),
+            pool,
+            stake,
         }
     }
 
@@ -194,6 +214,7 @@ impl World {
             promises: Box::default(),
             scopes: Scopes::default(),
             pool: None,
+            stake: None,
             name,
         }
     }
@@ -208,4 +229,19 @@ impl Host {
         let server = Arc::new(server.expect("it was tried when the configuration was read"));
         Self { spec, server, tickets }
     }
+}
+
+/// The share of its pool's slots that an audience is guaranteed: what was written, or an equal part
+/// of what is left among audiences of one priority. Where priorities differ, they decide.
+fn share_of(audience: &config::Audience, all: &[config::Audience]) -> f64 {
+    if let Some(share) = audience.share {
+        return share.ratio();
+    }
+    let peers = || all.iter().filter(|it| it.pool == audience.pool);
+    if peers().any(|peer| peer.priority != audience.priority) {
+        return 0.0;
+    }
+    let written: f64 = peers().filter_map(|peer| peer.share).map(|share| share.ratio()).sum();
+    let silent = peers().filter(|peer| peer.share.is_none()).count();
+    (1.0 - written).max(0.0) / silent as f64
 }

@@ -1,12 +1,30 @@
-//! Which endpoint of a pool a request goes to: the less busy one of two taken at random.
+//! Which endpoint of a pool a request goes to.
 //!
-//! Two random choices keep the busiest endpoint close to the average without looking at all of
-//! them (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001). A weight
-//! makes an endpoint proportionally more likely to be looked at and proportionally less busy.
+//! By default the less busy one of two taken at random: two choices keep the busiest endpoint close
+//! to the average without looking at all of them (Mitzenmacher, "The Power of Two Choices in
+//! Randomized Load Balancing", 2001). A weight makes an endpoint proportionally more likely to be
+//! looked at and proportionally less busy. An endpoint that is clearly slower counts as busier by
+//! as much, see [`super::latency`].
+//!
+//! Whatever was chosen, a slot is only had where one is free; where the chosen endpoint has none,
+//! all others are looked at.
+
+mod hashing;
+mod turns;
 
 use std::sync::Arc;
 
-use super::endpoint::Endpoint;
+use smallvec::SmallVec;
+
+use super::{endpoint::Endpoint, lease::Lease};
+use crate::config::{Balance, WhenUnhealthy};
+
+pub use hashing::stable_hash;
+
+use turns::Turns;
+
+/// Latencies that differ by less than so many times are the same: requests differ by more.
+const CLEARLY: u64 = 2;
 
 /// An endpoint and its share.
 #[derive(Clone, Debug)]
@@ -18,18 +36,44 @@ pub struct Member {
 }
 
 /// The endpoints of a pool, ready to be chosen from.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Members {
     members: Box<[Member]>,
     /// The sums of the weights up to and with each member; empty when all weights are equal.
     upto: Box<[u64]>,
+    balance: Balance,
+    turns: Turns,
+}
+
+/// What is known of a request that asks for an endpoint.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asking<'a> {
+    /// Endpoints that it has tried.
+    pub tried: &'a [u32],
+    /// What it is hashed by, where the pool does that.
+    pub key: Option<u64>,
+    /// Whether it wants to become a tunnel.
+    pub tunnel: bool,
+    /// Whether it goes to an endpoint that is not well when none is.
+    pub when_unhealthy: WhenUnhealthy,
+    /// The time, on [`super::clock_ms`]'s clock.
+    pub now_ms: u64,
+}
+
+/// Why no endpoint gives a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacking {
+    /// Those that are usable have none free.
+    Slot,
+    /// None is usable, or all that are were tried.
+    Endpoint,
 }
 
 // === impl Members ===
 
 impl Members {
     /// Makes `members` ready.
-    pub fn new(members: Vec<Member>) -> Self {
+    pub fn new(members: Vec<Member>, balance: Balance) -> Self {
         let equal = members.windows(2).all(|pair| pair[0].weight == pair[1].weight);
         let mut sum = 0;
         let upto = members.iter().map(|member| {
@@ -37,7 +81,7 @@ impl Members {
             sum
         });
         let upto = if equal { Box::default() } else { upto.collect() };
-        Self { members: members.into(), upto }
+        Self { members: members.into(), upto, balance, turns: Turns::default() }
     }
 
     /// All of them, in the order of the configuration.
@@ -45,49 +89,102 @@ impl Members {
         self.members.iter()
     }
 
-    /// Chooses an endpoint that is usable and not in `tried`.
-    pub fn choose(&self, tried: &[u32], random: &mut fastrand::Rng) -> Option<&Arc<Endpoint>> {
-        if !tried.is_empty() {
-            return self.least_busy_except(tried);
+    /// A slot of an endpoint that was not tried.
+    pub fn lease(&self, asking: &Asking<'_>, random: &mut fastrand::Rng) -> Result<Lease, Lacking> {
+        if asking.tried.is_empty()
+            && let Some(chosen) = self.choose(asking, random)
+            && let Some(lease) = chosen.endpoint.lease()
+        {
+            return Ok(lease);
         }
-        let chosen = match &*self.members {
-            [] => return None,
-            [only] => only,
-            members => {
+        self.any(asking)
+    }
+
+    /// Whether any endpoint that was not tried is usable.
+    pub fn is_usable(&self, tried: &[u32]) -> bool {
+        self.members.iter().any(|m| m.endpoint.is_usable() && !tried.contains(&m.endpoint.id()))
+    }
+
+    /// Whether any endpoint that was not tried takes requests: a usable one, or one that is not
+    /// well if that is wanted.
+    pub fn takes(&self, tried: &[u32], when_unhealthy: WhenUnhealthy) -> bool {
+        let unwell = when_unhealthy == WhenUnhealthy::Try && self.unwell(tried).next().is_some();
+        unwell || self.is_usable(tried)
+    }
+
+    fn choose(&self, asking: &Asking<'_>, random: &mut fastrand::Rng) -> Option<&Member> {
+        match (&*self.members, &self.balance, asking.key) {
+            ([], ..) => None,
+            ([only], ..) => Some(only),
+            (members, Balance::RoundRobin, _) if !asking.tunnel => {
+                let turn = self.turns.next(self.weight());
+                Some(&members[self.place(turn)])
+            }
+            (members, Balance::Hash(_), Some(key)) => hashing::choose(members, key),
+            (members, ..) => {
                 let first = self.draw(random);
                 let second = self.draw_other(first, random);
-                less_busy(&members[first], &members[second])
+                Some(less_busy(&members[first], &members[second], asking))
             }
-        };
-        if !chosen.endpoint.is_usable() {
-            return self.least_busy_except(tried);
         }
-        Some(&chosen.endpoint)
     }
 
-    /// A second attempt, or two unusable ones out of two, are rare: it looks at all of them.
-    fn least_busy_except(&self, tried: &[u32]) -> Option<&Arc<Endpoint>> {
-        let usable = |m: &&Member| !tried.contains(&m.endpoint.id()) && m.endpoint.is_usable();
-        let usable = self.members.iter().filter(usable);
-        usable.reduce(less_busy).map(|member| &member.endpoint)
+    /// Another attempt, or a pool that is nearly full: it looks at all of them.
+    fn any(&self, asking: &Asking<'_>) -> Result<Lease, Lacking> {
+        let untried =
+            |m: &&Member| m.endpoint.is_usable() && !asking.tried.contains(&m.endpoint.id());
+        let mut candidates: SmallVec<[&Member; 16]> = self.members.iter().filter(untried).collect();
+        if candidates.is_empty() {
+            return match asking.when_unhealthy {
+                WhenUnhealthy::Try => self.lease_unwell(asking.tried),
+                WhenUnhealthy::Refuse => Err(Lacking::Endpoint),
+            };
+        }
+        candidates.retain(|member| member.endpoint.has_room());
+        while let Some(best) =
+            candidates.iter().copied().reduce(|one, other| less_busy(one, other, asking))
+        {
+            if let Some(lease) = best.endpoint.lease() {
+                return Ok(lease);
+            }
+            candidates.retain(|member| !std::ptr::eq(*member, best));
+        }
+        Err(Lacking::Slot)
     }
 
-    /// Chooses among those that are not well and not in `tried`: one that is ejected rather than
-    /// one that checks have found down. Never one that an operator has drained.
-    pub fn choose_unwell(&self, tried: &[u32]) -> Option<&Arc<Endpoint>> {
+    /// A slot of an endpoint that is not well: of one that is ejected rather than of one that
+    /// checks have found down. Never of one that an operator has drained.
+    fn lease_unwell(&self, tried: &[u32]) -> Result<Lease, Lacking> {
+        let mut unwell: SmallVec<[&Member; 16]> = self.unwell(tried).collect();
+        if unwell.is_empty() {
+            return Err(Lacking::Endpoint);
+        }
+        unwell.sort_by_key(|m| (m.endpoint.health().standing(), m.endpoint.in_flight()));
+        let leased = unwell.iter().find_map(|member| member.endpoint.lease_unwell());
+        leased.ok_or(Lacking::Slot)
+    }
+
+    /// Those that were not tried and not drained, whether they are well or not.
+    fn unwell(&self, tried: &[u32]) -> impl Iterator<Item = &Member> {
         let untried = |m: &&Member| !tried.contains(&m.endpoint.id()) && !m.endpoint.is_drained();
-        let rank = |m: &&Member| (m.endpoint.health().standing(), m.endpoint.in_flight());
-        self.members.iter().filter(untried).min_by_key(rank).map(|member| &member.endpoint)
+        self.members.iter().filter(untried)
+    }
+
+    /// The sum of the weights, or the number of members where they are equal.
+    fn weight(&self) -> u64 {
+        self.upto.last().copied().unwrap_or(self.members.len() as u64)
+    }
+
+    /// Whose part of the sum of the weights `drawn` falls into.
+    fn place(&self, drawn: u64) -> usize {
+        if self.upto.is_empty() {
+            return drawn as usize;
+        }
+        self.upto.partition_point(|&upto| upto <= drawn)
     }
 
     fn draw(&self, random: &mut fastrand::Rng) -> usize {
-        match self.upto.last() {
-            None => random.usize(..self.members.len()),
-            Some(&sum) => {
-                let drawn = random.u64(..sum);
-                self.upto.partition_point(|&upto| upto <= drawn)
-            }
-        }
+        self.place(random.u64(..self.weight()))
     }
 
     /// Draws again until it is another one; gives up on heavily uneven weights.
@@ -102,122 +199,32 @@ impl Members {
     }
 }
 
-/// The one whose load, with one more request, is the smaller share of its weight; one that is
-/// not usable only if neither is.
-fn less_busy<'a>(one: &'a Member, other: &'a Member) -> &'a Member {
-    if !one.endpoint.is_usable() {
-        return other;
+/// The one whose load, with one more request, is the smaller share of its weight; one that takes
+/// none only if neither does.
+fn less_busy<'a>(one: &'a Member, other: &'a Member, asking: &Asking<'_>) -> &'a Member {
+    match (one.endpoint.is_open(), other.endpoint.is_open()) {
+        (true, false) => return one,
+        (false, true) => return other,
+        (true, true) | (false, false) => {}
     }
-    if !other.endpoint.is_usable() {
-        return one;
-    }
-    let load = |m: &Member| u64::from(m.endpoint.in_flight()) + 1;
-    let one_load = load(one) * u64::from(other.weight);
-    let other_load = load(other) * u64::from(one.weight);
+    let load = |m: &Member| {
+        let busy = if asking.tunnel { m.endpoint.tunnels() } else { m.endpoint.in_flight() };
+        u64::from(busy) + 1
+    };
+    let (one_us, other_us) = slowness(one, other, asking);
+    let one_load = load(one) * u64::from(other.weight) * one_us;
+    let other_load = load(other) * u64::from(one.weight) * other_us;
     if other_load < one_load { other } else { one }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        config,
-        upstream::{
-            address::Address,
-            endpoint::Endpoints,
-            health::{Cause, Totals},
-        },
-    };
-
-    fn address(n: usize) -> Address {
-        Address::Socket(([127, 0, 0, 1], n as u16 + 1).into())
-    }
-
-    fn members(weights: &[u32]) -> Members {
-        members_of(&Endpoints::default(), weights)
-    }
-
-    fn members_of(endpoints: &Endpoints, weights: &[u32]) -> Members {
-        let member =
-            |(n, &weight): (usize, &u32)| Member { endpoint: endpoints.at(&address(n)), weight };
-        Members::new(weights.iter().enumerate().map(member).collect())
-    }
-
-    /// Takes `count` leases and keeps them all; returns how many each endpoint has.
-    fn fill(members: &Members, count: usize) -> Vec<u32> {
-        let mut random = fastrand::Rng::with_seed(3);
-        let choose = |_| members.choose(&[], &mut random).expect("there are some").lease();
-        let leases: Vec<_> = (0..count).map(choose).collect();
-        let counts = members.iter().map(|m| m.endpoint.in_flight()).collect();
-        drop(leases);
-        counts
-    }
-
-    #[test]
-    fn equal_endpoints_get_equal_loads() {
-        let counts = fill(&members(&[1; 10]), 1_000);
-        assert!(counts.iter().all(|&count| (95..=105).contains(&count)), "{counts:?}");
-    }
-
-    #[test]
-    fn loads_follow_the_weights() {
-        let counts = fill(&members(&[1, 2, 5]), 800);
-        assert!((90..=110).contains(&counts[0]), "{counts:?}");
-        assert!((185..=215).contains(&counts[1]), "{counts:?}");
-        assert!((480..=520).contains(&counts[2]), "{counts:?}");
-    }
-
-    #[test]
-    fn what_is_drained_is_not_chosen_and_the_others_share_its_load() {
-        let endpoints = Endpoints::default();
-        for weights in [&[1, 1, 1, 1][..], &[1, 50, 1, 3]] {
-            let members = members_of(&endpoints, weights);
-            endpoints.drain(&address(1));
-            let counts = fill(&members, 300);
-            assert_eq!((counts[1], counts.iter().sum::<u32>()), (0, 300), "{counts:?}");
-            assert!(counts.iter().filter(|&&count| count > 0).count() == 3, "{counts:?}");
-            endpoints.undrain(&address(1));
-            assert!(fill(&members, 300)[1] > 0);
-        }
-        let one = members_of(&endpoints, &[1]);
-        endpoints.drain(&address(0));
-        assert!(one.choose(&[], &mut fastrand::Rng::with_seed(1)).is_none());
-    }
-
-    #[test]
-    fn of_those_that_are_not_well_the_ejected_come_before_those_that_are_down() {
-        let members = members(&[1, 1, 1]);
-        let endpoint = |n: usize| &members.iter().nth(n).expect("there are three").endpoint;
-        let policy = config::Health { fall: 1, ..config::Health::default() };
-        endpoint(0).health().checked(false, "late", &policy);
-        let ejection = config::Ejection::default();
-        endpoint(1).health().eject(
-            std::time::Instant::now(),
-            Cause::Refused,
-            &ejection,
-            Totals::default(),
-        );
-        let mut random = fastrand::Rng::with_seed(1);
-        for _ in 0..20 {
-            assert_eq!(members.choose(&[], &mut random).map(|e| e.id()), Some(endpoint(2).id()));
-        }
-        let tried = [endpoint(2).id()];
-        assert!(members.choose(&tried, &mut random).is_none());
-        assert_eq!(members.choose_unwell(&tried).map(|e| e.id()), Some(endpoint(1).id()));
-        let tried = [endpoint(2).id(), endpoint(1).id()];
-        assert_eq!(members.choose_unwell(&tried).map(|e| e.id()), Some(endpoint(0).id()));
-    }
-
-    #[test]
-    fn what_was_tried_is_not_chosen_again() {
-        let members = members(&[1, 1, 1]);
-        let mut random = fastrand::Rng::with_seed(1);
-        let mut tried = Vec::new();
-        while let Some(endpoint) = members.choose(&tried, &mut random) {
-            assert!(!tried.contains(&endpoint.id()));
-            tried.push(endpoint.id());
-        }
-        assert_eq!(tried.len(), 3);
-        assert!(Members::default().choose(&[], &mut random).is_none());
-    }
+/// How slow each of them is in comparison: alike unless one is clearly slower.
+fn slowness(one: &Member, other: &Member, asking: &Asking<'_>) -> (u64, u64) {
+    let one_us = one.endpoint.latency().micros(asking.now_ms);
+    let other_us = other.endpoint.latency().micros(asking.now_ms);
+    let known = one_us > 0 && other_us > 0;
+    let clearly = one_us > CLEARLY * other_us || other_us > CLEARLY * one_us;
+    if known && clearly { (one_us, other_us) } else { (1, 1) }
 }
+
+#[cfg(test)]
+mod tests;

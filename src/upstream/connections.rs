@@ -2,7 +2,9 @@
 //!
 //! Idle connections are reused last in, first out: the one used last is the least likely to have
 //! been closed by Puma, and a Puma thread stays up to 0.2 s with the connection that it has just
-//! answered (`FAST_TRACK_KA_TIMEOUT`, puma/lib/puma/const.rb). They never leave their worker.
+//! answered (`FAST_TRACK_KA_TIMEOUT`, puma/lib/puma/const.rb). Idle ones never leave their worker;
+//! one that goes to a waiter together with its slot may be used by another worker, while its driver
+//! stays where it was made.
 
 use std::{
     sync::Arc,
@@ -26,6 +28,8 @@ pub struct Connection {
     sender: SendRequest<Body>,
     tally: Arc<Tally>,
     reused: bool,
+    /// Whether the endpoint has said that it closes it.
+    closes: bool,
     driver: Option<AbortHandle>,
 }
 
@@ -45,7 +49,7 @@ struct Idle {
 
 impl Connection {
     pub(super) fn new(sender: SendRequest<Body>, tally: Arc<Tally>, driver: AbortHandle) -> Self {
-        Self { sender, tally, reused: false, driver: Some(driver) }
+        Self { sender, tally, reused: false, closes: false, driver: Some(driver) }
     }
 
     /// Lets the driver end by itself: after an upgrade the stream belongs to the tunnel.
@@ -56,6 +60,27 @@ impl Connection {
     /// Whether it carried a request before: then its end may have nothing to do with this one.
     pub fn is_reused(&self) -> bool {
         self.reused
+    }
+
+    /// The endpoint has said that it closes it after this answer.
+    pub fn retire(&mut self) {
+        self.closes = true;
+    }
+
+    /// Whether it may carry another request.
+    fn is_good(&self) -> bool {
+        !self.closes && !self.sender.is_closed()
+    }
+
+    /// The connection for another request, right after an answer: its driver has still to notice
+    /// that the answer has ended. `None` when it has been closed.
+    pub async fn again(mut self) -> Option<Self> {
+        if !self.is_good() {
+            return None;
+        }
+        self.sender.ready().await.ok()?;
+        self.reused = true;
+        Some(self)
     }
 
     /// Bytes read on it so far.
@@ -97,7 +122,7 @@ impl Connections {
     /// Keeps `connection` for the next request, for at most `idle`.
     pub fn put(&self, endpoint: &Endpoint, mut connection: Connection, idle: Duration) {
         // A drained endpoint is to be left alone once it has answered.
-        if connection.sender.is_closed() || endpoint.is_drained() {
+        if !connection.is_good() || endpoint.is_drained() {
             return;
         }
         connection.reused = true;

@@ -1,7 +1,7 @@
 //! One address of a pool: one Puma.
 //!
 //! An endpoint outlives every snapshot that mentions it and is shared by all workers and by all
-//! pools that name its address. It counts the leases that are out; it does not limit them.
+//! pools that name its address. How its slots are leased and given back stands in `lease`.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +17,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     address::Address,
+    balance::stable_hash,
     health::{Health, Journal},
+    latency::Latency,
+    lease::Berth,
 };
 
 /// How many endpoints are known by their numbers: those of one pool that is as large as it may be,
@@ -27,10 +30,13 @@ const TEXTS_MAX: usize = 10_000;
 /// One address at which the monolith is served.
 #[derive(Debug)]
 pub struct Endpoint {
-    // The one number that every worker writes for each request stands first, beside the `Arc`'s own
-    // counters, so that taking a lease touches one shared cache line.
-    in_flight: AtomicU32,
+    // What every worker writes for each request stands first, beside the `Arc`'s own counters, so
+    // that taking a lease touches one shared cache line.
+    pub(super) berth: Berth,
+    latency: Latency,
+    tunnels: AtomicU32,
     id: u32,
+    salt: u64,
     address: Address,
     text: Box<str>,
     /// Whether an operator wants no more requests sent here: read for each, written by hand.
@@ -72,9 +78,9 @@ struct Known {
     texts: VecDeque<Box<str>>,
 }
 
-/// An endpoint's slot held for one attempt. Dropping it gives it back.
+/// A tunnel that leads to an endpoint. Dropping it says that it has ended.
 #[derive(Debug)]
-pub struct Lease(Arc<Endpoint>);
+pub struct TunnelTo(Arc<Endpoint>);
 
 // === impl Endpoint ===
 
@@ -99,9 +105,25 @@ impl Endpoint {
         &self.health
     }
 
-    /// Leases that are out, over all workers and pools.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+    /// What places it on the ring of a pool that hashes: its address alone, whatever the process.
+    pub fn salt(&self) -> u64 {
+        self.salt
+    }
+
+    /// How long it takes to begin an answer.
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// Tunnels that lead to it.
+    pub fn tunnels(&self) -> u32 {
+        self.tunnels.load(Ordering::Relaxed)
+    }
+
+    /// Counts a tunnel as long as it lasts.
+    pub fn tunnel(self: &Arc<Self>) -> TunnelTo {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+        TunnelTo(self.clone())
     }
 
     /// Whether an operator has drained it: no new leases, and no connection is kept.
@@ -113,12 +135,6 @@ impl Endpoint {
     /// whatever speaks against an endpoint is asked here.
     pub fn is_usable(&self) -> bool {
         !self.is_drained() && self.health.is_well()
-    }
-
-    /// Takes a slot.
-    pub fn lease(self: &Arc<Self>) -> Lease {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Lease(self.clone())
     }
 
     /// Notes what went wrong.
@@ -171,8 +187,11 @@ impl Endpoints {
         let id = known.next_id;
         known.next_id += 1;
         let endpoint = Arc::new(Endpoint {
-            in_flight: AtomicU32::new(0),
+            berth: Berth::new(),
+            latency: Latency::default(),
+            tunnels: AtomicU32::new(0),
             id,
+            salt: stable_hash(address.to_string().as_bytes()),
             address: address.clone(),
             text: address.to_string().into(),
             drained: AtomicBool::new(known.drained.contains(address)),
@@ -217,6 +236,7 @@ impl Known {
     fn mark(&self, address: &Address, drained: bool) {
         if let Some(endpoint) = self.by_address.get(address).and_then(Weak::upgrade) {
             endpoint.drained.store(drained, Ordering::Relaxed);
+            endpoint.offer();
         }
     }
 }
@@ -228,19 +248,11 @@ impl Default for Endpoints {
     }
 }
 
-// === impl Lease ===
+// === impl TunnelTo ===
 
-impl Lease {
-    /// Whose slot it is.
-    pub fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.0
-    }
-}
-
-impl Drop for Lease {
+impl Drop for TunnelTo {
     fn drop(&mut self) {
-        let before = self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        debug_assert!(before > 0, "a lease was given back twice");
+        self.0.tunnels.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -256,7 +268,7 @@ mod tests {
     fn an_address_in_two_pools_is_one_endpoint() {
         let endpoints = Endpoints::default();
         let first = endpoints.at(&address(1));
-        let lease = first.lease();
+        let lease = first.lease().expect("a free slot");
         let again = endpoints.at(&address(1));
         assert_eq!(again.in_flight(), 1);
         assert_eq!(again.id(), first.id());

@@ -20,10 +20,12 @@ use tokio::task::JoinSet;
 
 use super::{
     address::Address,
-    balance::{Member, Members},
-    endpoint::{Endpoint, Endpoints},
+    balance::{Asking, Lacking, Member, Members},
+    endpoint::Endpoints,
+    lease::Lease,
+    queue::Queue,
 };
-use crate::config::{AddressSpec, EndpointSpec, WhenUnhealthy};
+use crate::config::{AddressSpec, Balance, EndpointSpec};
 
 /// How often names are resolved again. The system's resolver does not tell a time to live.
 pub const RESOLVE_EVERY: Duration = Duration::from_secs(10);
@@ -34,15 +36,28 @@ const RESOLVE_WAIT: Duration = Duration::from_secs(5);
 /// How many former members a pool remembers, so that what happened to them can be told.
 const HAD_MAX: usize = 64;
 
-/// The endpoints of one pool.
+/// The endpoints of one pool, and the queue for their slots.
 #[derive(Debug)]
 pub struct Pool {
-    specs: Vec<EndpointSpec>,
+    terms: Terms,
     endpoints: Arc<Endpoints>,
     members: ArcSwap<Members>,
+    queue: Arc<Queue>,
+    number: u64,
     names: Mutex<FxHashMap<String, Resolution>>,
     /// The numbers of endpoints that are or were its members, the last ones last.
     had: Mutex<VecDeque<u32>>,
+}
+
+/// What was written for a pool, as far as its endpoints are concerned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// Its endpoints.
+    pub specs: Vec<EndpointSpec>,
+    /// Slots of each of them.
+    pub capacity: u32,
+    /// How requests are spread over them.
+    pub balance: Balance,
 }
 
 /// What became of a name.
@@ -57,12 +72,15 @@ pub struct Resolution {
 // === impl Pool ===
 
 impl Pool {
-    /// A pool of `specs`. Names are not resolved yet.
-    pub fn new(specs: Vec<EndpointSpec>, endpoints: Arc<Endpoints>) -> Self {
+    /// A pool with these `terms`. Names are not resolved yet.
+    pub fn new(terms: Terms, endpoints: Arc<Endpoints>) -> Self {
+        let queue = Queue::new();
         let pool = Self {
-            specs,
+            terms,
             endpoints,
             members: ArcSwap::from_pointee(Members::default()),
+            number: queue.number(),
+            queue,
             names: Mutex::default(),
             had: Mutex::default(),
         };
@@ -70,15 +88,18 @@ impl Pool {
         pool
     }
 
-    /// A pool of `specs` that takes this one's place, and knows what this one knew of names.
+    /// A pool with other `terms` that takes this one's place, has its queue, and knows what this
+    /// one knew of names.
     ///
     /// It is another pool rather than this one changed: requests that were decided by the snapshot
-    /// before go on with the members they knew.
-    pub fn successor(&self, specs: Vec<EndpointSpec>) -> Self {
+    /// before go on with the members they knew. Only those that wait are served by the new ones.
+    pub fn successor(&self, terms: Terms) -> Self {
         let pool = Self {
-            specs,
+            terms,
             endpoints: self.endpoints.clone(),
             members: ArcSwap::from_pointee(Members::default()),
+            queue: self.queue.clone(),
+            number: self.queue.number(),
             names: Mutex::new(self.names.lock().clone()),
             had: Mutex::new(self.had.lock().clone()),
         };
@@ -87,24 +108,22 @@ impl Pool {
     }
 
     /// What was written for it.
-    pub fn specs(&self) -> &[EndpointSpec] {
-        &self.specs
+    pub fn terms(&self) -> &Terms {
+        &self.terms
     }
 
-    /// An endpoint that is not in `tried`: a usable one, else one that is not well if that is
-    /// wanted. `None`: all were tried, or none has an address.
-    pub fn choose(
-        &self,
-        tried: &[u32],
-        when_unhealthy: WhenUnhealthy,
-        random: &mut fastrand::Rng,
-    ) -> Option<Arc<Endpoint>> {
+    /// Where requests wait for a slot.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// A slot of an endpoint that was not tried. While anybody waits, nobody else gets one.
+    pub fn lease(&self, asking: &Asking<'_>, random: &mut fastrand::Rng) -> Result<Lease, Lacking> {
         let members = self.members.load();
-        let usable = members.choose(tried, random);
-        match when_unhealthy {
-            WhenUnhealthy::Try => usable.or_else(|| members.choose_unwell(tried)).cloned(),
-            WhenUnhealthy::Refuse => usable.cloned(),
+        if self.queue.waiting() > 0 && members.takes(asking.tried, asking.when_unhealthy) {
+            return Err(Lacking::Slot);
         }
+        members.lease(asking, random)
     }
 
     /// Its members now.
@@ -126,7 +145,7 @@ impl Pool {
     /// Looks up every name, all at once, and takes what was found into use.
     pub async fn resolve(&self) {
         let mut lookups = JoinSet::new();
-        for spec in &self.specs {
+        for spec in &self.terms.specs {
             let AddressSpec::Named(name, port) = &spec.address else { continue };
             let (name, port) = (name.clone(), *port);
             lookups.spawn(async move {
@@ -149,7 +168,7 @@ impl Pool {
 
     /// Whether any endpoint has to be resolved.
     pub fn has_names(&self) -> bool {
-        self.specs.iter().any(|spec| matches!(spec.address, AddressSpec::Named(..)))
+        self.terms.specs.iter().any(|spec| matches!(spec.address, AddressSpec::Named(..)))
     }
 
     /// Whether the endpoint of this number is one of its members, or was one a while ago.
@@ -160,7 +179,7 @@ impl Pool {
     fn publish(&self) {
         let names = self.names.lock();
         let mut members: Vec<Member> = Vec::new();
-        for spec in &self.specs {
+        for spec in &self.terms.specs {
             for address in addresses_of(spec, &names) {
                 let endpoint = self.endpoints.at(&address);
                 // Two names, or a name and an address, may stand for the same endpoint.
@@ -170,7 +189,10 @@ impl Pool {
             }
         }
         self.remember(&members);
-        self.members.store(Arc::new(Members::new(members)));
+        members.iter().for_each(|member| member.endpoint.resize(self.terms.capacity));
+        let members = Arc::new(Members::new(members, self.terms.balance.clone()));
+        self.members.store(members.clone());
+        self.queue.seat(self.number, &members);
     }
 
     fn remember(&self, members: &[Member]) {
@@ -182,6 +204,13 @@ impl Pool {
         }
         let surplus = had.len().saturating_sub(members.len() + HAD_MAX);
         had.drain(..surplus);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // The queue and its members know one another.
+        self.queue.close(self.number);
     }
 }
 
@@ -216,6 +245,10 @@ async fn look_up(name: &str, port: u16) -> io::Result<Vec<IpAddr>> {
 mod tests {
     use super::*;
 
+    fn terms(specs: Vec<EndpointSpec>) -> Terms {
+        Terms { specs, capacity: 5, balance: Balance::LeastBusy }
+    }
+
     fn spec(address: AddressSpec) -> EndpointSpec {
         EndpointSpec { address, weight: 1 }
     }
@@ -223,7 +256,7 @@ mod tests {
     #[tokio::test]
     async fn localhost_counts_once() {
         let named = spec(AddressSpec::Named("localhost".into(), 80));
-        let pool = Pool::new(vec![named], Arc::default());
+        let pool = Pool::new(terms(vec![named]), Arc::default());
         assert_eq!(pool.members().iter().count(), 0, "not resolved yet");
         pool.resolve().await;
         assert_eq!(pool.members().iter().count(), 1);
@@ -234,7 +267,7 @@ mod tests {
     async fn a_name_that_does_not_resolve_is_no_endpoint_and_says_so() {
         let named = spec(AddressSpec::Named("nowhere.invalid".into(), 80));
         let fixed = spec(AddressSpec::Socket(([127, 0, 0, 1], 1).into()));
-        let pool = Pool::new(vec![named, fixed], Arc::default());
+        let pool = Pool::new(terms(vec![named, fixed]), Arc::default());
         pool.resolve().await;
         assert_eq!(pool.members().iter().count(), 1);
         assert_eq!(pool.unresolved()[0].0, "nowhere.invalid");

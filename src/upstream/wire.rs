@@ -38,7 +38,8 @@ pub struct Wire {
     heads: Heads,
 }
 
-/// What a connection's driver and whoever sends on it tell each other, on one thread.
+/// What a connection's driver and whoever sends on it tell each other. They may be on two threads;
+/// what is read follows what was sent through hyper's channels.
 #[derive(Debug, Default)]
 pub struct Tally {
     read: AtomicU64,

@@ -162,7 +162,7 @@ async fn answers_that_are_not_http_are_a_502() {
 
 #[tokio::test]
 async fn a_monolith_that_is_late_is_a_504() {
-    let timeouts = "    timeouts: { first_byte: 50ms, total: 10s }\n";
+    let timeouts = "    abandoned: { hold: 0s }\n    timeouts: { first_byte: 50ms, total: 10s }\n";
     let (origin, usher, mut client) = started(timeouts).await;
     client.send(GET).await;
     let mut line = origin.accept().await;
@@ -184,7 +184,8 @@ async fn a_monolith_that_is_late_is_a_504() {
 
 #[tokio::test]
 async fn a_monolith_that_pauses_too_long_within_its_answer_is_cut() {
-    let (origin, usher, mut client) = started("    timeouts: { between_bytes: 50ms }\n").await;
+    let pool = "    abandoned: { hold: 0s }\n    timeouts: { between_bytes: 50ms }\n";
+    let (origin, usher, mut client) = started(pool).await;
     client.send(GET).await;
     let mut line = origin.accept().await;
     line.read().await;

@@ -141,7 +141,7 @@ async fn a_tunnel_that_is_closing_by_itself_is_left_to_do_so() {
 async fn what_the_system_has_queued_when_accepting_ends_is_taken_and_served() {
     const CLIENTS: usize = 100;
     let origin = Origin::start().await;
-    let text = one_pool(&[origin.endpoint()], "");
+    let text = one_pool(&[origin.endpoint()], "    queue: { length: 100, wait: 20s }\n");
     origin.serve(|_| ok("served"));
     let parsed = config::parse_text("test.yaml", &text, &LoadOptions::default());
     let (config, _) = parsed.expect("it is right");

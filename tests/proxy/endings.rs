@@ -55,8 +55,8 @@ async fn a_get_is_replayed_when_its_reused_connection_had_died_and_a_post_is_not
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_abandoned_and_its_request_cancelled() {
-    let (origin, usher, mut client) = started("").await;
+async fn a_client_that_leaves_is_abandoned_and_its_connection_closed_after_the_hold() {
+    let (origin, usher, mut client) = started("    abandoned: { hold: 50ms }\n").await;
     client.send(GET).await;
     let mut line = origin.accept().await;
     line.read().await;

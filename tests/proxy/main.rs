@@ -12,6 +12,7 @@ mod manners;
 mod promises;
 mod reload;
 mod requests;
+mod slots;
 mod started;
 #[path = "../support/mod.rs"]
 mod support;

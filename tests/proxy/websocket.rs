@@ -236,7 +236,7 @@ async fn one_tunnel_too_many_is_a_503_and_a_closed_one_makes_room() {
     client.send(valid()).await;
     let answer = client.answer().await;
     assert_eq!(told(&answer), (503, Some("tunnel_limit")));
-    assert_eq!(answer.field("retry-after"), Some("1"));
+    assert!(answer.field("retry-after").is_some());
     usher.reaches(TUNNELS, 1.0).await;
     drop(first);
     line.closed().await;

@@ -25,7 +25,7 @@ impl Running {
              limits: {{ per_client: 100000 }}\n\
              drain: {{ grace: 0s, requests: 5s, tunnels: 5s }}\n\
              audiences: [{{ name: everyone, pool: rails }}]\n\
-             pools:\n  rails:\n    endpoints: [{endpoint}]\n    capacity: 5\n{keys}"
+             pools:\n  rails:\n    endpoints: [{endpoint}]\n    capacity: 100\n{keys}"
         );
         Self(Binary::start(&text).await)
     }

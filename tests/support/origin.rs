@@ -53,6 +53,13 @@ impl Origin {
         self.address().to_string()
     }
 
+    /// The next connection, however long it takes.
+    pub async fn accept_for_ever(&self) -> Line {
+        let (stream, _) = self.listener.accept().await.expect("accepts");
+        stream.set_nodelay(true).expect("no delay");
+        Line { stream, buffer: Vec::new() }
+    }
+
     /// The next connection.
     pub async fn accept(&self) -> Line {
         let accepted = tokio::time::timeout(PATIENCE, self.listener.accept());

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{
     At, FilePath, Later, Many, Moment, NameLeaf, Named, Off, OneOrMany, Or, Pattern, PercentLeaf,
-    Statuses, Wait, document,
+    PriorityLeaf, Statuses, Wait, document,
 };
 use crate::classify::{HostPattern, PathPattern, Text};
 
@@ -15,6 +15,10 @@ document! {
         optional only: Many<Rule>,
         /// The pool that serves it.
         optional pool: NameLeaf,
+        /// Who goes first among audiences that share a pool: `high`, `normal` or `low`.
+        optional priority: PriorityLeaf,
+        /// The share of the pool's slots that it gets when it wants them, whoever else does.
+        optional share: PercentLeaf,
         /// Its promises.
         optional slo: OneOrMany<Objective>,
         /// An HTML file for the answers that usher makes up.
@@ -33,6 +37,10 @@ document! {
         optional only: Many<Rule>,
         /// The pool that serves it.
         inherited pool: NameLeaf,
+        /// Who goes first among audiences that share a pool: `high`, `normal` or `low`.
+        optional priority: PriorityLeaf,
+        /// The share of the pool's slots that it gets when it wants them, whoever else does.
+        optional share: PercentLeaf,
         /// Its promises.
         optional slo: OneOrMany<Objective>,
         /// An HTML file for the answers that usher makes up.

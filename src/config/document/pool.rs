@@ -5,8 +5,8 @@ use std::{borrow::Cow, collections::BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    Address, At, Count, EjectionOrOff, FilePath, Health, Kind, Length, Many, Node, Read, Reader,
-    RetryOrOff, Size, Switch, Wait, WhenUnhealthy, document,
+    Address, At, BalanceLeaf, Count, EjectionOrOff, FilePath, Health, Kind, Length, Many, Node,
+    Read, Reader, RetryOrOff, Size, Switch, Wait, WhenEmptyLeaf, WhenUnhealthy, document,
 };
 
 /// The settings of a pool, with what else the mapping may hold.
@@ -18,13 +18,18 @@ macro_rules! pool {
                 $($more)*
                 /// Slots per endpoint: Puma's workers times its threads. 5 when left out.
                 optional capacity: Count,
-                /// How many requests wait for a slot, and how long. No effect yet.
+                /// How many requests wait for a slot, and how long.
                 optional queue: Queue,
+                /// How requests are spread over the endpoints: `least_busy`, `round_robin`, `hash
+                /// client`, `hash header NAME` or `hash cookie NAME`.
+                optional balance: BalanceLeaf,
+                /// What becomes of requests while no endpoint is usable: `refuse` or `wait`.
+                optional when_empty: WhenEmptyLeaf,
                 /// How long the monolith may take.
                 optional timeouts: Timeouts,
                 /// Unused connections to endpoints.
                 optional keep_alive: KeepAlive,
-                /// What becomes of slots whose request has gone. No effect yet.
+                /// What becomes of slots whose request has gone.
                 optional abandoned: Abandoned,
                 /// What is gathered before it goes on.
                 optional buffer: Buffer,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{LoweredAudience, NAMES_MAX, RULES_MAX, bounded, promises, rules};
 use crate::{
     config::{
-        Audience,
+        Audience, defaults,
         document::{self, At, Document, FilePath, Many, NameLeaf, Reader, similar},
         source::Span,
     },
@@ -98,6 +98,8 @@ fn lower_audience(
             rules: Vec::new(),
             only: only.into_iter().flatten().map(|rule| rule.spec).collect(),
             pool: audience.pool.as_ref()?.value.name.clone(),
+            priority: audience.priority.as_ref().map_or(defaults::PRIORITY, |at| at.value.0),
+            share: audience.share.as_ref().map(|at| at.value.0),
             objectives,
             page,
         },

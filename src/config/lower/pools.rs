@@ -65,6 +65,8 @@ fn lower_pool(
         capacity,
         capacity_written: pool.capacity.is_some(),
         queue: queue(pool.queue.as_ref()),
+        balance: pool.balance.as_ref().map(|at| at.value.0.clone()).unwrap_or_default(),
+        when_empty: pool.when_empty.as_ref().map(|at| at.value.0).unwrap_or_default(),
         timeouts: timeouts(pool.timeouts.as_ref(), reader),
         keep_alive_idle: positive(keep_alive, defaults::KEEP_ALIVE_IDLE, reader),
         abandoned_hold: hold.map_or(defaults::ABANDONED_HOLD, |at| at.value.0),
@@ -82,10 +84,6 @@ fn lower_pool(
 }
 
 fn warn_of_what_is_idle(pool: &document::Pool, reader: &mut Reader) {
-    let queue = "no request waits for a slot in this version; `capacity` bounds nothing";
-    no_effect_yet(pool.queue.as_ref(), "queue", queue, reader);
-    let abandoned = "slots are not held in this version";
-    no_effect_yet(pool.abandoned.as_ref(), "abandoned", abandoned, reader);
     let health = "endpoints are not asked in this version";
     no_effect_yet(pool.health.as_ref(), "health", health, reader);
     let retry = "requests are sent again only where no connection could be made";

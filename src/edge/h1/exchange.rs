@@ -17,7 +17,7 @@ use crate::{
     drain::Stage,
     edge::leave::Leave,
     fault::Fault,
-    proxy::{Informational, Settling, upgrade::Tunnel},
+    proxy::{Informational, Settling, Unheard, upgrade::Tunnel},
 };
 
 use super::{
@@ -108,6 +108,7 @@ impl Exchange<'_> {
             Poll::Pending => self.poll_aside(cx).map(|_| None),
         })
         .await
+        .filter(|answer| answer.extensions().get::<Unheard>().is_none())
         .filter(|_| self.intake.lock().fault() != Some(Fault::ClientLeft))
     }
 

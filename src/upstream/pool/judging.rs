@@ -57,6 +57,7 @@ impl Pool {
             let endpoint = &member.endpoint;
             if endpoint.health().pass(now, window) {
                 self.note(endpoint, What::Returned, "its time was over".to_owned());
+                endpoint.offer();
             }
             let Some(policy) = policy else { continue };
             let lately = endpoint.health().lately();

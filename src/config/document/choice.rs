@@ -1,0 +1,90 @@
+//! Scalars of a pool that are one of a few words.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::{
+    leaf::leaves,
+    read::{Complaint, Leaf, Read, leaf},
+    reader::Reader,
+    tree::{Node, Scalar},
+};
+use crate::config::{Balance, HashBy, WhenEmpty};
+
+/// How requests are spread over a pool's endpoints.
+#[derive(Clone, Debug)]
+pub(crate) struct BalanceLeaf(pub(crate) Balance);
+
+/// What becomes of requests while a pool has no usable endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WhenEmptyLeaf(pub(crate) WhenEmpty);
+
+/// Who goes first among audiences that share a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PriorityLeaf(pub(crate) u8);
+
+leaves!(BalanceLeaf, WhenEmptyLeaf, PriorityLeaf);
+
+// === impl Leaf ===
+
+impl Leaf for BalanceLeaf {
+    const WHAT: &'static str = "a way to choose an endpoint";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        let words: Vec<&str> = scalar.text.split_ascii_whitespace().collect();
+        let balance = match *words {
+            ["least_busy"] => Balance::LeastBusy,
+            ["round_robin"] => Balance::RoundRobin,
+            ["hash", "client"] => Balance::Hash(HashBy::Client),
+            ["hash", "header", name] => {
+                let name = name.parse().map_err(|_| Complaint::new("no field has such a name"))?;
+                Balance::Hash(HashBy::Header(name))
+            }
+            ["hash", "cookie", name] => Balance::Hash(HashBy::Cookie(name.to_owned())),
+            _ => {
+                let hint = "write `least_busy`, `round_robin`, `hash client`, `hash header NAME` \
+                            or `hash cookie NAME`";
+                return Err(Complaint::new("there is no such way").with_hint(hint));
+            }
+        };
+        Ok(Self(balance))
+    }
+
+    fn schema() -> Schema {
+        super::leaf::string("least_busy|round_robin|hash (client|header .+|cookie .+)")
+    }
+}
+
+impl Leaf for WhenEmptyLeaf {
+    const WHAT: &'static str = "what to do with requests";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        match scalar.text.as_str() {
+            "refuse" => Ok(Self(WhenEmpty::Refuse)),
+            "wait" => Ok(Self(WhenEmpty::Wait)),
+            _ => Err(Complaint::new("write `refuse` or `wait`")),
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "enum": ["refuse", "wait"] })
+    }
+}
+
+impl Leaf for PriorityLeaf {
+    const WHAT: &'static str = "a priority";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        match scalar.text.as_str() {
+            "high" => Ok(Self(2)),
+            "normal" => Ok(Self(1)),
+            "low" => Ok(Self(0)),
+            _ => Err(Complaint::new("write `high`, `normal` or `low`")),
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "enum": ["high", "normal", "low"] })
+    }
+}

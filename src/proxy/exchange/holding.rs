@@ -1,0 +1,87 @@
+//! The slots that a request holds, one after the other, on the ledger and on its pool's books.
+
+use std::time::{Duration, Instant};
+
+use super::Exchange;
+use crate::{
+    proxy::{memory::Ended, orphan::Orphan},
+    upstream::{Connection, Lease},
+};
+
+/// A lease, and since when.
+pub(super) struct Held {
+    pub(super) lease: Lease,
+    pub(super) taken: Instant,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// It was given a slot, or refused one, after `wait`.
+    pub fn waited(&mut self, wait: Duration) {
+        self.queued = Some(self.queued.unwrap_or_default() + wait);
+        self.audience().meter.waited(self.worker.index, wait);
+    }
+
+    /// Another attempt begins, with a lease.
+    pub fn attempt(&mut self, lease: Lease) {
+        self.give_back(None);
+        self.attempts += 1;
+        self.tries.begin(lease.endpoint().id());
+        self.endpoint = Some(lease.endpoint().clone());
+        let taken = Instant::now();
+        if let Some(pool) = self.pool() {
+            pool.meter.lease_taken(self.worker.index, taken);
+        }
+        if let Some(stake) = &self.audience().stake {
+            stake.took(self.worker.index);
+        }
+        self.lease = Some(Held { lease, taken });
+    }
+
+    /// How the attempt under way ended, as far as its answer's head.
+    pub fn attempt_ended(&mut self, ended: Ended) {
+        self.tries.end(ended);
+    }
+
+    /// The lease goes back: the monolith has said its last byte, or the attempt is over. Whoever
+    /// waits for a slot gets it together with `connection`, which is kept when nobody does.
+    pub fn give_back(&mut self, connection: Option<Connection>) {
+        let Some(held) = self.lease.take() else { return };
+        let now = Instant::now();
+        let took = now.saturating_duration_since(held.taken);
+        self.upstream += took;
+        self.tries.took(took);
+        if let Some(pool) = self.pool() {
+            pool.meter.lease_returned(self.worker.index, held.taken, now);
+        }
+        if let Some(stake) = &self.audience().stake {
+            stake.gave_back(self.worker.index);
+        }
+        // One that still takes the rest of an upload is of no use to anybody else yet.
+        let uploads = self.flow.as_ref().is_some_and(|flow| flow.ended_at().is_none());
+        let (passed, kept) = if uploads { (None, connection) } else { (connection, None) };
+        if let Some(connection) = held.lease.give_back(passed).or(kept)
+            && let Some(endpoint) = &self.endpoint
+        {
+            self.worker.connections.put(endpoint, connection, self.keep_alive_idle());
+        }
+    }
+
+    /// The lease stays taken, though the request goes: the monolith is still at it.
+    pub fn orphan(&mut self) -> Option<Orphan> {
+        let pool = self.audience().pool?;
+        let held = self.lease.take()?;
+        let took = held.taken.elapsed();
+        self.upstream += took;
+        self.tries.took(took);
+        let places = (self.decision.audience, pool);
+        let (worker, view) = (self.worker.clone(), self.view.clone());
+        Some(Orphan::new(held.lease, held.taken, worker, view, places))
+    }
+
+    /// How long an unused connection of its pool is kept.
+    fn keep_alive_idle(&self) -> Duration {
+        self.pool().map_or(Duration::ZERO, |pool| pool.config.keep_alive_idle)
+    }
+}

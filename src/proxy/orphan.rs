@@ -1,0 +1,238 @@
+//! What becomes of a slot whose request has gone while Puma is still at it.
+//!
+//! Puma cannot be told to stop: it works on for a client that has left, and its thread is free when
+//! it has said its last byte. So the answer is read and thrown away, and the slot stays taken until
+//! the answer or the connection has ended, at the latest for as long as `abandoned.hold`. Handing
+//! it out before would only move the queue into Puma.
+//!
+//! Where closing the connection ends Puma's work at once, it is closed: an answer that still has
+//! much to say fails at its next write, and so does a stream of events, which would never end.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant as Clock,
+};
+
+use http::{Request, Response, header::CONTENT_TYPE};
+use http_body::Body as _;
+use hyper::{body::Incoming, client::conn::TrySendError};
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, task::JoinSet, time::Instant};
+
+use super::{exchange::Exchange, headers, upload::Flow, worker::Worker};
+use crate::{
+    body::Body,
+    drain::Stage,
+    snapshot::View,
+    upstream::{Connection, Lease},
+};
+
+/// So much of an answer is thrown away; of a longer one the connection is closed.
+const DISCARDED_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A request that has been sent, and whose answer is waited for.
+pub type Sending =
+    Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + Send>>;
+
+/// A request that has been sent. Dropped before its answer has begun, it leaves the lease to an
+/// orphan.
+pub struct Dispatched<'a> {
+    exchange: &'a mut Exchange,
+    connection: Option<Connection>,
+    sending: Option<Sending>,
+    /// The body that is streamed, if it is.
+    flow: Option<Arc<Flow>>,
+}
+
+/// How far the monolith has come with an answer that nobody wants any more.
+pub enum Unwanted {
+    /// It has not begun it.
+    Sending(Sending),
+    /// It is saying it.
+    Saying(Incoming),
+}
+
+/// A lease whose request has gone, on the books of its pool. Dropping it gives it back.
+pub struct Orphan {
+    lease: Option<Lease>,
+    taken: Clock,
+    worker: Arc<Worker>,
+    view: Arc<View>,
+    audience: usize,
+    pool: usize,
+}
+
+/// The orphans of one worker. It ends with the worker.
+#[derive(Debug)]
+pub struct Orphanage {
+    runtime: Handle,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+// === impl Dispatched ===
+
+impl<'a> Dispatched<'a> {
+    /// The request of `exchange`, sent on `connection`.
+    pub fn new(
+        exchange: &'a mut Exchange,
+        connection: Connection,
+        sending: Sending,
+        flow: Option<Arc<Flow>>,
+    ) -> Self {
+        Self { exchange, connection: Some(connection), sending: Some(sending), flow }
+    }
+
+    /// The connection, unless it is still waited for an answer on it.
+    pub fn end(mut self) -> Option<Connection> {
+        if self.sending.is_some() { None } else { self.connection.take() }
+    }
+}
+
+impl Future for Dispatched<'_> {
+    type Output = Result<Response<Incoming>, TrySendError<Request<Body>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(sending) = &mut self.sending else { return Poll::Pending };
+        let polled = sending.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.sending = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Dispatched<'_> {
+    fn drop(&mut self) {
+        let (Some(sending), Some(connection)) = (self.sending.take(), self.connection.take())
+        else {
+            return;
+        };
+        // Puma gives a request to a thread when it has it whole: one whose body is cut off here
+        // never has a thread.
+        let whole = self.flow.as_ref().is_none_or(|flow| flow.ended_at().is_some());
+        if whole && let Some(orphan) = self.exchange.orphan() {
+            orphan.hold(connection, Unwanted::Sending(sending));
+        }
+    }
+}
+
+// === impl Orphan ===
+
+impl Orphan {
+    /// The lease that `worker` took at `taken`, for a request that `view` decided.
+    pub fn new(
+        mut lease: Lease,
+        taken: Clock,
+        worker: Arc<Worker>,
+        view: Arc<View>,
+        (audience, pool): (usize, usize),
+    ) -> Self {
+        lease.orphan();
+        view.pool(pool).meter.lease_orphaned(worker.index);
+        Self { lease: Some(lease), taken, worker, view, audience, pool }
+    }
+
+    /// Holds the slot until the monolith is done, or for as long as it may be held. Nothing is held
+    /// while usher is ending.
+    pub fn hold(self, connection: Connection, unwanted: Unwanted) {
+        let worker = self.worker.clone();
+        let until = Instant::now() + self.view.pool(self.pool).config.abandoned_hold;
+        if worker.common.drain.stage() < Stage::Cutting {
+            worker.orphanage.take_in(self.see_out(connection, unwanted, until));
+        }
+    }
+
+    async fn see_out(self, connection: Connection, unwanted: Unwanted, until: Instant) {
+        let wheel = self.worker.wheel.clone();
+        let done = wheel.within(until, finish(unwanted)).await;
+        let kept = (done == Ok(true)).then_some(connection);
+        self.end(kept);
+    }
+
+    fn end(mut self, connection: Option<Connection>) {
+        let idle = self.view.pool(self.pool).config.keep_alive_idle;
+        let Some((lease, worker)) = self.settle() else { return };
+        let endpoint = lease.endpoint().clone();
+        if let Some(connection) = lease.give_back(connection) {
+            worker.connections.put(&endpoint, connection, idle);
+        }
+    }
+
+    /// Strikes the lease off the books; it is given back when it is dropped.
+    fn settle(&mut self) -> Option<(Lease, Arc<Worker>)> {
+        let lease = self.lease.take()?;
+        let (meter, index) = (&self.view.pool(self.pool).meter, self.worker.index);
+        meter.orphan_ended(index);
+        meter.lease_returned(index, self.taken, Clock::now());
+        if let Some(stake) = &self.view.audience(self.audience).stake {
+            stake.gave_back(index);
+        }
+        Some((lease, self.worker.clone()))
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+// === impl Orphanage ===
+
+impl Orphanage {
+    /// Of the worker on the runtime that is current.
+    pub fn start() -> Self {
+        Self { runtime: Handle::current(), tasks: Mutex::default() }
+    }
+
+    fn take_in(&self, orphan: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(orphan, &self.runtime);
+    }
+
+    /// Gives all of them up.
+    pub async fn close(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
+    }
+}
+
+/// Reads what is left and throws it away; whether the connection is good for another request.
+async fn finish(unwanted: Unwanted) -> bool {
+    match unwanted {
+        Unwanted::Saying(incoming) => discard(incoming).await,
+        Unwanted::Sending(sending) => {
+            let Ok(response) = sending.await else { return false };
+            let headers = response.headers();
+            headers::frames_clearly(headers)
+                && !response.status().is_informational()
+                && !is_event_stream(headers)
+                && discard(response.into_body()).await
+        }
+    }
+}
+
+async fn discard(mut incoming: Incoming) -> bool {
+    let mut left = DISCARDED_BYTES_MAX;
+    if incoming.size_hint().lower() > left {
+        return false;
+    }
+    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await
+    {
+        let Ok(frame) = frame else { return false };
+        let bytes = frame.data_ref().map_or(0, bytes::Bytes::len) as u64;
+        let Some(rest) = left.checked_sub(bytes) else { return false };
+        left = rest;
+    }
+    true
+}
+
+/// Whether an answer with these fields is a stream of events, which ends when its reader goes.
+pub fn is_event_stream(headers: &http::HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    const EVENTS: &[u8] = b"text/event-stream";
+    kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+}

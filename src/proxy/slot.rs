@@ -1,0 +1,159 @@
+//! A slot for one attempt: at once where one is free, else from the pool's queue.
+
+use std::time::{Duration, Instant as Clock};
+
+use http::request::Parts;
+use tokio::time::Instant;
+
+use super::{exchange::Exchange, presence::Presence};
+use crate::{
+    classify::cookie_value,
+    config::{Balance, HashBy, QueueLength, WhenEmpty},
+    fault::Fault,
+    snapshot::Pool,
+    upstream::{Asking, Grant, Lacking, Patience, Refused, Waiting, clock_ms, stable_hash},
+};
+
+/// What a request brings to the search for a slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Errand<'a> {
+    /// Its head.
+    pub head: &'a Parts,
+    /// Endpoints that it has tried.
+    pub tried: &'a [u32],
+    /// Whether it wants to become a tunnel.
+    pub tunnel: bool,
+    /// When it has to have its answer.
+    pub total_at: Instant,
+}
+
+/// How waiting ended.
+enum Ended {
+    Told(Result<Grant, Refused>),
+    Late,
+    Gone,
+}
+
+/// A slot for the request of `exchange`, which is written down there.
+pub async fn slot(exchange: &mut Exchange, errand: Errand<'_>) -> Result<Grant, Fault> {
+    let now = Clock::now();
+    let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
+    let asking = Asking {
+        tried: errand.tried,
+        key: key_of(pool, exchange, errand.head),
+        tunnel: errand.tunnel,
+        when_unhealthy: pool.config.when_unhealthy,
+        now_ms: clock_ms(now),
+    };
+    let lacking = match exchange.worker().lease(pool, &asking) {
+        Ok(lease) => {
+            exchange.waited(Duration::ZERO);
+            return Ok(Grant { lease, connection: None });
+        }
+        Err(lacking) => lacking,
+    };
+    let waits = pool.config.when_empty == WhenEmpty::Wait && errand.tried.is_empty();
+    if lacking == Lacking::Endpoint && !waits {
+        return Err(Fault::NoEndpoint);
+    }
+    let granted = wait(exchange, errand, &asking, now).await;
+    exchange.waited(now.elapsed());
+    granted
+}
+
+/// Waits in the pool's queue.
+async fn wait(
+    exchange: &Exchange,
+    errand: Errand<'_>,
+    asking: &Asking<'_>,
+    now: Clock,
+) -> Result<Grant, Fault> {
+    let audience = exchange.audience();
+    let (Some(pool), Some(stake)) = (exchange.pool(), &audience.stake) else {
+        return Err(Fault::NoEndpoint);
+    };
+    let queue = pool.upstream.queue();
+    let entered = queue.enter(stake, asking, patience(pool), now);
+    let mut waiting = entered.map_err(|refused| fault_of(refused, pool))?;
+    let presence = errand.head.extensions.get::<Presence>();
+    match until(&mut waiting, exchange, presence, errand.total_at).await {
+        Ended::Told(told) => told.map_err(|refused| fault_of(refused, pool)),
+        Ended::Late => {
+            let total = Instant::now() >= errand.total_at;
+            let late = |refused| {
+                if total { Fault::TotalTimeout } else { fault_of(refused, pool) }
+            };
+            waiting.leave().map_err(late)
+        }
+        // Nobody is there to be answered, whatever is granted now.
+        Ended::Gone => Err(Fault::ClientLeft),
+    }
+}
+
+/// Waits for a slot, for as long as patience and deadline last, or until the client goes.
+async fn until(
+    waiting: &mut Waiting,
+    exchange: &Exchange,
+    presence: Option<&Presence>,
+    total_at: Instant,
+) -> Ended {
+    let wheel = &exchange.worker().wheel;
+    let since = waiting.since();
+    let gone = async {
+        match presence {
+            Some(presence) => presence.gone().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut gone = std::pin::pin!(gone);
+    loop {
+        let now = Clock::now();
+        let left = waiting.patience(now).saturating_sub(now.duration_since(since));
+        if left.is_zero() || Instant::now() >= total_at {
+            return Ended::Late;
+        }
+        let late = wheel.at((Instant::now() + left).min(total_at));
+        // What was told is kept by the channel; the others only wait.
+        tokio::select! {
+            biased;
+            told = waiting.told() => return Ended::Told(told),
+            () = &mut gone => return Ended::Gone,
+            () = late => {}
+        }
+    }
+}
+
+/// How long and how many may wait, with the pool as large as it is now.
+fn patience(pool: &Pool) -> Patience {
+    let queue = &pool.config.queue;
+    let length = match queue.length {
+        QueueLength::Fixed(length) => length,
+        QueueLength::TimesCapacity(times) => {
+            // A name that does not resolve stands for one endpoint at least.
+            let written = u64::from(pool.config.capacity) * pool.config.endpoints.len() as u64;
+            (times * pool.upstream.queue().slots().max(written) as f64).ceil() as u64
+        }
+    };
+    Patience { wait: queue.wait, length: usize::try_from(length).unwrap_or(usize::MAX) }
+}
+
+fn fault_of(refused: Refused, pool: &Pool) -> Fault {
+    match refused {
+        Refused::Full => Fault::QueueFull,
+        // It is not the others that it has waited for in vain.
+        Refused::Late if !pool.upstream.members().takes(&[], pool.config.when_unhealthy) => {
+            Fault::NoEndpoint
+        }
+        Refused::Late => Fault::QueueTimeout,
+    }
+}
+
+/// What the request is hashed by, in a pool that does that and where the request has it.
+fn key_of(pool: &Pool, exchange: &Exchange, head: &Parts) -> Option<u64> {
+    let Balance::Hash(by) = &pool.config.balance else { return None };
+    match by {
+        HashBy::Client => Some(stable_hash(exchange.asked().client.to_string().as_bytes())),
+        HashBy::Header(name) => head.headers.get(name).map(|value| stable_hash(value.as_bytes())),
+        HashBy::Cookie(name) => cookie_value(&head.headers, name).map(|value| stable_hash(&value)),
+    }
+}

@@ -1,0 +1,178 @@
+//! An endpoint's slots: leased, given back, and handed to whoever waits for one.
+//!
+//! ```text
+//!   free ── lease ──> leased ── the request goes, Puma works on ──> orphaned
+//!    ^                  │                                              │
+//!    └── nobody waits ──┴── given back ── somebody waits ──> leased ───┘
+//! ```
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use arc_swap::ArcSwap;
+
+use super::{connections::Connection, endpoint::Endpoint, queue::Queue, slots::Slots};
+
+/// An endpoint's slot held for one attempt. Dropping it gives it back, to whoever waits for one.
+#[derive(Debug)]
+pub struct Lease {
+    /// None once it has been given back.
+    endpoint: Option<Arc<Endpoint>>,
+    orphaned: bool,
+}
+
+/// The part of an endpoint that has to do with its slots.
+#[derive(Debug)]
+pub(super) struct Berth {
+    slots: Slots,
+    orphans: AtomicU32,
+    capacity: AtomicU32,
+    /// The queues to look at when a slot comes free: one for each pool that it is in.
+    queues: ArcSwap<Vec<Arc<Queue>>>,
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Whose slot it is.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        self.endpoint.as_ref().expect("whoever gives it back has it no more")
+    }
+
+    /// The request has gone, and the monolith is still at it.
+    pub fn orphan(&mut self) {
+        if !std::mem::replace(&mut self.orphaned, true) {
+            self.endpoint().berth.orphans.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives the slot back together with the connection that it was used with. Whoever waits for a
+    /// slot gets both; when nobody does, the connection comes back.
+    pub fn give_back(mut self, connection: Option<Connection>) -> Option<Connection> {
+        self.end(connection)
+    }
+
+    fn end(&mut self, connection: Option<Connection>) -> Option<Connection> {
+        let Some(endpoint) = self.endpoint.take() else { return connection };
+        if self.orphaned {
+            endpoint.berth.orphans.fetch_sub(1, Ordering::Relaxed);
+        }
+        endpoint.berth.slots.give_back();
+        endpoint.hand_over(connection)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}
+
+// === impl Berth ===
+
+impl Berth {
+    /// Without bounds until a pool tells its capacity.
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Slots::new(u32::MAX),
+            orphans: AtomicU32::new(0),
+            capacity: AtomicU32::new(u32::MAX),
+            queues: ArcSwap::default(),
+        }
+    }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// Leases that are out, over all workers and pools, orphaned ones included.
+    pub fn in_flight(&self) -> u32 {
+        self.berth.slots.taken()
+    }
+
+    /// Leases whose request has gone.
+    pub fn orphans(&self) -> u32 {
+        self.berth.orphans.load(Ordering::Relaxed)
+    }
+
+    /// How many slots it has when it is warm.
+    pub fn capacity(&self) -> u32 {
+        self.berth.capacity.load(Ordering::Relaxed)
+    }
+
+    /// Whether a slot of it looks free.
+    pub fn has_room(&self) -> bool {
+        self.berth.slots.has_room()
+    }
+
+    /// Whether it may be given requests, and a slot of it looks free.
+    pub fn is_open(&self) -> bool {
+        self.has_room() && self.is_usable()
+    }
+
+    /// Takes a slot, if it may be given requests and one is free.
+    pub fn lease(self: &Arc<Self>) -> Option<Lease> {
+        let leased = self.is_usable() && self.berth.slots.take();
+        leased.then(|| Lease { endpoint: Some(self.clone()), orphaned: false })
+    }
+
+    /// Takes a slot, if one is free, though it may not be well; not when it is drained.
+    pub fn lease_unwell(self: &Arc<Self>) -> Option<Lease> {
+        let leased = !self.is_drained() && self.berth.slots.take();
+        leased.then(|| Lease { endpoint: Some(self.clone()), orphaned: false })
+    }
+
+    /// It has so many slots from now on.
+    pub(super) fn resize(self: &Arc<Self>, capacity: u32) {
+        self.berth.capacity.store(capacity, Ordering::Relaxed);
+        if self.berth.slots.resize(capacity) {
+            self.offer();
+        }
+    }
+
+    /// Looks for somebody who waits for a slot of it: it has become usable, or has more of them.
+    pub fn offer(self: &Arc<Self>) {
+        self.hand_over(None);
+    }
+
+    /// A pool that it is in has this queue.
+    pub(super) fn join(&self, queue: &Arc<Queue>) {
+        self.berth.queues.rcu(|queues| {
+            let others = queues.iter().filter(|known| !Arc::ptr_eq(known, queue));
+            others.chain([queue]).cloned().collect::<Vec<_>>()
+        });
+    }
+
+    /// It is in the pool of this queue no more.
+    pub(super) fn leave(&self, queue: &Arc<Queue>) {
+        self.berth.queues.rcu(|queues| {
+            let others = queues.iter().filter(|known| !Arc::ptr_eq(known, queue));
+            others.cloned().collect::<Vec<_>>()
+        });
+    }
+
+    /// Gives free slots to those who wait, the pool with the oldest waiter first; the first one of
+    /// them gets `connection`, which comes back when nobody waits.
+    fn hand_over(self: &Arc<Self>, mut connection: Option<Connection>) -> Option<Connection> {
+        let queues = self.berth.queues.load();
+        match &***queues {
+            [] => connection,
+            [queue] if queue.waiting() == 0 => connection,
+            [queue] => queue.serve(self, connection),
+            queues => {
+                let waiting = queues.iter().filter(|queue| queue.waiting() > 0);
+                let mut waiting: Vec<_> = waiting.map(|queue| (queue.oldest(), queue)).collect();
+                waiting.sort_by_key(|(oldest, _)| *oldest);
+                for (_, queue) in waiting {
+                    connection = queue.serve(self, connection);
+                }
+                connection
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Who waits for a slot of a pool, and whose turn is next. Pure: time is an argument.
+//!
+//! ```text
+//!   in order ── not empty for `wait` ──> overloaded
+//!   (oldest first,                       (newest first, patience a tenth of `wait`)
+//!    patience `wait`) <──── empty ──────
+//! ```
+//!
+//! While things are well the oldest goes first, and everybody may wait as long as the pool allows.
+//! A queue that never runs empty does no good to anybody: each one waits as long as the queue is
+//! long, and the slots do no more work for it. So a pool whose queue has not been empty for `wait`
+//! is overloaded; from then on patience is short, as CoDel's is (Nichols and Jacobson, "Controlling
+//! Queue Delay", 2012), and the newest goes first, since its client is the likeliest to be still
+//! there (Maurer, "Fail at Scale", 2015).
+//!
+//! Audiences that share a pool have a lane each. One that holds fewer slots than it was guaranteed
+//! goes before one that does not; then the higher priority; then the order above.
+//!
+//! Invariants: everyone who has entered leaves exactly once; nobody waits beyond patience after
+//! [`Line::expire`]; there are never more waiters than the length that was allowed last.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// Patience is divided by so much while a pool is overloaded.
+const IMPATIENCE: u32 = 10;
+
+/// Patience is not shortened below this: the next slot needs some time to come free.
+const PATIENCE_MIN: Duration = Duration::from_millis(5);
+
+/// What a line has to know of the audience that somebody waits for.
+pub trait Lane {
+    /// The same for the same audience.
+    fn key(&self) -> u64;
+    /// Who goes first; the higher.
+    fn priority(&self) -> u8;
+    /// Slots that it was guaranteed and does not hold; negative when it holds more.
+    fn owed(&self) -> i64;
+}
+
+/// How long and how many may wait.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Terms {
+    /// How long one waits while the pool is not overloaded.
+    pub wait: Duration,
+    /// How many wait at most.
+    pub length: usize,
+}
+
+/// Who waits in a line; never the same twice in one line.
+pub type Ticket = u64;
+
+/// Why somebody was not let in.
+#[derive(Debug)]
+pub struct Full<W>(pub W);
+
+/// Those who wait for a slot of one pool.
+#[derive(Debug)]
+pub struct Line<L, W> {
+    lanes: Vec<Waiting<L, W>>,
+    length: usize,
+    next: Ticket,
+    terms: Terms,
+    /// Since when it has not been empty.
+    busy_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Waiting<L, W> {
+    lane: L,
+    waiters: BTreeMap<Ticket, Waiter<W>>,
+}
+
+#[derive(Debug)]
+struct Waiter<W> {
+    since: Instant,
+    who: W,
+}
+
+// === impl Line ===
+
+impl<L: Lane, W> Line<L, W> {
+    /// An empty line.
+    pub fn new() -> Self {
+        let terms = Terms { wait: Duration::ZERO, length: 0 };
+        Self { lanes: Vec::new(), length: 0, next: 0, terms, busy_since: None }
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether the queue has not been empty for as long as one may wait.
+    pub fn is_overloaded(&self, now: Instant) -> bool {
+        self.busy_since.is_some_and(|since| now.duration_since(since) >= self.terms.wait)
+    }
+
+    /// How long one may wait, as things stand.
+    pub fn patience(&self, now: Instant) -> Duration {
+        let wait = self.terms.wait;
+        if self.is_overloaded(now) { (wait / IMPATIENCE).max(PATIENCE_MIN).min(wait) } else { wait }
+    }
+
+    /// Lets `who` wait in the lane of `lane`, under `terms`. Where there is no room, somebody who
+    /// is less entitled to it has to go, and is put into `gone`; or `who` is not let in.
+    pub fn enter(
+        &mut self,
+        lane: L,
+        who: W,
+        terms: Terms,
+        now: Instant,
+        gone: &mut Vec<W>,
+    ) -> Result<Ticket, Full<W>> {
+        self.terms = terms;
+        let index = self.lane(lane);
+        while self.length >= terms.length {
+            let overloaded = self.is_overloaded(now);
+            let victim = self.least_entitled(index);
+            let own = victim == index;
+            if terms.length == 0 || (own && !overloaded) || self.lanes[victim].waiters.is_empty() {
+                self.forget_empty();
+                return Err(Full(who));
+            }
+            // In order, the last who came has waited least; in the other order, the first will
+            // never have its turn.
+            gone.extend(self.take_from(victim, !overloaded));
+        }
+        let ticket = self.next;
+        self.next += 1;
+        self.lanes[index].waiters.insert(ticket, Waiter { since: now, who });
+        self.length += 1;
+        self.busy_since.get_or_insert(now);
+        self.forget_empty();
+        Ok(ticket)
+    }
+
+    /// Whether anybody waits who `fits`.
+    pub fn any(&self, fits: impl Fn(&W) -> bool) -> bool {
+        self.lanes.iter().any(|lane| lane.waiters.values().any(|waiter| fits(&waiter.who)))
+    }
+
+    /// Whose turn it is among those who `fit`; it waits no more.
+    pub fn next(&mut self, now: Instant, fits: impl Fn(&W) -> bool) -> Option<W> {
+        let newest = self.is_overloaded(now);
+        let fitting = |waiting: &Waiting<L, W>| {
+            let mut tickets = waiting.waiters.iter().filter(|(_, waiter)| fits(&waiter.who));
+            let first = if newest { tickets.next_back() } else { tickets.next() };
+            first.map(|(ticket, _)| *ticket)
+        };
+        let candidates = self.lanes.iter().enumerate();
+        let candidates = candidates.filter_map(|(index, lane)| Some((index, fitting(lane)?)));
+        let (index, ticket) = candidates.max_by_key(|(index, ticket)| {
+            let lane = &self.lanes[*index].lane;
+            let order = if newest { *ticket } else { Ticket::MAX - *ticket };
+            (lane.owed() > 0, lane.priority(), order)
+        })?;
+        let waiter = self.lanes[index].waiters.remove(&ticket);
+        self.left(1);
+        waiter.map(|waiter| waiter.who)
+    }
+
+    /// Since when the one waits who has waited longest.
+    pub fn oldest(&self) -> Option<Instant> {
+        let first = |lane: &Waiting<L, W>| lane.waiters.values().next().map(|waiter| waiter.since);
+        self.lanes.iter().filter_map(first).min()
+    }
+
+    /// Somebody leaves; `false` when it waits no more.
+    pub fn leave(&mut self, ticket: Ticket) -> bool {
+        let left = self.lanes.iter_mut().any(|lane| lane.waiters.remove(&ticket).is_some());
+        if left {
+            self.left(1);
+        }
+        left
+    }
+
+    /// Puts into `gone` whoever has waited for longer than patience lasts.
+    pub fn expire(&mut self, now: Instant, gone: &mut Vec<W>) {
+        let patience = self.patience(now);
+        let before = gone.len();
+        for lane in &mut self.lanes {
+            while let Some(first) = lane.waiters.first_entry()
+                && now.duration_since(first.get().since) >= patience
+            {
+                gone.push(first.remove().who);
+            }
+        }
+        self.left(gone.len() - before);
+    }
+
+    /// Panics when something is not as it must be.
+    #[cfg(test)]
+    pub fn check_invariants(&self) {
+        let waiting: usize = self.lanes.iter().map(|lane| lane.waiters.len()).sum();
+        assert_eq!(waiting, self.length, "everyone who entered is in a lane or has left");
+        assert_eq!(self.length > 0, self.busy_since.is_some(), "it knows since when it is busy");
+        assert!(self.lanes.iter().all(|lane| !lane.waiters.is_empty()), "no lane is empty");
+        let tickets = self.lanes.iter().flat_map(|lane| lane.waiters.keys());
+        assert!(tickets.clone().all(|ticket| *ticket < self.next), "tickets are given in order");
+        for lane in &self.lanes {
+            let since = lane.waiters.values().map(|waiter| waiter.since);
+            assert!(since.is_sorted(), "tickets are in the order of arrival");
+        }
+    }
+
+    /// The place of a lane, which is made where it is not there.
+    fn lane(&mut self, lane: L) -> usize {
+        match self.lanes.iter().position(|known| known.lane.key() == lane.key()) {
+            Some(index) => {
+                self.lanes[index].lane = lane;
+                index
+            }
+            None => {
+                self.lanes.push(Waiting { lane, waiters: BTreeMap::new() });
+                self.lanes.len() - 1
+            }
+        }
+    }
+
+    /// The lane that has to make room when one more comes to `newcomer`: the lowest priority, and
+    /// of those the one that has the most beyond what it was guaranteed.
+    fn least_entitled(&self, newcomer: usize) -> usize {
+        let lanes = 0..self.lanes.len();
+        let least = lanes.max_by_key(|&index| {
+            let Waiting { lane, waiters } = &self.lanes[index];
+            let own = index == newcomer;
+            let waits = waiters.len() as i64 + i64::from(own);
+            // Among equals the newcomer is the one who goes.
+            (u8::MAX - lane.priority(), waits - lane.owed(), own)
+        });
+        least.unwrap_or(newcomer)
+    }
+
+    fn take_from(&mut self, index: usize, last: bool) -> Option<W> {
+        let waiters = &mut self.lanes[index].waiters;
+        let taken = if last { waiters.pop_last() } else { waiters.pop_first() };
+        // The newcomer's lane may be empty for a moment; its place must not move.
+        self.length -= usize::from(taken.is_some());
+        taken.map(|(_, waiter)| waiter.who)
+    }
+
+    fn left(&mut self, count: usize) {
+        self.length -= count;
+        self.forget_empty();
+    }
+
+    fn forget_empty(&mut self) {
+        self.lanes.retain(|lane| !lane.waiters.is_empty());
+        if self.length == 0 {
+            self.busy_since = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
