@@ -27,7 +27,7 @@ use usher::{
     },
     meters::Meters,
     peer::Peer,
-    proxy::{Common, Memory, Proxy, Spool, Tunnels, Worker},
+    proxy::{Common, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
     snapshot::{Published, World},
     telemetry::{AccessLog, access_log::Target},
 };
@@ -144,6 +144,7 @@ fn common(origin: SocketAddr, target: Target, remembered: usize, drain: drain::D
         drain,
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
+        pulse: Pulse::of(1),
     }
 }
 

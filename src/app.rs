@@ -10,16 +10,23 @@
 //! acceptor that ends before it was asked to ends the process: half a proxy is worse than none.
 
 mod books;
+mod estates;
 mod health;
 mod house;
+mod predecessor;
 mod recall;
 mod shelf;
+mod shown;
 mod sight;
+mod signals;
+mod sockets;
 mod stop;
+mod succession;
 mod threads;
+mod upgrade;
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -31,9 +38,9 @@ use crate::{
     config::{self, Config},
     control::{Audit, Guard, Keys},
     drain::{self, Drain, Drainer},
-    edge::{self, Census, Order},
+    edge::{Census, Order},
     meters::Meters,
-    proxy::{Common, Memory, Spool, Tunnels},
+    proxy::{Common, Memory, Pulse, Spool, Tunnels},
     reload::Reloader,
     snapshot::{Published, World},
     telemetry::{
@@ -43,7 +50,14 @@ use crate::{
 };
 
 pub use crate::edge::BindError;
+pub use signals::House;
+pub use sockets::{Addresses, InheritError, Inherited};
 pub use stop::{Ended, Remote};
+pub use succession::{Heir, Invocation, NotUpgraded};
+
+use predecessor::Predecessor;
+use sockets::Sockets;
+use succession::Succession;
 
 /// How many orders to the doorman may wait.
 const ORDERS: usize = 4;
@@ -55,6 +69,8 @@ pub struct Origin {
     pub path: Option<PathBuf>,
     /// What `check` would warn of.
     pub warnings: Vec<String>,
+    /// How this process was started; without it there is nothing to upgrade.
+    pub invocation: Option<Invocation>,
 }
 
 /// Why usher cannot start.
@@ -63,6 +79,12 @@ pub enum BuildError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A port cannot be kept for a successor.
+    #[error("cannot keep a port for a successor: {0}")]
+    Keep(#[source] std::io::Error),
+    /// What was handed in cannot be used.
+    #[error(transparent)]
+    Inherit(#[from] InheritError),
     /// The audit's file cannot be opened.
     #[error("cannot open the audit's file: {0}")]
     Audit(#[source] std::io::Error),
@@ -72,17 +94,6 @@ pub enum BuildError {
     /// `state_dir` cannot be written to.
     #[error("cannot keep anything in {0}: {1}")]
     StateDir(PathBuf, #[source] std::io::Error),
-}
-
-/// Where a started usher can be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// Where clients connect, in the order of the configuration.
-    pub listeners: Vec<SocketAddr>,
-    /// The operators' port.
-    pub control: Option<SocketAddr>,
-    /// The port that Prometheus scrapes.
-    pub metrics: Option<SocketAddr>,
 }
 
 /// An usher that has all its ports and files, and does not serve yet.
@@ -99,13 +110,7 @@ pub struct Bound {
     drain: Drain,
     orders: mpsc::Receiver<Order>,
     writer: Writer,
-}
-
-/// Listening sockets, not blocking.
-struct Sockets {
-    listeners: Vec<TcpListener>,
-    control: Option<TcpListener>,
-    metrics: Option<TcpListener>,
+    predecessor: Option<Predecessor>,
 }
 
 /// Takes every port and file that `config` names, and compiles it.
@@ -113,28 +118,30 @@ struct Sockets {
 /// # Errors
 /// A port or a file cannot be had. Nothing has been started then.
 pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
-    let sockets = Sockets {
-        listeners: config
-            .listeners
-            .iter()
-            .map(|listener| edge::bind(listener.bind))
-            .collect::<Result<_, _>>()?,
-        control: config.control.map(edge::bind).transpose()?,
-        metrics: config.metrics.map(edge::bind).transpose()?,
-    };
+    build_on(config, origin, &mut Inherited::default())
+}
+
+/// As [`build`], with the sockets in `inherited` where they fit. What is left there after a failure
+/// can still be told of it.
+///
+/// # Errors
+/// As for [`build`], and when a socket was handed in that the configuration does not name.
+pub fn build_on(
+    config: Config,
+    origin: Origin,
+    inherited: &mut Inherited,
+) -> Result<Bound, BuildError> {
+    let sockets = Sockets::take(&config, inherited)?;
+    inherited.check()?;
     let workers = config.workers.unwrap_or_else(threads::workers_auto);
-    let target = match &config.access_log {
-        config::AccessLog::Off => Target::Off,
-        config::AccessLog::Stdout => Target::Stdout,
-        config::AccessLog::File(path) => Target::File(path.clone()),
-    };
-    let (log, writer) = AccessLog::start(target, workers).map_err(BuildError::AccessLog)?;
+    let log = AccessLog::start(target(&config), workers);
+    let (log, writer) = log.map_err(BuildError::AccessLog)?;
     let config = Arc::new(config);
     let meters = Meters::new(workers, &edges(&config));
     let world = Arc::new(World::new(meters.clone()));
     let snapshot = world.compile(config.clone(), 1);
     let (drainer, drain) = drain::channel();
-    let common = Common {
+    let common = Arc::new(Common {
         published: Published::new(Arc::new(snapshot)),
         meters,
         log,
@@ -143,20 +150,21 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
         drain: drain.clone(),
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
-    };
-    let common = Arc::new(common);
+        pulse: Pulse::of(workers),
+    });
     let addresses = sockets.addresses();
     let census = Arc::new(Census::default());
     let (doors, orders) = mpsc::channel(ORDERS);
-    let Origin { path, warnings } = origin;
+    let Origin { path, warnings, invocation } = origin;
+    let drainer = Arc::new(drainer);
+    let ports = sockets.ports(&config).map_err(BuildError::Keep)?;
+    let succession =
+        Succession::new(invocation, ports, doors.clone(), drainer.clone(), drain.clone());
     let reloader = Reloader::new(path, warnings, world.clone(), common.clone(), doors);
-    let guard = Guard {
-        keys: Keys::new(addresses.control, &config.operators.tokens),
-        audit: Audit::open(config.operators.audit.clone()).map_err(BuildError::Audit)?,
-    };
+    let guard = open_guard(addresses.control, &config)?;
     let books = open_books(&common, &config)?;
-    let sight =
-        sight::HouseSight::new(common.clone(), census.clone(), world, reloader, guard, books);
+    let means = sight::Means { reloader, guard, books, succession };
+    let sight = sight::HouseSight::new(common.clone(), census.clone(), world, means);
     Ok(Bound {
         addresses,
         sight,
@@ -165,17 +173,32 @@ pub fn build(config: Config, origin: Origin) -> Result<Bound, BuildError> {
         workers,
         config,
         common,
-        drainer: Arc::new(drainer),
+        drainer,
         drain,
         orders,
         writer,
+        predecessor: inherited.predecessor.take(),
     })
+}
+
+fn open_guard(control: Option<SocketAddr>, config: &Config) -> Result<Guard, BuildError> {
+    let audit = Audit::open(config.operators.audit.clone()).map_err(BuildError::Audit)?;
+    Ok(Guard { keys: Keys::new(control, &config.operators.tokens), audit })
 }
 
 fn open_books(common: &Common, config: &Config) -> Result<books::Books, BuildError> {
     let state_dir = config.state_dir.as_deref();
     let books = books::Books::open(common.meters.clone(), state_dir);
     books.map_err(|error| BuildError::StateDir(state_dir.unwrap_or(Path::new("")).into(), error))
+}
+
+/// Where the access log goes.
+fn target(config: &Config) -> Target {
+    match &config.access_log {
+        config::AccessLog::Off => Target::Off,
+        config::AccessLog::Stdout => Target::Stdout,
+        config::AccessLog::File(path) => Target::File(path.clone()),
+    }
 }
 
 /// Every latency that was promised: an edge of all histograms, so that what Prometheus counts
@@ -203,19 +226,14 @@ impl Bound {
     /// # Errors
     /// A worker or the acceptor died; nothing is served any more.
     pub fn run(self) -> Result<(), Ended> {
-        house::run(self)
+        self.run_in(House::open()?)
     }
-}
 
-// === impl Sockets ===
-
-impl Sockets {
-    fn addresses(&self) -> Addresses {
-        let address = |socket: &TcpListener| socket.local_addr().ok();
-        Addresses {
-            listeners: self.listeners.iter().filter_map(address).collect(),
-            control: self.control.as_ref().and_then(address),
-            metrics: self.metrics.as_ref().and_then(address),
-        }
+    /// As [`Bound::run`], in a house that was opened before.
+    ///
+    /// # Errors
+    /// As for [`Bound::run`].
+    pub fn run_in(self, house: House) -> Result<(), Ended> {
+        house::run(self, house)
     }
 }

@@ -15,6 +15,7 @@ pub mod run;
 pub mod schema;
 pub mod slo;
 pub mod status;
+pub mod upgrade;
 pub mod why;
 
 use std::path::PathBuf;

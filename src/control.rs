@@ -6,7 +6,7 @@
 //! | `/metrics` | | yes |
 //! | `GET /api/v1/requests/ID` | yes | |
 //! | `GET /api/v1/status`, `audiences`, `pools`, `config`, `slo` | yes | |
-//! | `POST /api/v1/reload` | yes | |
+//! | `POST /api/v1/reload`, `upgrade` | yes | |
 //! | `Host` | localhost or an IP address; any with tokens | any |
 //! | token | where one is configured, but for `/live` and `/ready` | none |
 //!
@@ -28,18 +28,18 @@ mod router;
 pub mod screen;
 pub mod views;
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 
 pub use audit::{Audit, Deed};
 pub use guard::Guard;
 pub use keys::Keys;
-pub use orders::{By, Why};
+pub use orders::{By, UpgradeOrder, Why};
 pub use promises::{CauseView, HourView, SloView, StandingView, WindowView};
 pub use views::{
     AttemptView, AudienceView, ConfigView, EndpointView, EventView, FaultView, PoolView,
-    PromiseView, RefusedView, ReloadView, RequestView, RequestsView, StatusView,
+    PromiseView, RefusedView, ReloadView, RequestView, RequestsView, StatusView, UpgradeView,
 };
 
 /// What the ports see of usher. The house implements it.
@@ -56,9 +56,20 @@ pub trait Sight: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// Reads the configuration again and puts it to use.
     fn reload(self: Arc<Self>, by: By) -> Pin<Box<dyn Future<Output = ReloadView> + Send>>;
+    /// Hands over to a new process, which is given up when it is not ready within `wait`. Goes on
+    /// when the answer is not waited for.
+    fn upgrade(
+        self: Arc<Self>,
+        by: By,
+        wait: Option<Duration>,
+    ) -> Pin<Box<dyn Future<Output = UpgradeView> + Send>>;
     /// Whether requests may be sent here.
     fn readiness(&self) -> Readiness;
 }
+
+/// Tells a port that another process answers there from now on: it accepts no more, and its
+/// connections end after the request they are at.
+pub type Closing = tokio::sync::watch::Receiver<bool>;
 
 /// Whether requests may be sent here. It never depends on the monolith's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +87,18 @@ pub enum Readiness {
 }
 
 /// Serves the control port until dropped, and with it every connection.
-pub async fn serve_control(listener: TcpListener, sight: Arc<dyn Sight>, guard: Arc<Guard>) {
-    port::serve(listener, router::control(sight, &guard)).await;
+pub async fn serve_control(
+    listener: TcpListener,
+    sight: Arc<dyn Sight>,
+    guard: Arc<Guard>,
+    closing: Closing,
+) {
+    port::serve(listener, router::control(sight, &guard), closing).await;
 }
 
 /// Serves the metrics port until dropped, and with it every connection.
-pub async fn serve_metrics(listener: TcpListener, sight: Arc<dyn Sight>) {
-    port::serve(listener, router::metrics(sight)).await;
+pub async fn serve_metrics(listener: TcpListener, sight: Arc<dyn Sight>, closing: Closing) {
+    port::serve(listener, router::metrics(sight), closing).await;
 }
 
 // === impl Readiness ===

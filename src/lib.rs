@@ -14,6 +14,7 @@ pub mod deadline;
 pub mod drain;
 pub mod durable;
 pub mod telemetry;
+pub mod systemd;
 
 // F1: rules
 pub mod classify;
@@ -36,6 +37,7 @@ pub mod proxy;
 pub mod control;
 pub mod edge;
 pub mod reload;
+pub mod handover;
 
 // F6: house
 pub mod app;

@@ -35,6 +35,8 @@ enum Command {
     Reload(cli::reload::ReloadArgs),
     /// Show error budgets and how fast they go, or what counts for them
     Slo(cli::slo::SloArgs),
+    /// Have a running usher hand over to a new binary without a gap
+    Upgrade(cli::upgrade::UpgradeArgs),
     /// Show how a running usher fares
     Status(cli::status::StatusArgs),
     /// Say what became of one request, by its id
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Diff(args) => cli::diff::run(args),
         Command::Reload(args) => cli::reload::run(args),
         Command::Slo(args) => cli::slo::run(args),
+        Command::Upgrade(args) => cli::upgrade::run(args),
         Command::Status(args) => cli::status::run(args),
         Command::Why(args) => cli::why::run(args),
     };

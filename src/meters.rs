@@ -9,6 +9,7 @@
 //! it, or an exchange that opened with it. What rarely moves goes through the exporter's registry
 //! instead and is rendered into the same text.
 
+mod carried;
 mod cells;
 mod edges;
 mod exchange;
@@ -32,6 +33,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
+
 use crate::{fault::Fault, name::Name};
 
 pub use cells::Cells;
@@ -46,6 +49,7 @@ pub use pool::{EndpointEvent, PoolMeter, Retry};
 pub use reading::{AudienceReading, CutOff};
 pub use slo::{Cause, PromiseKey, SloMeter, SloReading, Verdict};
 
+use carried::Carried;
 use exchange::{AnswerMeter, AudienceMeter, PlaceMeter};
 use exporter::Exporter;
 
@@ -77,6 +81,7 @@ pub struct Meters {
     promises: Keyed<PromiseKey, SloMeter>,
     departed: Arc<Departed>,
     exporter: Exporter,
+    carried: Mutex<Carried>,
 }
 
 // === impl Arm ===
@@ -111,6 +116,7 @@ impl Meters {
             promises: Keyed::default(),
             departed: Arc::default(),
             exporter: Exporter::new(),
+            carried: Mutex::default(),
         })
     }
 
@@ -165,6 +171,17 @@ impl Meters {
     /// else was known of them.
     pub fn http2_closed(&self, end: Http2End, refused: u64) {
         self.exporter.http2_closed(end, refused);
+    }
+
+    /// A process that this one took over from shows `text`; asked again, that replaces what it
+    /// showed before.
+    pub fn carry(&self, text: &str) {
+        self.carried.lock().replace(text);
+    }
+
+    /// That process has gone.
+    pub fn predecessor_has_gone(&self) {
+        self.carried.lock().gone();
     }
 
     /// Tidies the exporter's registry. Called by the house every few seconds.

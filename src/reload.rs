@@ -18,10 +18,12 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     config::{self, Changes, Config, Examination, LoadOptions, Problem, Problems, Severity},
+    drain::Stage,
     edge::{self, Door, Order},
     meters::Reload,
     proxy::Common,
     snapshot::{Snapshot, World},
+    systemd,
 };
 
 use watch::Fingerprint;
@@ -107,6 +109,10 @@ impl Reloader {
     pub async fn look(&self) -> Option<Reloaded> {
         self.state.lock().retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         self.path.as_ref()?;
+        // Whoever stops or has a successor changes nothing any more.
+        if self.is_stopping() {
+            return None;
+        }
         let looked_at = self.state.lock().looked_at.clone();
         let seen = blocking(move || Fingerprint::of(&looked_at)).await?;
         if seen == self.state.lock().seen {
@@ -120,12 +126,21 @@ impl Reloader {
     pub async fn reload(&self) -> Reloaded {
         // The semaphore is never closed.
         let _turn = self.turn.acquire().await;
+        systemd::reloading();
         let reloaded = self.try_reload().await;
         self.tell(&reloaded);
+        systemd::ready();
         reloaded
     }
 
+    fn is_stopping(&self) -> bool {
+        self.common.drain.stage() > Stage::Running
+    }
+
     async fn try_reload(&self) -> Reloaded {
+        if self.is_stopping() {
+            return refused("usher", "is stopping, and ends with the configuration it has");
+        }
         let Some(path) = self.path.clone() else {
             return refused("usher", "runs without a file; there is nothing to reload");
         };

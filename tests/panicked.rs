@@ -19,7 +19,7 @@ use usher::{
     fault::Fault,
     meters::Meters,
     peer::{Peer, Protocol},
-    proxy::{Arrival, Common, Memory, Proxy, Spool, Tunnels, Worker},
+    proxy::{Arrival, Common, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
     snapshot::{Published, World},
     telemetry::{AccessLog, access_log::Target},
 };
@@ -59,6 +59,7 @@ fn common(fault_header: &str) -> Common {
         drain: drain::channel().1,
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
+        pulse: Pulse::of(1),
     }
 }
 

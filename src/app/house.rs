@@ -2,19 +2,20 @@
 
 #![expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
 
-use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
+use std::{net::TcpListener as StdListener, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    runtime::Builder,
-    signal::unix::{Signal, SignalKind, signal},
-    task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    task::{AbortHandle, JoinSet},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
-    Bound, Ended, health,
+    Bound, Ended, House,
+    estates::Estates,
+    health,
     sight::HouseSight,
+    signals::{self, Signals},
     threads::{self, Doors, Threads},
 };
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     meters::CutOff,
     proxy::Common,
     reload::blocking,
+    systemd,
     upstream::RESOLVE_EVERY,
 };
 
@@ -45,39 +47,47 @@ const END_WAIT: Duration = Duration::from_secs(5);
 /// How long tasks of the house may take to end.
 const TASKS_WAIT: Duration = Duration::from_secs(2);
 
-/// Signals that mean something to a running usher.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    user_1: Signal,
-    user_2: Signal,
-}
+/// How long a worker may do nothing before usher is not said to live.
+const PULSE_WAIT: Duration = Duration::from_secs(5);
 
-/// Runs `bound` until it is stopped.
-pub(super) fn run(bound: Bound) -> Result<(), Ended> {
-    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
-    let ended = runtime.block_on(live(bound));
+/// How often is looked whether a predecessor has gone.
+const PREDECESSOR_LOOK: Duration = Duration::from_millis(50);
+
+/// How often a successor is told what is still counted here.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs `bound` in `house` until it is stopped.
+pub(super) fn run(bound: Bound, house: House) -> Result<(), Ended> {
+    let House { runtime, signals } = house;
+    let ended = runtime.block_on(live(bound, signals));
     // A log whose reader has gone may hold a blocking thread; it does not hold the process.
     runtime.shutdown_timeout(TASKS_WAIT);
     ended
 }
 
-async fn live(bound: Bound) -> Result<(), Ended> {
-    // First of all: a signal that comes while starting must not kill.
-    let signals = Signals::watch()?;
-    let mut tasks = JoinSet::new();
-    let Bound { sight, sockets, config, common, census, drainer, .. } = bound;
-    let Bound { drain, writer, workers, orders, .. } = bound;
-    serve_ports(&mut tasks, sockets.control, sockets.metrics, &sight)?;
+async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
+    let (mut tasks, mut ports) = (JoinSet::new(), JoinSet::new());
+    let Bound { sight, mut sockets, config, common, census, drainer, .. } = bound;
+    let Bound { drain, writer, workers, orders, mut predecessor, .. } = bound;
+    tasks.spawn(signals::obey(signals, drainer.clone(), sight.clone()));
+    // As long as a predecessor serves, nobody must be told here that usher is not ready.
+    if predecessor.is_none() {
+        serve_ports(&mut ports, sockets.control.take(), sockets.metrics.take(), &sight)?;
+    }
     let (log_stop, log_stopped) = tokio::sync::oneshot::channel::<()>();
     let log = tokio::spawn(writer.run(async {
         // The sender is dropped when the house ends, which is as good.
         let _ = log_stopped.await;
     }));
-    tasks.spawn(obey(signals, drainer.clone(), sight.clone()));
-    resolve(&common).await;
-    sight.resolved();
+    // Who is told to stop meanwhile serves what has come to its ports, and stops.
+    tokio::select! {
+        () = resolve(&common) => sight.resolved(),
+        () = drain.reached(Stage::Grace) => {}
+    }
+    if let Some(predecessor) = &mut predecessor {
+        predecessor.take_over(&sight).await;
+        serve_ports(&mut ports, sockets.control.take(), sockets.metrics.take(), &sight)?;
+    }
     tasks.spawn(resolve_again(common.clone()));
     tasks.spawn(read(sight.clone()));
     tasks.spawn(keep(sight.clone()));
@@ -88,10 +98,23 @@ async fn live(bound: Bound) -> Result<(), Ended> {
     let first = doors.map(|(listener, socket)| Door { bind: listener.bind, socket }).collect();
     let doors = Doors { first, orders, common: common.clone(), census };
     let threads = threads::start(doors, workers)?;
-    let ended = attend(threads, drain, &drainer, &common).await;
+    let mut outlived = None;
+    if let Some(mut predecessor) = predecessor {
+        predecessor.ready().await;
+        outlived = Some(tasks.spawn(predecessor.outlive(sight.clone())));
+    }
+    systemd::ready();
+    if let Some(every) = systemd::watchdog() {
+        tasks.spawn(show_life(every, common.clone()));
+    }
+    let ended = attend_and_tell(attend(threads, drain, &drainer, &common), &sight).await;
     // The last lines are written when there is nobody left to write more.
     drop(log_stop);
     let _ = tokio::time::timeout(TASKS_WAIT, log).await;
+    if sight.succession().has_heir() {
+        settle_estate(&sight, &common, outlived, &mut ports).await;
+    }
+    ports.shutdown().await;
     tasks.shutdown().await;
     // Nobody counts any more: what is written now is all there was.
     sight.books().read();
@@ -99,18 +122,64 @@ async fn live(bound: Bound) -> Result<(), Ended> {
     ended
 }
 
+/// Attends to the threads until they have ended. A successor is told meanwhile what is counted.
+async fn attend_and_tell(
+    attending: impl Future<Output = Result<(), Ended>>,
+    sight: &HouseSight,
+) -> Result<(), Ended> {
+    let mut attending = pin!(attending);
+    let mut ticks = interval(TELL_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        // Ticks only wait; what attends is kept.
+        tokio::select! {
+            ended = attending.as_mut() => return ended,
+            _ = ticks.tick() => sight.succession().tell_heir(&Estates::of(sight)).await,
+        }
+    }
+}
+
+/// Tells the successor the last of what was counted, and whoever asked for the upgrade what came of
+/// it.
+async fn settle_estate(
+    sight: &HouseSight,
+    common: &Common,
+    outlived: Option<AbortHandle>,
+    ports: &mut JoinSet<()>,
+) {
+    if let Some(outlived) = outlived {
+        hear_out(&outlived, common).await;
+    }
+    sight.succession().tell_heir(&Estates::of(sight)).await;
+    let answered = async { while ports.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(TASKS_WAIT, answered).await;
+}
+
+/// Waits for the end of a predecessor that still drains, so that a successor hears from here what
+/// it has counted. It began to drain before this process did, so it ends soon.
+async fn hear_out(outlived: &AbortHandle, common: &Common) {
+    let drain = &common.published.current().config.drain;
+    let until = Instant::now() + drain.requests.max(drain.tunnels) + END_WAIT;
+    let mut looks = interval(PREDECESSOR_LOOK);
+    while !outlived.is_finished() && Instant::now() < until {
+        looks.tick().await;
+    }
+}
+
 fn serve_ports(
-    tasks: &mut JoinSet<()>,
+    ports: &mut JoinSet<()>,
     control: Option<StdListener>,
     metrics: Option<StdListener>,
     sight: &Arc<HouseSight>,
 ) -> Result<(), Ended> {
+    let closing = sight.succession().handed_over();
     if let Some(socket) = control {
-        let listener = TcpListener::from_std(socket)?;
-        tasks.spawn(control::serve_control(listener, sight.clone(), sight.guard().clone()));
+        let (listener, guard) = (TcpListener::from_std(socket)?, sight.guard().clone());
+        ports.spawn(control::serve_control(listener, sight.clone(), guard, closing.clone()));
     }
     if let Some(socket) = metrics {
-        tasks.spawn(control::serve_metrics(TcpListener::from_std(socket)?, sight.clone()));
+        let listener = TcpListener::from_std(socket)?;
+        ports.spawn(control::serve_metrics(listener, sight.clone(), closing));
     }
     Ok(())
 }
@@ -133,7 +202,9 @@ async fn attend(
         }
     }
     let patience = common.published.current().config.drain.clone();
-    tracing::info!(grace = ?patience.grace, "stopping: not ready any more");
+    if drain.stage() == Stage::Grace {
+        tracing::info!(grace = ?patience.grace, "stopping: not ready any more");
+    }
     let timetable = [
         (Stage::Finishing, patience.grace),
         (Stage::Cutting, patience.requests),
@@ -141,11 +212,11 @@ async fn attend(
         (Stage::Ending, patience.tunnels.saturating_sub(patience.requests)),
     ];
     for (stage, wait) in timetable {
-        // A second signal goes straight to the last stage.
+        // A second signal goes straight to the last stage, and who hands over needs no grace.
         tokio::select! {
             () = threads.all_ended() => return farewell(threads, common),
             () = tokio::time::sleep(wait) => {}
-            () = drain.reached(Stage::Ending) => {}
+            () = drain.reached(stage) => {}
         }
         drainer.advance(stage);
         tell(stage, common);
@@ -186,34 +257,6 @@ fn farewell(threads: Threads, common: &Common) -> Result<(), Ended> {
         }
     }
     Ok(())
-}
-
-/// Does what signals say.
-async fn obey(mut signals: Signals, drainer: Arc<Drainer>, sight: Arc<HouseSight>) {
-    let mut stops = 0;
-    loop {
-        // A signal that comes while another is handled is kept by its stream.
-        let stop = tokio::select! {
-            _ = signals.terminate.recv() => true,
-            _ = signals.interrupt.recv() => true,
-            _ = signals.user_1.recv() => {
-                sight.reopen_log();
-                false
-            }
-            _ = signals.hang_up.recv() => {
-                sight.reload_by(&control::By::itself("signal")).await;
-                false
-            }
-            _ = signals.user_2.recv() => {
-                tracing::warn!("USR2: a running usher does not upgrade yet; restart it instead");
-                false
-            }
-        };
-        if stop {
-            stops += 1;
-            drainer.advance(if stops == 1 { Stage::Grace } else { Stage::Ending });
-        }
-    }
 }
 
 /// Looks up the names of all pools, all at once.
@@ -275,25 +318,35 @@ async fn look(sight: Arc<HouseSight>) {
     }
 }
 
+/// Shows systemd that usher lives: as long as every worker does.
+async fn show_life(every: Duration, common: Arc<Common>) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = common.pulse.read();
+    let mut missed = 0;
+    loop {
+        ticks.tick().await;
+        let now = common.pulse.read();
+        let all_beat = seen.iter().zip(&now).all(|(seen, now)| seen != now);
+        if all_beat {
+            (seen, missed) = (now, 0);
+        } else {
+            missed += 1;
+        }
+        // Workers beat once a second, which may be less often than is looked.
+        if every * missed < PULSE_WAIT {
+            systemd::alive();
+        } else {
+            tracing::error!(silent = ?every * missed, "a worker does nothing any more");
+        }
+    }
+}
+
 async fn upkeep(common: Arc<Common>) {
     let mut ticks = interval(UPKEEP_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         common.meters.upkeep();
-    }
-}
-
-// === impl Signals ===
-
-impl Signals {
-    fn watch() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            user_1: signal(SignalKind::user_defined1())?,
-            user_2: signal(SignalKind::user_defined2())?,
-        })
     }
 }

@@ -1,7 +1,6 @@
 //! What the ports show of the house.
 
 use std::{
-    collections::BTreeMap,
     pin::Pin,
     sync::{
         Arc,
@@ -12,28 +11,28 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::json;
+use tokio::{sync::oneshot, task::JoinSet};
 
-use super::{books::Books, recall};
+use super::{
+    books::Books,
+    recall,
+    shown::{certificate_gauges, events, named, pool_gauges, pool_view},
+    succession::Succession,
+    upgrade,
+};
 use crate::{
-    config::{Config, Objective, Problem},
+    config::{Objective, Problem},
     control::{
-        AudienceView, By, ConfigView, Deed, EndpointView, EventView, Guard, PoolView, PromiseView,
-        Readiness, RefusedView, ReloadView, RequestsView, Sight, SloView, StandingView, StatusView,
+        AudienceView, By, ConfigView, Deed, Guard, PromiseView, Readiness, RefusedView, ReloadView,
+        RequestsView, Sight, SloView, StandingView, StatusView, UpgradeView,
     },
     drain::Stage,
-    edge::{Census, Handshake},
-    meters::{
-        AudienceReading, CertificateGauges, EndpointGauges, Gauges, ListenerGauges, PoolGauges,
-        recent::Recent,
-    },
+    edge::Census,
+    meters::{AudienceReading, Gauges, ListenerGauges, Meters, recent::Recent},
     proxy::Common,
     reload::{Reloaded, Reloader, Standing, blocking},
-    snapshot::{Pool, Snapshot, World},
-    upstream::{Endpoint, Event, Member},
+    snapshot::{Snapshot, World},
 };
-
-/// The most events that `status` shows.
-const EVENTS_MAX: usize = 20;
 
 /// Over how long `status` looks back.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -49,6 +48,17 @@ pub struct HouseSight {
     started: Instant,
     resolved: AtomicBool,
     recent: Mutex<Recent>,
+    succession: Succession,
+    /// Upgrades that were asked for at the control port: whoever asked may have gone meanwhile.
+    upgrades: Mutex<JoinSet<()>>,
+}
+
+/// What the house does at an operator's word.
+pub(super) struct Means {
+    pub(super) reloader: Reloader,
+    pub(super) guard: Guard,
+    pub(super) books: Books,
+    pub(super) succession: Succession,
 }
 
 // === impl HouseSight ===
@@ -58,10 +68,9 @@ impl HouseSight {
         common: Arc<Common>,
         census: Arc<Census>,
         world: Arc<World>,
-        reloader: Reloader,
-        guard: Guard,
-        books: Books,
+        means: Means,
     ) -> Arc<Self> {
+        let Means { reloader, guard, books, succession } = means;
         let mut recent = Recent::new(WINDOW);
         recent.note(Instant::now(), common.meters.audiences());
         Arc::new(Self {
@@ -74,6 +83,8 @@ impl HouseSight {
             started: Instant::now(),
             resolved: AtomicBool::new(false),
             recent: Mutex::new(recent),
+            succession,
+            upgrades: Mutex::default(),
         })
     }
 
@@ -126,6 +137,21 @@ impl HouseSight {
     pub(super) fn reopen_log(&self) {
         self.common.log.reopen();
         self.guard.audit.reopen();
+    }
+
+    /// Where everything is counted.
+    pub(super) fn meters(&self) -> &Meters {
+        &self.common.meters
+    }
+
+    /// What hands over to another process.
+    pub(super) fn succession(&self) -> &Succession {
+        &self.succession
+    }
+
+    /// Whether names have been resolved for the first time.
+    pub(super) fn is_resolved(&self) -> bool {
+        self.resolved.load(Ordering::Acquire)
     }
 
     /// Names have been resolved for the first time.
@@ -245,10 +271,29 @@ impl Sight for HouseSight {
         Box::pin(async move { reload_view(self.reload_by(&by).await) })
     }
 
+    fn upgrade(
+        self: Arc<Self>,
+        by: By,
+        wait: Option<Duration>,
+    ) -> Pin<Box<dyn Future<Output = UpgradeView> + Send>> {
+        let (answer, answered) = oneshot::channel();
+        let sight = self.clone();
+        let upgrade = async move {
+            // Whoever asked may not wait for the answer.
+            let _ = answer.send(upgrade::upgrade(&sight, &by, wait).await);
+        };
+        {
+            let mut upgrades = self.upgrades.lock();
+            while upgrades.try_join_next().is_some() {}
+            upgrades.spawn(upgrade);
+        }
+        Box::pin(async move { answered.await.unwrap_or_default() })
+    }
+
     fn readiness(&self) -> Readiness {
         if self.common.drain.stage() > Stage::Running {
             Readiness::Draining
-        } else if self.resolved.load(Ordering::Acquire) {
+        } else if self.is_resolved() {
             Readiness::Ready
         } else {
             Readiness::NotResolved
@@ -288,105 +333,4 @@ fn promise(objectives: &[Objective]) -> Option<PromiseView> {
         within_ms: whole.latency.map(|latency| latency.within.as_secs_f64() * 1e3),
         target: whole.latency.map(|latency| latency.target.ratio()),
     })
-}
-
-fn pool_view(pool: &Pool) -> PoolView {
-    let members = pool.upstream.members();
-    let capacity = u64::from(pool.config.capacity);
-    let mut endpoints: Vec<EndpointView> =
-        members.iter().map(|Member { endpoint, .. }| endpoint_view(endpoint, capacity)).collect();
-    endpoints.extend(pool.upstream.unresolved().into_iter().map(|(name, trouble)| EndpointView {
-        address: name.clone(),
-        state: "down".to_owned(),
-        last_error: Some(trouble),
-        resolved_from: Some(name),
-        ..EndpointView::default()
-    }));
-    PoolView {
-        name: pool.name.to_string(),
-        capacity: capacity * members.iter().count() as u64,
-        capacity_is_per_process: true,
-        in_flight: pool.meter.leases().saturating_sub(pool.meter.orphans()),
-        orphans: pool.meter.orphans(),
-        queue_length: pool.upstream.queue().waiting() as u64,
-        endpoints,
-    }
-}
-
-fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView {
-    let health = endpoint.health().report();
-    let state = if endpoint.is_drained() { "drained" } else { health.standing.name() };
-    let lately = health.lately;
-    EndpointView {
-        address: endpoint.as_str().to_owned(),
-        state: state.to_owned(),
-        since: health.reason.is_some().then(|| rfc3339(health.since)),
-        reason: health.reason,
-        returns_in_seconds: health.returns_in.map(|time| time.as_secs_f64()),
-        requests_lately: lately.requests(),
-        failed_lately: (lately.requests() > 0).then(|| lately.failed_share()),
-        in_flight: u64::from(endpoint.in_flight().saturating_sub(endpoint.orphans())),
-        capacity,
-        last_error: endpoint.trouble().map(|trouble| trouble.what),
-        resolved_from: None,
-    }
-}
-
-/// Every end of a handshake with its count.
-fn named(counts: [u64; Handshake::ALL.len()]) -> Vec<(&'static str, u64)> {
-    Handshake::ALL.map(Handshake::name).into_iter().zip(counts).collect()
-}
-
-/// When the certificates of each listener end; of two for one name, the one that ends first.
-fn certificate_gauges(config: &Config) -> Vec<CertificateGauges> {
-    let mut ends: BTreeMap<(String, String), u64> = BTreeMap::new();
-    for listener in &config.listeners {
-        for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {
-            let name = certificate.names().first().map_or(certificate.subject(), String::as_str);
-            let expires = certificate.expires().duration_since(SystemTime::UNIX_EPOCH);
-            let expires = expires.unwrap_or_default().as_secs();
-            let known = ends.entry((listener.bind.to_string(), name.to_owned())).or_insert(expires);
-            *known = expires.min(*known);
-        }
-    }
-    let gauge = |((listener, name), expires)| CertificateGauges { listener, name, expires };
-    ends.into_iter().map(gauge).collect()
-}
-
-/// What has happened lately to endpoints that are still there, or were a moment ago.
-fn events(snapshot: &Snapshot) -> Vec<EventView> {
-    let Some(journal) = snapshot.pools().first().map(|pool| pool.upstream.journal()) else {
-        return Vec::new();
-    };
-    let view = |event: &Event| EventView {
-        at: rfc3339(event.at),
-        pools: snapshot
-            .pools()
-            .iter()
-            .filter(|pool| pool.upstream.has_had(event.endpoint_id))
-            .map(|pool| pool.name.to_string())
-            .collect(),
-        endpoint: event.endpoint.clone(),
-        event: event.what.name().to_owned(),
-        reason: event.reason.clone(),
-    };
-    journal.since(0).iter().rev().take(EVENTS_MAX).rev().map(view).collect()
-}
-
-fn pool_gauges(pool: &Pool) -> PoolGauges {
-    let view = pool_view(pool);
-    let count = |state| view.endpoints.iter().filter(|it| it.state == state).count() as u64;
-    PoolGauges {
-        name: pool.name.clone(),
-        endpoints: EndpointGauges {
-            up: count("up"),
-            down: count("down"),
-            ejected: count("ejected"),
-            drained: count("drained"),
-        },
-        capacity: view.capacity,
-        in_flight: view.in_flight,
-        orphans: view.orphans,
-        queue_length: view.queue_length,
-    }
 }

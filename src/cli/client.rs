@@ -93,7 +93,7 @@ impl Way {
     ///
     /// It cannot be reached in time.
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Answer> {
-        self.ask(Method::GET, path, Bytes::new())
+        self.ask(Method::GET, path, Bytes::new(), ANSWER_WAIT)
     }
 
     /// What the control port answers to a POST of `order` to `path`.
@@ -102,10 +102,30 @@ impl Way {
     ///
     /// It cannot be reached in time.
     pub(super) fn post(&self, path: &str, order: &impl Serialize) -> anyhow::Result<Answer> {
-        self.ask(Method::POST, path, serde_json::to_vec(order)?.into())
+        self.post_and_wait(path, order, ANSWER_WAIT)
     }
 
-    fn ask(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Answer> {
+    /// As [`Way::post`], for what may take as long as `wait`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached in time.
+    pub(super) fn post_and_wait(
+        &self,
+        path: &str,
+        order: &impl Serialize,
+        wait: Duration,
+    ) -> anyhow::Result<Answer> {
+        self.ask(Method::POST, path, serde_json::to_vec(order)?.into(), wait)
+    }
+
+    fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        wait: Duration,
+    ) -> anyhow::Result<Answer> {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
@@ -113,7 +133,7 @@ impl Way {
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        ask(&self.address, request.body(Full::new(body))?)
+        ask(&self.address, request.body(Full::new(body))?, wait)
     }
 }
 
@@ -132,7 +152,7 @@ impl Reason {
 // === free functions ===
 
 #[expect(clippy::disallowed_methods, reason = "a command of one request has no wheel")]
-fn ask(address: &str, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+fn ask(address: &str, request: Request<Full<Bytes>>, wait: Duration) -> anyhow::Result<Answer> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -144,9 +164,9 @@ fn ask(address: &str, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
                  --control ADDR says where it listens"
             )
         })?;
-        let (status, body) = timeout(ANSWER_WAIT, exchange(stream, request))
+        let (status, body) = timeout(wait, exchange(stream, request))
             .await
-            .with_context(|| format!("{address} takes longer than {ANSWER_WAIT:?} to answer"))?
+            .with_context(|| format!("{address} takes longer than {wait:?} to answer"))?
             .with_context(|| format!("{address} does not answer as usher does"))?;
         Ok(Answer { address: address.to_owned(), status, body })
     })

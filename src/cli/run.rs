@@ -15,7 +15,7 @@ use super::{
     live::{Key, Screen},
 };
 use crate::{
-    app::{self, Addresses, Bound, BuildError, Origin, Remote},
+    app::{self, Addresses, Bound, BuildError, House, Inherited, Invocation, Origin, Remote},
     config::{self, Config, LoadOptions, Problem, Problems},
     control::screen::screen,
 };
@@ -61,47 +61,66 @@ impl RunArgs {
 
 /// Runs until it is stopped, and returns the exit code.
 pub fn run(args: &RunArgs) -> u8 {
-    let (config, warnings) = match load(args) {
-        Ok(loaded) => loaded,
-        Err(problems) => return refuse(&problems),
+    // First of all: a signal that comes while usher starts is kept, and not its end.
+    let house = match House::open() {
+        Ok(house) => house,
+        Err(error) => return fail(&error),
     };
-    let origin = Origin {
-        path: args.upstream.is_empty().then(|| args.file()),
-        warnings: warnings.iter().map(Problem::headline).collect(),
+    let mut inherited = match Inherited::receive(&house) {
+        Ok(inherited) => inherited,
+        Err(error) => return fail(&error),
     };
-    let bound = match app::build(config, origin) {
+    let bound = match bind(args, &mut inherited) {
         Ok(bound) => bound,
-        Err(error) => {
-            tracing::error!("{error}");
-            if !args.upstream.is_empty() && is_taken(&error) {
-                tracing::error!("{WAY_OUT}");
-            }
-            return FAILED;
+        Err((code, why)) => {
+            inherited.refuse(&house, &why);
+            return code;
         }
     };
     announce(bound.addresses());
     let screen = if args.upstream.is_empty() { None } else { Screen::open() };
     let ran = match screen {
-        Some(screen) => serve_on(&screen, bound),
-        None => bound.run(),
+        Some(screen) => serve_on(&screen, bound, house),
+        None => bound.run_in(house),
     };
     match ran {
         Ok(()) => DONE,
-        Err(error) => {
-            tracing::error!("{error}");
-            FAILED
-        }
+        Err(error) => fail(&error),
     }
 }
 
+/// Loads the configuration and takes its ports; else says what is wrong, and returns the exit code
+/// and that.
+fn bind(args: &RunArgs, inherited: &mut Inherited) -> Result<Bound, (u8, String)> {
+    let (config, warnings) =
+        load(args).map_err(|problems| (refuse(&problems), problems.to_string()))?;
+    let origin = Origin {
+        path: args.upstream.is_empty().then(|| args.file()),
+        warnings: warnings.iter().map(Problem::headline).collect(),
+        invocation: Invocation::of_this_process(),
+    };
+    app::build_on(config, origin, inherited).map_err(|error| {
+        let code = fail(&error);
+        if !args.upstream.is_empty() && is_taken(&error) {
+            tracing::error!("{WAY_OUT}");
+        }
+        (code, error.to_string())
+    })
+}
+
+fn fail(error: &dyn std::error::Error) -> u8 {
+    tracing::error!("{error}");
+    FAILED
+}
+
 /// Serves, and shows how everybody fares until then.
-fn serve_on(screen: &Screen, bound: Bound) -> Result<(), app::Ended> {
+fn serve_on(screen: &Screen, bound: Bound, house: House) -> Result<(), app::Ended> {
     let (remote, addresses) = (bound.remote(), bound.addresses().clone());
     // Nothing is ever sent: that the sender has gone says that usher has ended.
     let (running, ended) = sync_channel::<()>(1);
     thread::scope(|scope| {
         scope.spawn(move || watch(screen, &remote, &addresses, &ended));
-        let ran = bound.run();
+        let ran = bound.run_in(house);
         drop(running);
         ran
     })

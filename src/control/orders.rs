@@ -3,7 +3,7 @@
 //! Unlike what usher answers, nothing that is not known is passed over here: an order that was
 //! misspelt is refused rather than carried out by half.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,9 @@ use super::{audit::Deed, keys::Caller};
 
 /// The largest body.
 pub(super) const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a new process may take to be ready at most.
+pub(super) const UPGRADE_SECONDS_MAX: u64 = 300;
 
 /// The longest reason, in characters.
 const REASON_MAX: usize = 500;
@@ -27,6 +30,18 @@ pub struct Why {
     pub operator: Option<String>,
     /// Why it is asked.
     pub reason: Option<String>,
+}
+
+/// An upgrade.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpgradeOrder {
+    /// As in [`Why`].
+    pub operator: Option<String>,
+    /// As in [`Why`].
+    pub reason: Option<String>,
+    /// How long the new process may take to be ready, from 1 to 300.
+    pub wait_seconds: Option<u64>,
 }
 
 /// Who has usher change something, and why.
@@ -55,6 +70,23 @@ impl Why {
             return Some(format!("`reason` is one line of at most {REASON_MAX} characters."));
         }
         None
+    }
+}
+
+// === impl UpgradeOrder ===
+
+impl UpgradeOrder {
+    /// Who and why, and how long the new process may take; or what is wrong with it.
+    pub(super) fn parts(self) -> Result<(Why, Option<Duration>), String> {
+        let Self { operator, reason, wait_seconds } = self;
+        let why = Why { operator, reason };
+        if wait_seconds.is_some_and(|wait| !(1..=UPGRADE_SECONDS_MAX).contains(&wait)) {
+            return Err(format!("`wait_seconds` is from 1 to {UPGRADE_SECONDS_MAX}."));
+        }
+        match why.complaint() {
+            Some(complaint) => Err(complaint),
+            None => Ok((why, wait_seconds.map(Duration::from_secs))),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Connections of the two ports. Few clients are expected here; each has limits all the same.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
@@ -10,12 +10,12 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::guard::From;
+use super::{Closing, guard::From};
 
 /// Connections of one port.
 pub(super) const CONNECTIONS_MAX: usize = 128;
@@ -36,18 +36,24 @@ const LAST_ANSWER: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until dropped.
+/// Serves `router` until dropped, or until another process does; then its connections end.
 #[expect(clippy::disallowed_methods, reason = "a pause of the port, on the house thread")]
-pub(super) async fn serve(listener: TcpListener, router: Router) {
+pub(super) async fn serve(listener: TcpListener, router: Router, closing: Closing) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        match listener.accept().await {
+        // Neither a permit nor a connection is lost when it closes first: the socket lives on.
+        let accepted = tokio::select! {
+            biased;
+            () = closed(closing.clone()) => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        let Some((accepted, permit)) = accepted else { return };
+        match accepted {
             Ok((stream, from)) => {
                 let router = router.clone().layer(Extension(From(from)));
-                let connection = converse(stream, router);
+                let connection = converse(stream, router, closing.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -59,13 +65,32 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
             }
         }
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// A connection when there is room for one.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(io::Result<(TcpStream, SocketAddr)>, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+    Some((listener.accept().await, permit))
+}
+
+/// Ready when another process answers here.
+async fn closed(mut closing: Closing) {
+    if closing.wait_for(|closing| *closing).await.is_err() {
+        // Nobody is left who could say so.
+        std::future::pending::<()>().await;
+    }
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "few connections, on the house thread: there is no wheel here"
 )]
-async fn converse(stream: TcpStream, router: Router) {
+async fn converse(stream: TcpStream, router: Router, closing: Closing) {
     // Without it answers of two writes wait for each other; an error only costs that.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
@@ -84,6 +109,7 @@ async fn converse(stream: TcpStream, router: Router) {
             false
         }
         () = sleep(AGE_MAX) => true,
+        () = closed(closing) => true,
     };
     if aged {
         connection.as_mut().graceful_shutdown();

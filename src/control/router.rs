@@ -20,7 +20,7 @@ use super::{
     answer::Problem,
     guard::{self, From, Guard},
     keys::Caller,
-    orders::{self, BODY_BYTES_MAX, By, Why},
+    orders::{self, BODY_BYTES_MAX, By, UPGRADE_SECONDS_MAX, UpgradeOrder, Why},
 };
 
 /// Requests in progress on one port, `/live` and `/ready` not counted.
@@ -28,6 +28,9 @@ const REQUESTS_MAX: usize = 32;
 
 /// How long one of them may take.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long an upgrade may take: as long as the new process may, and what it takes to end one.
+const UPGRADE_TIME_MAX: Duration = Duration::from_secs(UPGRADE_SECONDS_MAX + 10);
 
 /// What Prometheus calls its text format.
 const METRICS_TYPE: HeaderValue =
@@ -49,14 +52,19 @@ pub(super) fn control(sight: Arc<dyn Sight>, guard: &Arc<Guard>) -> Router {
         .route("/api/v1/slo", get(promises))
         .route("/api/v1/reload", post(reload))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .route_layer(known.clone());
+    let slow = Router::new()
+        .route("/api/v1/upgrade", post(upgrade))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route_layer(known);
-    finish(bounded(api).merge(health()), sight).layer(own).layer(local)
+    let api = bounded(api, REQUEST_TIME_MAX).merge(bounded(slow, UPGRADE_TIME_MAX));
+    finish(api.merge(health()), sight).layer(own).layer(local)
 }
 
 /// The metrics port.
 pub(super) fn metrics(sight: Arc<dyn Sight>) -> Router {
     let metrics = Router::new().route("/metrics", get(render));
-    finish(bounded(metrics).merge(health()), sight)
+    finish(bounded(metrics, REQUEST_TIME_MAX).merge(health()), sight)
 }
 
 /// Outside every bound: these must answer whatever else is asked for.
@@ -64,12 +72,12 @@ fn health() -> Router<Arc<dyn Sight>> {
     Router::new().route("/live", get(live)).route("/ready", get(ready))
 }
 
-fn bounded(routes: Router<Arc<dyn Sight>>) -> Router<Arc<dyn Sight>> {
+fn bounded(routes: Router<Arc<dyn Sight>>, time_max: Duration) -> Router<Arc<dyn Sight>> {
     let bounds = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(out_of_bounds))
         .load_shed()
         .concurrency_limit(REQUESTS_MAX)
-        .timeout(REQUEST_TIME_MAX);
+        .timeout(time_max);
     routes.layer(bounds)
 }
 
@@ -145,6 +153,24 @@ async fn reload(
     (status, fresh(Json(view))).into_response()
 }
 
+async fn upgrade(
+    State(sight): Seen,
+    Extension(caller): Extension<Caller>,
+    Extension(From(from)): Extension<From>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let order = orders::read::<UpgradeOrder>(&headers, &body).and_then(UpgradeOrder::parts);
+    let (why, wait) = match order {
+        Ok(parts) => parts,
+        Err(complaint) => return wrong(complaint),
+    };
+    let view = sight.upgrade(By::caller(&caller, from, why), wait).await;
+    let status =
+        if view.result == "upgraded" { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    (status, fresh(Json(view))).into_response()
+}
+
 /// An order that makes no sense.
 fn wrong(complaint: String) -> Response {
     Problem::new(StatusCode::BAD_REQUEST, complaint).into_response()
@@ -178,7 +204,7 @@ mod tests {
     /// A port with a path that never answers.
     fn stuck() -> Router {
         let routes = Router::new().route("/stuck", get(std::future::pending::<()>));
-        finish(bounded(routes).merge(health()), Arc::new(Stand::default()))
+        finish(bounded(routes, REQUEST_TIME_MAX).merge(health()), Arc::new(Stand::default()))
     }
 
     async fn get_from(router: &Router, path: &str) -> StatusCode {

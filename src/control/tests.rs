@@ -34,6 +34,7 @@ struct Ports {
     control: SocketAddr,
     metrics: SocketAddr,
     tasks: [JoinHandle<()>; 2],
+    close: tokio::sync::watch::Sender<bool>,
 }
 
 struct Answer {
@@ -76,6 +77,16 @@ impl Sight for Stand {
         }
     }
 
+    fn upgrade(
+        self: Arc<Self>,
+        _by: By,
+        wait: Option<Duration>,
+    ) -> Pin<Box<dyn Future<Output = UpgradeView> + Send>> {
+        let problem = Some(format!("not within {wait:?}"));
+        let result = "refused".into();
+        Box::pin(async { UpgradeView { result, problem, ..UpgradeView::default() } })
+    }
+
     fn readiness(&self) -> Readiness {
         if self.draining.load(Relaxed) { Readiness::Draining } else { Readiness::Ready }
     }
@@ -95,11 +106,12 @@ impl Ports {
         let audit = Audit::open(audit).expect("it can be opened");
         let guard = Arc::new(Guard { keys, audit });
         let sight = || Arc::clone(&stand) as Arc<dyn Sight>;
+        let (close, closing) = tokio::sync::watch::channel(false);
         let tasks = [
-            tokio::spawn(serve_control(control, sight(), guard.clone())),
-            tokio::spawn(serve_metrics(metrics, sight())),
+            tokio::spawn(serve_control(control, sight(), guard.clone(), closing.clone())),
+            tokio::spawn(serve_metrics(metrics, sight(), closing)),
         ];
-        Self { stand, guard, control: addresses[0], metrics: addresses[1], tasks }
+        Self { stand, guard, control: addresses[0], metrics: addresses[1], tasks, close }
     }
 }
 
@@ -260,4 +272,45 @@ async fn a_connection_that_is_never_silent_ends_at_its_age() {
     }
     let age = start.elapsed();
     assert!((port::AGE_MAX..port::AGE_MAX * 2).contains(&age), "{age:?}");
+}
+
+#[tokio::test]
+async fn where_another_process_answers_a_port_accepts_no_more_and_its_connections_end() {
+    let ports = Ports::open().await;
+    let mut idle = Vec::new();
+    for address in [ports.control, ports.metrics] {
+        let mut stream = TcpStream::connect(address).await.expect("it accepts");
+        let request = b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        stream.write_all(request).await.expect("it reads");
+        let mut text = Vec::new();
+        while !text.ends_with(b"live\n") {
+            stream.read_buf(&mut text).await.expect("it answers");
+        }
+        idle.push((stream, address));
+    }
+    ports.close.send_replace(true);
+    for (mut stream, address) in idle {
+        assert_eq!(stream.read(&mut [0]).await.expect("an end"), 0);
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_waits_no_longer_than_it_is_told_and_nonsense_is_refused() {
+    let ports = Ports::open().await;
+    let post = |body: &str| {
+        format!(
+            "POST /api/v1/upgrade HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let answer = send(ports.control, &post(r#"{"wait_seconds": 7}"#)).await;
+    assert_eq!(answer.status, 422);
+    assert!(answer.body.contains(r#""problem":"not within Some(7s)""#), "{}", answer.body);
+    for wrong in [r#"{"wait_seconds": 0}"#, r#"{"wait_seconds": 301}"#, r#"{"wait": 7}"#] {
+        assert_eq!(send(ports.control, &post(wrong)).await.status, 400, "{wrong}");
+    }
 }

@@ -92,6 +92,22 @@ pub struct ReloadView {
     pub problems: Vec<String>,
 }
 
+/// What came of an upgrade.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpgradeView {
+    /// `upgraded` or `refused`.
+    pub result: String,
+    /// The version that was asked.
+    pub from: String,
+    /// The version that serves now.
+    pub to: Option<String>,
+    /// The process that serves now.
+    pub pid: Option<u32>,
+    /// Why the one that was asked goes on.
+    pub problem: Option<String>,
+}
+
 /// How an audience fared lately.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -5,10 +5,12 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
+    os::fd::AsFd,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use socket2::SockRef;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -18,6 +20,7 @@ use tokio::{
 use super::{
     census::{Census, Counts},
     house::House,
+    listen::BACKLOG,
     work::{Accepted, Desk},
 };
 use crate::{
@@ -45,6 +48,15 @@ pub struct Order {
     pub open: Vec<Door>,
     /// Those to be closed, as they were configured.
     pub close: Vec<SocketAddr>,
+    /// Who wants the sockets of all that are open, for another process.
+    pub lend: Option<oneshot::Sender<Vec<Door>>>,
+}
+
+/// A door that is open.
+struct Open {
+    bind: SocketAddr,
+    listener: Arc<TcpListener>,
+    _open: oneshot::Sender<()>,
 }
 
 /// Minds all doors of an usher.
@@ -62,6 +74,17 @@ pub struct Doorman {
     pub connections_auto: u64,
 }
 
+// === impl Open ===
+
+impl Open {
+    /// Its socket once more, for another process.
+    fn lend(&self) -> Option<Door> {
+        let socket = self.listener.as_fd().try_clone_to_owned();
+        let socket = socket.inspect_err(|error| tracing::error!(%error, "a door cannot be lent"));
+        Some(Door { bind: self.bind, socket: socket.ok()?.into() })
+    }
+}
+
 // === impl Doorman ===
 
 impl Doorman {
@@ -72,18 +95,22 @@ impl Doorman {
     /// A socket cannot be watched.
     pub async fn mind(self, first: Vec<Door>, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
         let mut tasks = JoinSet::new();
-        let mut doors: Vec<(SocketAddr, oneshot::Sender<()>)> = Vec::new();
-        let mut next = Some(Order { open: first, close: Vec::new() });
+        let mut doors: Vec<Open> = Vec::new();
+        let mut next = Some(Order { open: first, ..Order::default() });
         loop {
             if let Some(order) = next.take() {
                 for Door { bind, socket } in order.open {
                     let (open, closed) = oneshot::channel();
-                    let listener = TcpListener::from_std(socket)?;
-                    tasks.spawn(self.clone().accept(bind, listener, closed));
-                    doors.push((bind, open));
+                    let listener = Arc::new(TcpListener::from_std(socket)?);
+                    tasks.spawn(self.clone().accept(bind, listener.clone(), closed));
+                    doors.push(Open { bind, listener, _open: open });
                 }
                 // Dropping what holds a door open closes it.
-                doors.retain(|(bind, _)| !order.close.contains(bind));
+                doors.retain(|door| !order.close.contains(&door.bind));
+                if let Some(lend) = order.lend {
+                    // Whoever asked and has gone needs none.
+                    let _ = lend.send(doors.iter().filter_map(Open::lend).collect());
+                }
             }
             // Orders are kept by their channel, ended tasks by their set.
             tokio::select! {
@@ -92,6 +119,7 @@ impl Doorman {
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             }
         }
+        drop(doors);
         while tasks.join_next().await.is_some() {}
         Ok(())
     }
@@ -101,7 +129,7 @@ impl Doorman {
     async fn accept(
         self,
         bind: SocketAddr,
-        listener: TcpListener,
+        listener: Arc<TcpListener>,
         mut closed: oneshot::Receiver<()>,
     ) {
         let Ok(address) = listener.local_addr() else { return };
@@ -133,12 +161,19 @@ impl Doorman {
                 Err(error) => rest(&error, &mut complained).await,
             }
         }
-        // Asked directly: what the poller has not told yet would be lost with the socket.
-        let Ok(listener) = listener.into_std() else { return };
-        while let Ok((socket, from)) = listener.accept() {
+        // Asked directly: what the poller has not told yet would be lost with the socket. Where
+        // another process listens on it too, there is no end of that but this.
+        for _ in 0..BACKLOG {
+            let (socket, from) = match SockRef::from(&*listener).accept() {
+                Ok(accepted) => accepted,
+                // Who has gone while it waited keeps nobody else waiting.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(_none_left) => break,
+            };
+            let Some(from) = from.as_socket() else { continue };
             // A socket that is accepted thus begins blocking.
             if socket.set_nonblocking(true).is_ok() {
-                self.welcome(&house, &counts, socket, from).await;
+                self.welcome(&house, &counts, socket.into(), from).await;
             }
         }
     }

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// How many connections the system queues while the acceptor is busy; Linux lowers it to
 /// `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]

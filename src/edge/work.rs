@@ -104,6 +104,7 @@ pub async fn work(worker: Arc<Worker>, mut outbox: mpsc::Receiver<Handed>, load:
             }
             () = &mut sweep => {
                 worker.sweep(Clock::now());
+                worker.common.pulse.beat(worker.index);
                 sweep.reset(Instant::now() + SWEEP);
             }
         }

@@ -48,7 +48,8 @@ impl Meters {
         }
         text.family(&names::CONFIG_INFO);
         text.sample(&names::CONFIG_INFO, &[&gauges.config_hash], 1);
-        text.finish(&self.exporter.render(gauges))
+        let own = text.finish(&self.exporter.render(gauges));
+        self.carried.lock().add_to(own)
     }
 
     fn render_requests(&self, text: &mut Text) {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
 use super::{gather::Spool, memory::Memory, orphan::Orphanage};
@@ -58,7 +59,13 @@ pub struct Common {
     pub pseudonym: String,
     /// Tunnels that are open.
     pub tunnels: Arc<Tunnels>,
+    /// Whether workers live.
+    pub pulse: Pulse,
 }
+
+/// A beat a second of each worker, which shows that it turns its loop.
+#[derive(Debug)]
+pub struct Pulse(Box<[CachePadded<AtomicU64>]>);
 
 /// Counts tunnels, over all workers.
 #[derive(Debug, Default)]
@@ -152,6 +159,25 @@ impl Common {
     /// A name for `Via` that no other process is likely to have.
     pub fn draw_pseudonym() -> String {
         format!("usher-{:08x}", fastrand::u32(..))
+    }
+}
+
+// === impl Pulse ===
+
+impl Pulse {
+    /// Of `workers` workers.
+    pub fn of(workers: usize) -> Self {
+        Self((0..workers).map(|_| CachePadded::default()).collect())
+    }
+
+    /// `worker` lives.
+    pub fn beat(&self, worker: usize) {
+        self.0[worker].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The beats of all.
+    pub fn read(&self) -> Vec<u64> {
+        self.0.iter().map(|beats| beats.load(Ordering::Relaxed)).collect()
     }
 }
 

@@ -3,11 +3,14 @@
 //! It says on standard error where it listens, for people; what is read from there is only the
 //! address behind each `http://`, in the order of the configuration. It is ready when its metrics
 //! port says so.
+//!
+//! It runs by a link in a directory of its own, so that a test can put another binary in its place.
 
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
     net::SocketAddr,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
     sync::{
@@ -40,16 +43,23 @@ pub struct Binary {
     log: Arc<Mutex<String>>,
     ended: Receiver<()>,
     directory: TempDir,
+    /// Processes that took over. They are nobody's children.
+    heirs: Mutex<Vec<Pid>>,
 }
 
 /// `usher` with `arguments`, in an environment that says nothing about usher.
 pub fn usher(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
     command.args(arguments).stdin(Stdio::null());
+    alone(&mut command);
+    command
+}
+
+/// Has `command` know nothing about usher.
+fn alone(command: &mut Command) {
     for variable in ["USHER_CONFIG", "USHER_CONTROL", "USHER_TOKEN", "USHER_LOG"] {
         command.env_remove(variable);
     }
-    command
 }
 
 /// What `usher` with `arguments` says, once it has ended.
@@ -68,11 +78,27 @@ impl Binary {
     /// Starts usher with the configuration `text`, whose ports come in the order of [`PORTS`], and
     /// waits until it serves.
     pub async fn start_whole(text: &str) -> Self {
+        let binary = Self::start_by(text, |program| {
+            let mut command = Command::new(program);
+            command.stdin(Stdio::null());
+            command
+        });
+        binary.await.unwrap_or_else(|log| panic!("usher did not start:\n{log}"))
+    }
+
+    /// As [`Binary::start_whole`], by the command that `by` makes of the binary's path; the
+    /// arguments are added to it. Where it does not start, what it said.
+    pub async fn start_by(text: &str, by: impl FnOnce(&Path) -> Command) -> Result<Self, String> {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let config = directory.path().join("usher.yaml");
         fs::write(&config, text).expect("the configuration can be written");
         let access_log = File::create(directory.path().join(ACCESS_LOG)).expect("a file");
-        let mut child = usher(&["run", "--config"])
+        let program = directory.path().join("usher");
+        symlink(env!("CARGO_BIN_EXE_usher"), &program).expect("a link");
+        let mut command = by(&program);
+        alone(&mut command);
+        let mut child = command
+            .args(["run", "--config"])
             .arg(&config)
             .stdout(access_log)
             .stderr(Stdio::piped())
@@ -84,13 +110,14 @@ impl Binary {
             lines.iter().filter_map(|line| address(&line)).take(3).collect();
         let [clients, control, metrics] = addresses[..] else {
             let status = child.wait().expect("the child is ours to wait for");
-            panic!("usher did not start ({status}):\n{}", log.lock());
+            return Err(format!("{status}\n{}", log.lock()));
         };
-        let binary = Self { clients, control, metrics, child, log, ended, directory };
+        let heirs = Mutex::default();
+        let binary = Self { clients, control, metrics, child, log, ended, directory, heirs };
         while binary.readiness().await != 200 {
             tokio::task::yield_now().await;
         }
-        binary
+        Ok(binary)
     }
 
     /// Its process.
@@ -110,6 +137,57 @@ impl Binary {
             panic!("usher does not end:\n{}", self.log());
         }
         self.child.wait().expect("the child is ours to wait for")
+    }
+
+    /// Waits until the process that was started has ended, whoever has taken over, and returns how.
+    pub async fn first_ended(&mut self) -> ExitStatus {
+        let ended = async {
+            loop {
+                if let Some(status) = self.child.try_wait().expect("the child is ours") {
+                    return status;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("it ends in time")
+    }
+
+    /// Has it hand over to the binary that lies in its place, and returns the new process.
+    pub fn upgrade(&self) -> Result<Pid, String> {
+        let control = self.control.to_string();
+        let output = said(&["upgrade", "--format", "json", "--control", &control]);
+        if output.status.code() != Some(0) {
+            return Err(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let view: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(view["result"], "upgraded", "{view}");
+        let pid = view["pid"].as_i64().and_then(|pid| Pid::from_raw(pid as i32)).expect("a pid");
+        self.will_end(pid);
+        Ok(pid)
+    }
+
+    /// Has `heir`, which took over, end with this.
+    pub fn will_end(&self, heir: Pid) {
+        self.heirs.lock().push(heir);
+    }
+
+    /// Puts `program` in the place of the binary.
+    pub fn replace(&self, program: &Path) {
+        let (place, beside) = (self.directory().join("usher"), self.directory().join("beside"));
+        symlink(program, &beside).expect("a link");
+        fs::rename(beside, place).expect("it can be put there");
+    }
+
+    /// Waits until it has written `text` to standard error.
+    pub async fn says(&self, text: &str) {
+        let said = async {
+            while !self.log().contains(text) {
+                tokio::task::yield_now().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, said).await.is_err() {
+            panic!("never: {text}\n{}", self.log());
+        }
     }
 
     /// What it has written to standard error so far.
@@ -169,7 +247,19 @@ impl Drop for Binary {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+        for heir in self.heirs.lock().drain(..) {
+            if lives(heir) {
+                let _ = kill_process(heir, Signal::KILL);
+            }
+        }
     }
+}
+
+/// Whether `pid` is a process that has not ended.
+pub fn lives(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    // Behind the name, in brackets, stands the state; Z is what is left of one that has ended.
+    stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z')))
 }
 
 /// The file that standard output goes to.

@@ -62,7 +62,7 @@ impl Usher {
     pub async fn start_at(path: &Path) -> Self {
         let loaded = config::load(path, &LoadOptions::default());
         let (config, _warnings) = loaded.unwrap_or_else(|problems| panic!("{problems}"));
-        let origin = Origin { path: Some(path.to_owned()), warnings: Vec::new() };
+        let origin = Origin { path: Some(path.to_owned()), ..Origin::default() };
         Self::build(config, origin)
     }
 

@@ -1,6 +1,6 @@
 //! The command against a control port.
 
-use std::{net::TcpListener, pin::Pin, sync::Arc};
+use std::{net::TcpListener, pin::Pin, sync::Arc, time::Duration};
 
 use clap::Parser;
 use serde_json::{Value, json};
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cli::client::{Answer, CONTROL};
 use crate::control::{
-    Audit, By, Guard, Keys, Readiness, ReloadView, RequestsView, Sight, SloView, serve_control,
+    Audit, By, Guard, Keys, Readiness, ReloadView, RequestsView, Sight, SloView, UpgradeView,
+    serve_control,
 };
 
 #[derive(Debug, Parser)]
@@ -47,6 +48,14 @@ impl Sight for Stand {
         }
     }
 
+    fn upgrade(
+        self: Arc<Self>,
+        _: By,
+        _: Option<Duration>,
+    ) -> Pin<Box<dyn Future<Output = UpgradeView> + Send>> {
+        Box::pin(async { UpgradeView::default() })
+    }
+
     fn readiness(&self) -> Readiness {
         Readiness::Ready
     }
@@ -56,7 +65,10 @@ impl Sight for Stand {
 fn control() -> String {
     let guard =
         Guard { keys: Keys::new(None, &[]), audit: Audit::open(None).expect("there is no file") };
-    port(|listener| serve_control(listener, Arc::new(Stand), Arc::new(guard)))
+    port(|listener| {
+        let closing = tokio::sync::watch::channel(false).1;
+        serve_control(listener, Arc::new(Stand), Arc::new(guard), closing)
+    })
 }
 
 /// What the port at `address` answers.

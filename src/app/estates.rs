@@ -1,0 +1,122 @@
+//! The parts of usher that outlive its process, by the names of their sections.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::sight::HouseSight;
+use crate::{control::Sight, handover::Estate};
+
+/// All of them.
+pub(super) struct Estates<'a>(Vec<Box<dyn Estate + 'a>>);
+
+/// What has been counted: the text that Prometheus reads, this process's own predecessors included.
+struct Counters<'a>(&'a HouseSight);
+
+// === impl Estates ===
+
+impl<'a> Estates<'a> {
+    /// Those of the house that `sight` sees.
+    pub(super) fn of(sight: &'a HouseSight) -> Self {
+        Self(vec![Box::new(Counters(sight))])
+    }
+
+    /// Everything, for the successor.
+    pub(super) fn pack(&self) -> BTreeMap<String, Value> {
+        self.0.iter().map(|part| (part.name().to_owned(), part.pack())).collect()
+    }
+
+    /// What goes on changing while this process drains.
+    pub(super) fn pack_again(&self) -> BTreeMap<String, Value> {
+        let again = |part: &dyn Estate| Some((part.name().to_owned(), part.pack_again()?));
+        self.0.iter().filter_map(|part| again(&**part)).collect()
+    }
+
+    /// Takes over what the predecessor told.
+    pub(super) fn unpack(&self, mut sections: BTreeMap<String, Value>) {
+        for part in &self.0 {
+            let name = part.name();
+            let Some(section) = sections.remove(name) else { continue };
+            if let Err(error) = part.unpack(section) {
+                tracing::warn!(%error, section = name, "this part of the old usher begins anew");
+            }
+        }
+        for name in sections.keys() {
+            tracing::warn!(section = name, "the old usher knows something that this one does not");
+        }
+    }
+
+    pub(super) fn predecessor_has_gone(&self) {
+        self.0.iter().for_each(|part| part.predecessor_has_gone());
+    }
+}
+
+// === impl Counters ===
+
+impl Estate for Counters<'_> {
+    fn name(&self) -> &'static str {
+        "counters"
+    }
+
+    fn pack(&self) -> Value {
+        Value::String(self.0.metrics())
+    }
+
+    fn pack_again(&self) -> Option<Value> {
+        Some(self.pack())
+    }
+
+    fn unpack(&self, section: Value) -> Result<(), serde_json::Error> {
+        let text: String = serde_json::from_value(section)?;
+        self.0.meters().carry(&text);
+        Ok(())
+    }
+
+    fn predecessor_has_gone(&self) {
+        self.0.meters().predecessor_has_gone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Part(Arc<Mutex<Vec<Value>>>);
+
+    impl Estate for Part {
+        fn name(&self) -> &'static str {
+            "part"
+        }
+
+        fn pack(&self) -> Value {
+            Value::from(1)
+        }
+
+        fn unpack(&self, section: Value) -> Result<(), serde_json::Error> {
+            let number: u32 = serde_json::from_value(section)?;
+            self.0.lock().push(number.into());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn sections_that_are_missing_wrong_or_unknown_harm_no_other() {
+        let part = Part::default();
+        let seen = part.0.clone();
+        let estates = Estates(vec![Box::new(part)]);
+        assert_eq!(estates.pack(), BTreeMap::from([("part".to_owned(), Value::from(1))]));
+        assert!(estates.pack_again().is_empty(), "what does not change is said once");
+        estates.unpack(BTreeMap::new());
+        estates.unpack(BTreeMap::from([("part".to_owned(), Value::from("x"))]));
+        estates.unpack(BTreeMap::from([
+            ("part".to_owned(), Value::from(7)),
+            ("other".to_owned(), Value::Null),
+        ]));
+        assert_eq!(*seen.lock(), [Value::from(7)]);
+    }
+}

@@ -1,0 +1,117 @@
+//! How pools, endpoints and certificates are shown.
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use super::sight::rfc3339;
+use crate::{
+    config::Config,
+    control::{EndpointView, EventView, PoolView},
+    edge::Handshake,
+    meters::{CertificateGauges, EndpointGauges, PoolGauges},
+    snapshot::{Pool, Snapshot},
+    upstream::{Endpoint, Event, Member},
+};
+
+/// The most events that `status` shows.
+const EVENTS_MAX: usize = 20;
+
+pub(super) fn pool_view(pool: &Pool) -> PoolView {
+    let members = pool.upstream.members();
+    let capacity = u64::from(pool.config.capacity);
+    let mut endpoints: Vec<EndpointView> =
+        members.iter().map(|Member { endpoint, .. }| endpoint_view(endpoint, capacity)).collect();
+    endpoints.extend(pool.upstream.unresolved().into_iter().map(|(name, trouble)| EndpointView {
+        address: name.clone(),
+        state: "down".to_owned(),
+        last_error: Some(trouble),
+        resolved_from: Some(name),
+        ..EndpointView::default()
+    }));
+    PoolView {
+        name: pool.name.to_string(),
+        capacity: capacity * members.iter().count() as u64,
+        capacity_is_per_process: true,
+        in_flight: pool.meter.leases().saturating_sub(pool.meter.orphans()),
+        orphans: pool.meter.orphans(),
+        queue_length: pool.upstream.queue().waiting() as u64,
+        endpoints,
+    }
+}
+
+pub(super) fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView {
+    let health = endpoint.health().report();
+    let state = if endpoint.is_drained() { "drained" } else { health.standing.name() };
+    let lately = health.lately;
+    EndpointView {
+        address: endpoint.as_str().to_owned(),
+        state: state.to_owned(),
+        since: health.reason.is_some().then(|| rfc3339(health.since)),
+        reason: health.reason,
+        returns_in_seconds: health.returns_in.map(|time| time.as_secs_f64()),
+        requests_lately: lately.requests(),
+        failed_lately: (lately.requests() > 0).then(|| lately.failed_share()),
+        in_flight: u64::from(endpoint.in_flight().saturating_sub(endpoint.orphans())),
+        capacity,
+        last_error: endpoint.trouble().map(|trouble| trouble.what),
+        resolved_from: None,
+    }
+}
+
+/// Every end of a handshake with its count.
+pub(super) fn named(counts: [u64; Handshake::ALL.len()]) -> Vec<(&'static str, u64)> {
+    Handshake::ALL.map(Handshake::name).into_iter().zip(counts).collect()
+}
+
+/// When the certificates of each listener end; of two for one name, the one that ends first.
+pub(super) fn certificate_gauges(config: &Config) -> Vec<CertificateGauges> {
+    let mut ends: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for listener in &config.listeners {
+        for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {
+            let name = certificate.names().first().map_or(certificate.subject(), String::as_str);
+            let expires = certificate.expires().duration_since(SystemTime::UNIX_EPOCH);
+            let expires = expires.unwrap_or_default().as_secs();
+            let known = ends.entry((listener.bind.to_string(), name.to_owned())).or_insert(expires);
+            *known = expires.min(*known);
+        }
+    }
+    let gauge = |((listener, name), expires)| CertificateGauges { listener, name, expires };
+    ends.into_iter().map(gauge).collect()
+}
+
+/// What has happened lately to endpoints that are still there, or were a moment ago.
+pub(super) fn events(snapshot: &Snapshot) -> Vec<EventView> {
+    let Some(journal) = snapshot.pools().first().map(|pool| pool.upstream.journal()) else {
+        return Vec::new();
+    };
+    let view = |event: &Event| EventView {
+        at: rfc3339(event.at),
+        pools: snapshot
+            .pools()
+            .iter()
+            .filter(|pool| pool.upstream.has_had(event.endpoint_id))
+            .map(|pool| pool.name.to_string())
+            .collect(),
+        endpoint: event.endpoint.clone(),
+        event: event.what.name().to_owned(),
+        reason: event.reason.clone(),
+    };
+    journal.since(0).iter().rev().take(EVENTS_MAX).rev().map(view).collect()
+}
+
+pub(super) fn pool_gauges(pool: &Pool) -> PoolGauges {
+    let view = pool_view(pool);
+    let count = |state| view.endpoints.iter().filter(|it| it.state == state).count() as u64;
+    PoolGauges {
+        name: pool.name.clone(),
+        endpoints: EndpointGauges {
+            up: count("up"),
+            down: count("down"),
+            ejected: count("ejected"),
+            drained: count("drained"),
+        },
+        capacity: view.capacity,
+        in_flight: view.in_flight,
+        orphans: view.orphans,
+        queue_length: view.queue_length,
+    }
+}

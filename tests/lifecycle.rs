@@ -1,0 +1,13 @@
+//! What is changed while a real usher runs: by reloads, by signals, by another binary.
+
+#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
+
+#[path = "lifecycle/kit.rs"]
+mod kit;
+#[path = "lifecycle/signals.rs"]
+mod signals;
+mod support;
+#[path = "lifecycle/systemd.rs"]
+mod systemd;
+#[path = "lifecycle/upgrade.rs"]
+mod upgrade;

@@ -1,0 +1,196 @@
+//! Another binary takes over, or does not.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
+
+use crate::{
+    kit::{Shop, open_socket, part},
+    support::{
+        binary::{Binary, lives, said},
+        client::{Client, refused},
+        origin::{Origin, PATIENCE, ok},
+        usher::Samples,
+    },
+};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+
+fn config(endpoint: &str) -> String {
+    format!(
+        "access_log: off\nworkers: 2\n\
+         drain: {{ grace: 20s, requests: 10s, tunnels: 2s }}\n\
+         audiences: [{{ name: everyone, pool: rails }}]\n\
+         pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5 }} }}\n"
+    )
+}
+
+/// Waits until `pid` has ended.
+async fn gone(pid: Pid) {
+    let gone = async {
+        while lives(pid) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it ends in time");
+}
+
+async fn stopped(pid: Pid) {
+    kill_process(pid, Signal::TERM).expect("it runs");
+    kill_process(pid, Signal::INT).expect("it runs");
+    gone(pid).await;
+}
+
+fn served(samples: &Samples) -> f64 {
+    samples.sum("usher_requests_total", &["served"])
+}
+
+#[tokio::test]
+async fn another_process_takes_over_and_nothing_is_lost_or_counted_twice() {
+    let shop = Shop::open("shop").await;
+    let mut usher = Binary::start(&config(&shop.address.to_string())).await;
+    let tunnel = open_socket(usher.clients).await;
+    let mut kept = Client::connect(usher.clients).await;
+    for _ in 0..5 {
+        assert_eq!(kept.get("/").await.status, 200);
+    }
+    let heir = usher.upgrade().expect("the same binary serves");
+    assert_ne!(heir, usher.pid());
+    // What was open learns that it closes; the grace is for load balancers, and nobody waits here.
+    let answer = kept.get("/").await;
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    part(tunnel).await;
+    assert_eq!(usher.readiness().await, 200, "it was never anything else");
+    assert_eq!(Client::connect(usher.clients).await.get("/").await.status, 200);
+    assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
+    // Six and a 101 at the old one, one at the new one, each of them once.
+    let samples = usher.when("all are counted", |samples| served(samples) == 8.0).await;
+    assert_eq!(samples.sum("usher_first_byte_seconds_count", &[]), 8.0);
+    assert_eq!(samples.sum("usher_tunnels_closed_total", &["drained"]), 1.0);
+    assert_eq!(samples.sum("usher_tunnels{", &[]), 0.0);
+    assert_eq!(shop.served(), 8, "and each reached the monolith once");
+    assert!(lives(heir));
+    stopped(heir).await;
+    refused(usher.clients).await;
+}
+
+#[tokio::test]
+async fn a_request_in_progress_is_finished_by_the_process_that_began_it() {
+    let origin = Origin::start().await;
+    let mut usher = Binary::start(&config(&origin.endpoint())).await;
+    let mut client = Client::connect(usher.clients).await;
+    client.send(GET).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    let heir = usher.upgrade().expect("the same binary serves");
+    // Others see that it is still in flight, and that it has been, once it is over.
+    let in_flight = |samples: &Samples| samples.sum("usher_requests_in_flight", &[]) == 1.0;
+    usher.when("it is in flight", in_flight).await;
+    line.write(ok("late")).await;
+    assert_eq!(client.answer().await.text(), "late");
+    assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
+    let over = |samples: &Samples| {
+        served(samples) == 1.0 && samples.sum("usher_requests_in_flight", &[]) == 0.0
+    };
+    usher.when("it has been served", over).await;
+    stopped(heir).await;
+}
+
+#[tokio::test]
+async fn one_upgrade_after_the_other_keeps_every_count_and_every_connection() {
+    let shop = Shop::open("shop").await;
+    let usher = Binary::start(&config(&shop.address.to_string())).await;
+    let mut heir = usher.pid();
+    for round in 1..=3_u32 {
+        assert_eq!(Client::connect(usher.clients).await.get("/").await.status, 200);
+        let before = heir;
+        // By a signal too, as an init system does it.
+        if round == 2 {
+            kill_process(heir, Signal::USR2).expect("it runs");
+            gone(before).await;
+            heir = newest(&usher);
+        } else {
+            heir = usher.upgrade().expect("the same binary serves");
+            if round > 1 {
+                gone(before).await;
+            }
+        }
+        let all = |samples: &Samples| served(samples) == f64::from(round);
+        usher.when("every request is counted", all).await;
+    }
+    let log = usher.log();
+    assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
+    stopped(heir).await;
+}
+
+/// The process that its log names last.
+fn newest(usher: &Binary) -> Pid {
+    let log = usher.log();
+    let line = log.lines().rfind(|line| line.contains("another usher serves now"));
+    let pid = line.and_then(|line| line.split("pid=").nth(1)?.split(' ').next()?.parse().ok());
+    let pid = pid.and_then(Pid::from_raw).unwrap_or_else(|| panic!("no pid in:\n{log}"));
+    usher.will_end(pid);
+    pid
+}
+
+#[tokio::test]
+async fn where_the_new_one_cannot_start_the_old_one_goes_on_and_says_why() {
+    let shop = Shop::open("shop").await;
+    let usher = Binary::start(&config(&shop.address.to_string())).await;
+    let good = fs::read_to_string(usher.config()).expect("it is there");
+    let tunnel = open_socket(usher.clients).await;
+    let not_upgraded = |log: &str| {
+        let control = usher.control.to_string();
+        let output = said(&["upgrade", "--control", &control, "--wait", "1s"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.starts_with("not upgraded: ") && said.contains(log), "{said}");
+        assert!(said.ends_with("goes on\n"), "{said}");
+    };
+    fs::write(usher.config(), good.replace("capacity", "capcity")).expect("it can be written");
+    not_upgraded("unknown key `capcity`, did you mean `capacity`?");
+    fs::write(usher.config(), &good).expect("it can be written");
+
+    let script = |name: &str, text: &str| {
+        let path = usher.directory().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("it can be written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        path
+    };
+    usher.replace(&script("ends", "exit 7"));
+    not_upgraded("the new usher ended before it was ready (exit status: 7)");
+    usher.replace(&script("sleeps", "exec sleep 600"));
+    not_upgraded("the new usher was not ready within 1s, and was ended");
+    usher.replace(&script("talks", "echo '{\"say\":\"nonsense\"}' >&0; exec sleep 600"));
+    not_upgraded("what the other process says is not understood");
+    usher.replace(Path::new("/nonexistent/usher"));
+    not_upgraded("cannot start ");
+
+    assert_eq!(Client::connect(usher.clients).await.get("/").await.status, 200);
+    assert_eq!(usher.readiness().await, 200);
+    assert_eq!(usher.samples().await.sum("usher_tunnels{", &[]), 0.0);
+    let open = usher.samples().await.get("usher_tunnels{audience=\"everyone\"}");
+    assert_eq!(open, 1.0, "nothing has been let go of");
+    usher.signal(Signal::TERM);
+    usher.signal(Signal::INT);
+    drop(tunnel);
+}
+
+#[tokio::test]
+async fn what_was_told_to_stop_does_not_upgrade_and_what_upgrades_can_be_told_to_stop() {
+    let shop = Shop::open("shop").await;
+    let mut usher = Binary::start(&config(&shop.address.to_string())).await;
+    let sleeps = usher.directory().join("sleeps");
+    fs::write(&sleeps, "#!/bin/sh\nexec sleep 600\n").expect("it can be written");
+    fs::set_permissions(&sleeps, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    usher.replace(&sleeps);
+    usher.signal(Signal::USR2);
+    usher.says("starting the new usher").await;
+    usher.signal(Signal::TERM);
+    usher.says("not upgraded: usher is stopping").await;
+    assert!(usher.upgrade().expect_err("too late").contains("usher is stopping"));
+    usher.signal(Signal::TERM);
+    assert_eq!(usher.ended().code(), Some(0), "{}", usher.log());
+    assert!(TcpStream::connect(usher.clients).await.is_err());
+}
