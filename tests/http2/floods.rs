@@ -85,7 +85,7 @@ impl Siege {
         frames_each: usize,
         mut frames: impl FnMut(u32) -> Vec<u8>,
     ) -> Option<u32> {
-        let (read, mut write) = attacker.stream.into_split();
+        let (read, mut write) = tokio::io::split(attacker.stream);
         let reading = tokio::spawn(Raw::ended_of(read));
         for n in 0..FRAMES_MAX / frames_each {
             let bytes = frames(u32::try_from(n).expect("few"));

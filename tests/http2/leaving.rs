@@ -1,13 +1,13 @@
 //! How connections over HTTP/2 end: idle, old, or because usher stops.
 
 use crate::support::{
-    http2::get,
+    http2::{Http2, get},
     origin::{Line, Origin, ok},
-    usher::Usher,
+    usher::{Usher, one_pool},
 };
 use crate::{
     raw::{self, Raw},
-    started, started_with,
+    started, started_with, with_http2,
 };
 
 #[tokio::test]
@@ -75,10 +75,10 @@ async fn when_usher_stops_what_is_open_is_answered() {
 #[tokio::test]
 async fn what_is_not_answered_in_time_is_cut_and_ushers_own_doing() {
     let (origin, usher, mut client) = started("").await;
-    let text = crate::with_h2c(&crate::one_pool(&[origin.endpoint()], ""), "");
+    let text = with_http2(&one_pool(&[origin.endpoint()], ""), "");
     let text = text.replace("requests: 5s", "requests: 100ms");
-    let hasty = crate::Usher::start(&text).await;
-    let mut doomed = crate::Http2::connect(hasty.address()).await;
+    let hasty = Usher::start(&text).await;
+    let mut doomed = Http2::connect(hasty.address()).await;
     let sent = doomed.begin(get("/"), true).await;
     let mut line = origin.accept().await;
     line.read().await;

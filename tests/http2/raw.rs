@@ -2,12 +2,9 @@
 
 use std::net::SocketAddr;
 
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, tcp::OwnedReadHalf},
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf};
 
-use crate::support::http2::within;
+use crate::support::{http2::within, wire::Wire};
 
 /// GET http://a/ in static and literal fields of HPACK, without any state.
 pub const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
@@ -31,7 +28,7 @@ pub const END_HEADERS: u8 = 0x4;
 
 /// A connection to usher.
 pub struct Raw {
-    pub stream: TcpStream,
+    pub stream: Wire,
     goaway: Option<Frame>,
 }
 
@@ -56,8 +53,7 @@ impl Raw {
 
     /// A connection that has said nothing.
     pub async fn without_preface(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("usher accepts");
-        stream.set_nodelay(true).expect("no delay");
+        let stream = Wire::connect_http2(address).await;
         Self { stream, goaway: None }
     }
 
@@ -114,7 +110,7 @@ impl Raw {
     }
 
     /// The same, with only the reading side of the connection.
-    pub async fn ended_of(mut stream: OwnedReadHalf) -> Option<u32> {
+    pub async fn ended_of(mut stream: ReadHalf<Wire>) -> Option<u32> {
         let mut code = None;
         while let Some(frame) = read(&mut stream).await {
             if frame.kind == GOAWAY {

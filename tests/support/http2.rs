@@ -8,9 +8,12 @@ use h2::{
     client::{Builder, ResponseFuture, SendRequest},
 };
 use http::{HeaderMap, Request, Response};
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::task::JoinHandle;
 
-use super::origin::PATIENCE;
+use super::{
+    origin::PATIENCE,
+    wire::{self, Wire},
+};
 
 /// A connection to usher.
 pub struct Http2 {
@@ -36,6 +39,11 @@ pub struct Answer {
     pub trailers: Option<HeaderMap>,
 }
 
+/// What this test binary's clients ask by.
+pub fn scheme() -> &'static str {
+    if wire::TLS { "https" } else { "http" }
+}
+
 /// A request for `path`, as a browser would name it.
 pub fn get(path: &str) -> Request<()> {
     asked("GET", path)
@@ -43,7 +51,7 @@ pub fn get(path: &str) -> Request<()> {
 
 /// A request with `method` for `path`.
 pub fn asked(method: &str, path: &str) -> Request<()> {
-    let uri = format!("http://shop.example{path}");
+    let uri = format!("{}://shop.example{path}", scheme());
     Request::builder().method(method).uri(uri).body(()).expect("a request")
 }
 
@@ -56,8 +64,7 @@ impl Http2 {
 
     /// A connection with settings of the test's own.
     pub async fn connect_with(address: SocketAddr, builder: &Builder) -> Self {
-        let stream = TcpStream::connect(address).await.expect("usher accepts");
-        stream.set_nodelay(true).expect("no delay");
+        let stream = Wire::connect_http2(address).await;
         let (send, connection) = builder.handshake(stream).await.expect("a connection");
         Self { send, driver: Driver(tokio::spawn(connection)) }
     }

@@ -50,6 +50,19 @@ impl Wire {
         if TLS { Self::shake_hands(socket).await } else { Self::Plain(socket) }
     }
 
+    /// Connects to usher as this test binary does, to speak HTTP/2.
+    pub async fn connect_http2(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).await.expect("usher accepts");
+        socket.set_nodelay(true).expect("no delay");
+        if !TLS {
+            return Self::Plain(socket);
+        }
+        let mut config = ClientConfig::clone(&authority::shared_client());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let shaken = Self::secure(socket, Arc::new(config), "shop.example").await;
+        shaken.expect("hands are shaken")
+    }
+
     /// Speaks TLS on `socket`, as all tests over TLS do.
     pub async fn shake_hands(socket: TcpStream) -> Self {
         let shaken = Self::secure(socket, authority::shared_client(), "shop.example").await;
