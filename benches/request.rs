@@ -30,6 +30,7 @@ use usher::{
     proxy::{Common, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
     snapshot::{Published, World},
     telemetry::{AccessLog, access_log::Target},
+    verbs::Gates,
 };
 
 #[global_allocator]
@@ -139,6 +140,7 @@ fn common(origin: SocketAddr, target: Target, remembered: usize, drain: drain::D
         published: Published::new(Arc::new(snapshot)),
         meters,
         log,
+        gates: Gates::default(),
         memory: Memory::new(1, remembered),
         spool: Spool::default(),
         drain,

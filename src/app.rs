@@ -13,6 +13,7 @@ mod books;
 mod estates;
 mod health;
 mod house;
+mod orders;
 mod predecessor;
 mod recall;
 mod shelf;
@@ -22,6 +23,7 @@ mod signals;
 mod sockets;
 mod stop;
 mod succession;
+mod targets;
 mod threads;
 mod upgrade;
 
@@ -47,6 +49,7 @@ use crate::{
         AccessLog,
         access_log::{Target, Writer},
     },
+    verbs::Gates,
 };
 
 pub use crate::edge::BindError;
@@ -145,6 +148,7 @@ pub fn build_on(
         published: Published::new(Arc::new(snapshot)),
         meters,
         log,
+        gates: Gates::default(),
         memory: Memory::new(workers, config.why_requests),
         spool: Spool::default(),
         drain: drain.clone(),
@@ -162,9 +166,10 @@ pub fn build_on(
         Succession::new(invocation, ports, doors.clone(), drainer.clone(), drain.clone());
     let reloader = Reloader::new(path, warnings, world.clone(), common.clone(), doors);
     let guard = open_guard(addresses.control, &config)?;
+    let operators = orders::Orders::new(common.clone(), world, guard, &config);
     let books = open_books(&common, &config)?;
-    let means = sight::Means { reloader, guard, books, succession };
-    let sight = sight::HouseSight::new(common.clone(), census.clone(), world, means);
+    let means = sight::Means { reloader, orders: operators, books, succession };
+    let sight = sight::HouseSight::new(common.clone(), census.clone(), means);
     Ok(Bound {
         addresses,
         sight,

@@ -16,6 +16,7 @@ pub mod schema;
 pub mod slo;
 pub mod status;
 pub mod upgrade;
+pub mod verbs;
 pub mod why;
 
 use std::path::PathBuf;

@@ -331,3 +331,10 @@ pub struct Buffer {
     /// How many bytes of bodies may lie there at once.
     pub disk_bytes: u64,
 }
+
+// === free functions ===
+
+/// The one of `candidates` that `word` was probably meant to be.
+pub fn did_you_mean<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    document::similar(word, candidates.iter().copied())
+}

@@ -7,6 +7,7 @@
 //! | `GET /api/v1/requests/ID` | yes | |
 //! | `GET /api/v1/status`, `audiences`, `pools`, `config`, `slo` | yes | |
 //! | `POST /api/v1/reload`, `upgrade` | yes | |
+//! | `POST /api/v1/pause`, `maintenance`, `resume`, `drain`, `undrain` | yes | |
 //! | `Host` | localhost or an IP address; any with tokens | any |
 //! | token | where one is configured, but for `/live` and `/ready` | none |
 //!
@@ -35,11 +36,12 @@ use tokio::net::TcpListener;
 pub use audit::{Audit, Deed};
 pub use guard::Guard;
 pub use keys::Keys;
-pub use orders::{By, UpgradeOrder, Why};
+pub use orders::{Asked, By, Order, OrderBody, UpgradeOrder, Why};
 pub use promises::{CauseView, HourView, SloView, StandingView, WindowView};
 pub use views::{
-    AttemptView, AudienceView, ConfigView, EndpointView, EventView, FaultView, PoolView,
-    PromiseView, RefusedView, ReloadView, RequestView, RequestsView, StatusView, UpgradeView,
+    AttemptView, AudienceView, ConfigView, EndpointView, EventView, FaultView, OrderedView,
+    PoolView, PromiseView, RefusedView, ReloadView, RequestView, RequestsView, StatusView,
+    UpgradeView, VerbView,
 };
 
 /// What the ports see of usher. The house implements it.
@@ -63,6 +65,12 @@ pub trait Sight: Send + Sync + 'static {
         by: By,
         wait: Option<Duration>,
     ) -> Pin<Box<dyn Future<Output = UpgradeView> + Send>>;
+    /// Carries an operator's order out.
+    fn order(
+        self: Arc<Self>,
+        order: Order,
+        by: By,
+    ) -> Pin<Box<dyn Future<Output = Ordered> + Send>>;
     /// Whether requests may be sent here.
     fn readiness(&self) -> Readiness;
 }
@@ -70,6 +78,18 @@ pub trait Sight: Send + Sync + 'static {
 /// Tells a port that another process answers there from now on: it accepts no more, and its
 /// connections end after the request they are at.
 pub type Closing = tokio::sync::watch::Receiver<bool>;
+
+/// What came of an order.
+pub type Ordered = Result<OrderedView, Refused>;
+
+/// Why an order was not carried out, for whoever gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such target.
+    Unknown(String),
+    /// It would do more than was asked for, or there is no room for it.
+    Unwise(String),
+}
 
 /// Whether requests may be sent here. It never depends on the monolith's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

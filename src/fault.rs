@@ -120,6 +120,10 @@ faults! {
     LoopDetected "loop_detected" Usher Refused 508,
     /// A request made usher panic; this is a defect of usher.
     Panicked "panicked" Usher Failed 500,
+    /// The service is paused, and this request could not wait any longer.
+    Paused "paused" Usher Refused 503,
+    /// The service is down for maintenance.
+    Maintenance "maintenance" Usher Refused 503,
     /// There is no room to keep the request's body.
     BufferFull "buffer_full" Usher Refused 503,
     /// There are as many tunnels as allowed.

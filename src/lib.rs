@@ -26,6 +26,7 @@ pub mod slo;
 pub mod tls;
 pub mod config;
 pub mod upstream;
+pub mod verbs;
 
 // F3: world
 pub mod snapshot;

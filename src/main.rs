@@ -39,6 +39,16 @@ enum Command {
     Upgrade(cli::upgrade::UpgradeArgs),
     /// Show how a running usher fares
     Status(cli::status::StatusArgs),
+    /// Have the requests of an audience or a pool wait
+    Pause(cli::verbs::PauseArgs),
+    /// End a pause or maintenance
+    Resume(cli::verbs::ResumeArgs),
+    /// Answer the requests of an audience or a pool with a maintenance page
+    Maintenance(cli::verbs::MaintenanceArgs),
+    /// Give an endpoint no new requests
+    Drain(cli::verbs::DrainArgs),
+    /// Give an endpoint requests again
+    Undrain(cli::verbs::UndrainArgs),
     /// Say what became of one request, by its id
     Why(cli::why::WhyArgs),
 }
@@ -58,6 +68,11 @@ fn main() -> ExitCode {
         Command::Slo(args) => cli::slo::run(args),
         Command::Upgrade(args) => cli::upgrade::run(args),
         Command::Status(args) => cli::status::run(args),
+        Command::Pause(args) => cli::verbs::pause(args),
+        Command::Resume(args) => cli::verbs::resume(args),
+        Command::Maintenance(args) => cli::verbs::maintenance(args),
+        Command::Drain(args) => cli::verbs::drain(args),
+        Command::Undrain(args) => cli::verbs::undrain(args),
         Command::Why(args) => cli::why::run(args),
     };
     ExitCode::from(code)

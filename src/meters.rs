@@ -42,6 +42,7 @@ pub use edges::Edges;
 pub use exchange::{ExchangeMeter, Settled, TunnelEnd};
 pub use gauges::{
     CertificateGauges, EndpointGauges, Gauges, ListenerGauges, PoolGauges, PromiseGauges,
+    VerbGauges,
 };
 pub use histogram::Distribution;
 pub use http2::Http2End;

@@ -11,6 +11,7 @@ mod forward;
 mod gather;
 mod handshake;
 mod headers;
+mod hold;
 mod informational;
 pub mod memory;
 mod orphan;

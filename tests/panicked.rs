@@ -54,6 +54,7 @@ fn common(fault_header: &str) -> Common {
         published: Published::new(Arc::new(snapshot)),
         meters,
         log,
+        gates: usher::verbs::Gates::default(),
         memory: Memory::new(1, 0),
         spool: Spool::default(),
         drain: drain::channel().1,

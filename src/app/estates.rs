@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::sight::HouseSight;
-use crate::{control::Sight, handover::Estate};
+use super::{orders::Orders, sight::HouseSight};
+use crate::{control::Sight, handover::Estate, verbs};
 
 /// All of them.
 pub(super) struct Estates<'a>(Vec<Box<dyn Estate + 'a>>);
@@ -13,12 +13,15 @@ pub(super) struct Estates<'a>(Vec<Box<dyn Estate + 'a>>);
 /// What has been counted: the text that Prometheus reads, this process's own predecessors included.
 struct Counters<'a>(&'a HouseSight);
 
+/// What operators have ordered.
+struct Verbs<'a>(&'a Orders);
+
 // === impl Estates ===
 
 impl<'a> Estates<'a> {
     /// Those of the house that `sight` sees.
     pub(super) fn of(sight: &'a HouseSight) -> Self {
-        Self(vec![Box::new(Counters(sight))])
+        Self(vec![Box::new(Counters(sight)), Box::new(Verbs(sight.orders()))])
     }
 
     /// Everything, for the successor.
@@ -74,6 +77,30 @@ impl Estate for Counters<'_> {
 
     fn predecessor_has_gone(&self) {
         self.0.meters().predecessor_has_gone();
+    }
+}
+
+// === impl Verbs ===
+
+impl Estate for Verbs<'_> {
+    fn name(&self) -> &'static str {
+        "verbs"
+    }
+
+    fn pack(&self) -> Value {
+        // What was written a moment ago can be read.
+        serde_json::from_str(&self.0.kept()).unwrap_or_default()
+    }
+
+    fn unpack(&self, section: Value) -> Result<(), serde_json::Error> {
+        let verbs::KeptError::Broken(error) = match verbs::read(&section.to_string()) {
+            Ok((verbs, complaints)) => {
+                self.0.take_over(verbs, complaints);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        Err(error)
     }
 }
 

@@ -2,7 +2,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
 
-use std::{net::TcpListener as StdListener, pin::pin, sync::Arc, time::Duration};
+use std::{
+    net::TcpListener as StdListener,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     net::TcpListener,
@@ -37,6 +42,9 @@ const KEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the configuration's content is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often operators' verbs are looked through for those whose time is over.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the exporter's registry is tidied.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -94,6 +102,7 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     tasks.spawn(upkeep(common.clone()));
     tasks.spawn(health::mind(common.clone()));
     tasks.spawn(look(sight.clone()));
+    tasks.spawn(expire(sight.clone()));
     let doors = config.listeners.iter().zip(sockets.listeners);
     let first = doors.map(|(listener, socket)| Door { bind: listener.bind, socket }).collect();
     let doors = Doors { first, orders, common: common.clone(), census };
@@ -339,6 +348,16 @@ async fn show_life(every: Duration, common: Arc<Common>) {
         } else {
             tracing::error!(silent = ?every * missed, "a worker does nothing any more");
         }
+    }
+}
+
+/// Ends once a second what operators have ordered for a time that is over.
+async fn expire(sight: Arc<HouseSight>) {
+    let mut ticks = interval(EXPIRE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        sight.orders().expire(SystemTime::now()).await;
     }
 }
 

@@ -10,28 +10,28 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde_json::json;
 use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
     books::Books,
+    orders::Orders,
     recall,
     shown::{certificate_gauges, events, named, pool_gauges, pool_view},
     succession::Succession,
     upgrade,
 };
 use crate::{
-    config::{Objective, Problem},
+    config::Objective,
     control::{
-        AudienceView, By, ConfigView, Deed, Guard, PromiseView, Readiness, RefusedView, ReloadView,
-        RequestsView, Sight, SloView, StandingView, StatusView, UpgradeView,
+        AudienceView, By, ConfigView, Guard, Order, Ordered, PromiseView, Readiness, RefusedView,
+        ReloadView, RequestsView, Sight, SloView, StandingView, StatusView, UpgradeView,
     },
     drain::Stage,
     edge::Census,
     meters::{AudienceReading, Gauges, ListenerGauges, Meters, recent::Recent},
     proxy::Common,
     reload::{Reloaded, Reloader, Standing, blocking},
-    snapshot::{Snapshot, World},
+    snapshot::Snapshot,
 };
 
 /// Over how long `status` looks back.
@@ -41,9 +41,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub struct HouseSight {
     common: Arc<Common>,
     census: Arc<Census>,
-    world: Arc<World>,
     reloader: Reloader,
-    guard: Arc<Guard>,
+    orders: Orders,
     books: Books,
     started: Instant,
     resolved: AtomicBool,
@@ -56,7 +55,7 @@ pub struct HouseSight {
 /// What the house does at an operator's word.
 pub(super) struct Means {
     pub(super) reloader: Reloader,
-    pub(super) guard: Guard,
+    pub(super) orders: Orders,
     pub(super) books: Books,
     pub(super) succession: Succession,
 }
@@ -64,21 +63,15 @@ pub(super) struct Means {
 // === impl HouseSight ===
 
 impl HouseSight {
-    pub(super) fn new(
-        common: Arc<Common>,
-        census: Arc<Census>,
-        world: Arc<World>,
-        means: Means,
-    ) -> Arc<Self> {
-        let Means { reloader, guard, books, succession } = means;
+    pub(super) fn new(common: Arc<Common>, census: Arc<Census>, means: Means) -> Arc<Self> {
+        let Means { reloader, orders, books, succession } = means;
         let mut recent = Recent::new(WINDOW);
         recent.note(Instant::now(), common.meters.audiences());
         Arc::new(Self {
             common,
             census,
-            world,
             reloader,
-            guard: Arc::new(guard),
+            orders,
             books,
             started: Instant::now(),
             resolved: AtomicBool::new(false),
@@ -90,14 +83,14 @@ impl HouseSight {
 
     /// What stands between the control port and whoever reaches it.
     pub(super) fn guard(&self) -> &Arc<Guard> {
-        &self.guard
+        self.orders.guard()
     }
 
     /// Reloads the configuration because of `by`, and writes it down.
     pub(super) async fn reload_by(&self, by: &By) -> Reloaded {
         let before = self.common.published.current();
         let reloaded = self.reloader.reload().await;
-        self.note_reload(by, &before, &reloaded);
+        self.orders.note_reload(by, &before, &reloaded);
         reloaded
     }
 
@@ -105,38 +98,16 @@ impl HouseSight {
     pub(super) async fn look(&self) {
         let before = self.common.published.current();
         if let Some(reloaded) = self.reloader.look().await {
-            self.note_reload(&By::itself("file"), &before, &reloaded);
+            self.orders.note_reload(&By::itself("file"), &before, &reloaded);
         }
-        let (guard, current) = (self.guard.clone(), self.common.published.current());
+        let (guard, current) = (self.guard().clone(), self.common.published.current());
         blocking(move || guard.keys.renew(&current.config.operators.tokens)).await;
-    }
-
-    fn note_reload(&self, by: &By, before: &Snapshot, reloaded: &Reloaded) {
-        let now = self.common.published.current();
-        let (result, detail) = match reloaded {
-            Reloaded::Applied { changes, .. } => ("done", Some(changes.to_string())),
-            Reloaded::Unchanged => ("unchanged", None),
-            Reloaded::Refused(problems) => {
-                let first = problems.as_slice().first().map(Problem::headline);
-                ("refused", first)
-            }
-        };
-        let shown = |snapshot: &Snapshot| {
-            let hash = &snapshot.config.hash;
-            json!({ "generation": snapshot.generation, "hash": hash })
-        };
-        self.guard.audit.note(&Deed {
-            before: shown(before),
-            after: shown(&now),
-            detail: detail.map(|text| text.trim_end().replace('\n', "; ")),
-            ..by.deed("reload", result)
-        });
     }
 
     /// Has the files of the access log and of the audit opened anew.
     pub(super) fn reopen_log(&self) {
         self.common.log.reopen();
-        self.guard.audit.reopen();
+        self.guard().audit.reopen();
     }
 
     /// Where everything is counted.
@@ -157,6 +128,11 @@ impl HouseSight {
     /// Names have been resolved for the first time.
     pub(super) fn resolved(&self) {
         self.resolved.store(true, Ordering::Release);
+    }
+
+    /// What operators have ordered.
+    pub(super) fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// What was counted for promises.
@@ -192,8 +168,9 @@ impl HouseSight {
             let line = move |problem| format!("not reloaded since {since}: {problem}");
             problems.into_iter().map(line)
         });
-        let guard = self.guard.keys.troubles().into_iter().chain(self.guard.audit.trouble());
-        refused.chain(guard).chain(self.books.trouble()).chain(standing.warnings).collect()
+        let guard = self.guard().keys.troubles().into_iter().chain(self.guard().audit.trouble());
+        let kept = self.orders.troubles().into_iter().chain(self.books.trouble());
+        refused.chain(guard).chain(kept).chain(standing.warnings).collect()
     }
 
     fn gauges(&self, snapshot: &Snapshot) -> Gauges {
@@ -208,6 +185,7 @@ impl HouseSight {
         Gauges {
             pools: snapshot.pools().iter().map(pool_gauges).collect(),
             promises: self.books.gauges(&snapshot.config.promises()),
+            verbs: self.orders.gauges(),
             listeners: listeners.collect(),
             certificates: certificate_gauges(&snapshot.config),
             config_hash: snapshot.config.hash.clone(),
@@ -238,6 +216,7 @@ impl Sight for HouseSight {
             audiences: self.audiences(&snapshot),
             pools: snapshot.pools().iter().map(pool_view).collect(),
             events: events(&snapshot),
+            verbs: self.orders.in_force(),
             problems: self.problems(standing),
         }
     }
@@ -247,7 +226,7 @@ impl Sight for HouseSight {
     }
 
     fn requests(&self, request_id: &str) -> Result<RequestsView, String> {
-        recall::requests(&self.common.memory, self.world.endpoints(), request_id)
+        recall::requests(&self.common.memory, self.orders.world().endpoints(), request_id)
     }
 
     fn promises(&self) -> SloView {
@@ -288,6 +267,14 @@ impl Sight for HouseSight {
             upgrades.spawn(upgrade);
         }
         Box::pin(async move { answered.await.unwrap_or_default() })
+    }
+
+    fn order(
+        self: Arc<Self>,
+        order: Order,
+        by: By,
+    ) -> Pin<Box<dyn Future<Output = Ordered> + Send>> {
+        Box::pin(async move { self.orders.carry_out(order, by).await })
     }
 
     fn readiness(&self) -> Readiness {

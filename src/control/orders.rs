@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{audit::Deed, keys::Caller};
 
+mod order;
+
+pub use order::{Asked, Order, OrderBody};
+
 /// The largest body.
 pub(super) const BODY_BYTES_MAX: usize = 16 * 1024;
 

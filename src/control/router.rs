@@ -16,11 +16,11 @@ use serde_json::json;
 use tower::ServiceBuilder;
 
 use super::{
-    Readiness, Sight,
+    Readiness, Refused, Sight,
     answer::Problem,
     guard::{self, From, Guard},
     keys::Caller,
-    orders::{self, BODY_BYTES_MAX, By, UPGRADE_SECONDS_MAX, UpgradeOrder, Why},
+    orders::{self, Asked, BODY_BYTES_MAX, By, OrderBody, UPGRADE_SECONDS_MAX, UpgradeOrder, Why},
 };
 
 /// Requests in progress on one port, `/live` and `/ready` not counted.
@@ -51,6 +51,7 @@ pub(super) fn control(sight: Arc<dyn Sight>, guard: &Arc<Guard>) -> Router {
         .route("/api/v1/requests/{id}", get(requests))
         .route("/api/v1/slo", get(promises))
         .route("/api/v1/reload", post(reload))
+        .merge(verbs())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route_layer(known.clone());
     let slow = Router::new()
@@ -59,6 +60,16 @@ pub(super) fn control(sight: Arc<dyn Sight>, guard: &Arc<Guard>) -> Router {
         .route_layer(known);
     let api = bounded(api, REQUEST_TIME_MAX).merge(bounded(slow, UPGRADE_TIME_MAX));
     finish(api.merge(health()), sight).layer(own).layer(local)
+}
+
+/// A path for each order.
+fn verbs() -> Router<Arc<dyn Sight>> {
+    Asked::ALL.into_iter().fold(Router::new(), |routes, asked| {
+        let carry_out = move |sight, caller, from, headers, body| async move {
+            order(asked, sight, caller, from, headers, body).await
+        };
+        routes.route(&format!("/api/v1/{}", asked.name()), post(carry_out))
+    })
 }
 
 /// The metrics port.
@@ -151,6 +162,28 @@ async fn reload(
     let status =
         if view.result == "refused" { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     (status, fresh(Json(view))).into_response()
+}
+
+async fn order(
+    asked: Asked,
+    State(sight): Seen,
+    Extension(caller): Extension<Caller>,
+    Extension(From(from)): Extension<From>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let body = orders::read(&headers, &body).and_then(|body: OrderBody| body.order(asked));
+    let (order, why) = match body {
+        Ok(order) => order,
+        Err(complaint) => return wrong(complaint),
+    };
+    match sight.order(order, By::caller(&caller, from, why)).await {
+        Ok(view) => fresh(Json(view)),
+        Err(Refused::Unknown(detail)) => {
+            Problem::new(StatusCode::NOT_FOUND, detail).into_response()
+        }
+        Err(Refused::Unwise(detail)) => Problem::new(StatusCode::CONFLICT, detail).into_response(),
+    }
 }
 
 async fn upgrade(

@@ -7,8 +7,8 @@ mod words;
 
 use super::views::{AudienceView, EndpointView, PoolView, StatusView};
 use table::{Align, table};
-use words::{age, rate, target};
-pub(crate) use words::{cut, milliseconds, share};
+pub(crate) use words::{age, cut, milliseconds, share};
+use words::{rate, target};
 
 /// The lines of a screen, without the one of the prompt.
 const LINES_MAX: usize = 23;
@@ -134,9 +134,11 @@ fn pool_table(pools: &[PoolView], most: usize, width: usize) -> Vec<String> {
 }
 
 fn what_is_wrong(view: &StatusView) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let mut wrong: Vec<String> = view.verbs.iter().map(|verb| verb.line(age)).collect();
     for pool in &view.pools {
-        let down = pool.endpoints.iter().filter(|endpoint| !endpoint.is_up());
+        // Who drained one is said above.
+        let not_up = pool.endpoints.iter().filter(|endpoint| !endpoint.is_up());
+        let down = not_up.filter(|endpoint| endpoint.state != "drained");
         wrong.extend(down.map(|endpoint| endpoint_line(pool, endpoint)));
         wrong.extend(pool.odd_one_out().map(|(endpoint, others)| odd_line(pool, endpoint, others)));
     }

@@ -87,6 +87,10 @@ impl Sight for Stand {
         Box::pin(async { UpgradeView { result, problem, ..UpgradeView::default() } })
     }
 
+    fn order(self: Arc<Self>, _: Order, _: By) -> Pin<Box<dyn Future<Output = Ordered> + Send>> {
+        Box::pin(async { Ok(OrderedView { result: "done".into(), ..OrderedView::default() }) })
+    }
+
     fn readiness(&self) -> Readiness {
         if self.draining.load(Relaxed) { Readiness::Draining } else { Readiness::Ready }
     }

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::{meters::recent::Lately, name::Name};
 
 mod request;
+mod verb;
 
 pub use request::{AttemptView, RequestView, RequestsView};
+pub use verb::{OrderedView, VerbView};
 
 /// The bad share that an audience without a promise may have, when audiences are ordered.
 const UNPROMISED_BUDGET: f64 = 0.01;
@@ -46,6 +48,8 @@ pub struct StatusView {
     pub pools: Vec<PoolView>,
     /// What has happened to endpoints lately, the last one last.
     pub events: Vec<EventView>,
+    /// What operators have ordered, in the order in which they did.
+    pub verbs: Vec<VerbView>,
     /// What an operator should know, a sentence each.
     pub problems: Vec<String>,
 }

@@ -9,6 +9,8 @@ pub struct Gauges {
     pub pools: Vec<PoolGauges>,
     /// Every promise, and how it stands.
     pub promises: Vec<PromiseGauges>,
+    /// What operators have ordered.
+    pub verbs: Vec<VerbGauges>,
     /// Every address where clients connect.
     pub listeners: Vec<ListenerGauges>,
     /// Every certificate of theirs.
@@ -66,6 +68,20 @@ pub struct EndpointGauges {
     pub ejected: u64,
     /// They take none: an operator has drained them.
     pub drained: u64,
+}
+
+/// What an operator has ordered for one target. Both are out of the configuration or what a name in
+/// it resolves to, never what a client says.
+#[derive(Clone, Debug)]
+pub struct VerbGauges {
+    /// `pause`, `maintenance` or `drain`.
+    pub verb: String,
+    /// `audience`, `pool` or `endpoint`.
+    pub kind: String,
+    /// Its name or address.
+    pub target: String,
+    /// How many requests wait, of a pause.
+    pub waiting: Option<u64>,
 }
 
 /// What is read of a listener.

@@ -96,6 +96,10 @@ families! {
     POOL_DEMAND = "usher_pool_demand", Gauge, ["pool"], Sum;
     /// Time that slots were held, those still held included; its rate is the mean concurrency.
     POOL_SLOT_SECONDS = "usher_pool_slot_seconds_total", Counter, ["pool"], Sum;
+    /// Verbs that operators have ordered and that are in force; always 1.
+    VERBS_IN_FORCE = "usher_verbs_in_force", Gauge, ["verb", "kind", "target"], Max;
+    /// Requests that wait because their audience or pool is paused.
+    PAUSED_REQUESTS = "usher_paused_requests", Gauge, ["kind", "target"], Sum;
     /// Attempts after a request's first one.
     RETRIES = "usher_retries_total", Counter, ["pool", "reason"], Sum;
     /// What has happened to endpoints: ejected, returned, down, up, added, removed.

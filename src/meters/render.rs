@@ -6,7 +6,7 @@ use crate::name::{NONE, Name};
 
 use super::{
     Meters,
-    gauges::{Gauges, PoolGauges, PromiseGauges},
+    gauges::{Gauges, PoolGauges, PromiseGauges, VerbGauges},
     names::{self, Family},
     text::Text,
 };
@@ -31,6 +31,7 @@ impl Meters {
         self.render_audiences(&mut text);
         self.render_leases(&mut text);
         render_pools(&gauges.pools, &mut text);
+        render_verbs(&gauges.verbs, &mut text);
         text.family(&names::CONNECTIONS);
         for listener in &gauges.listeners {
             text.sample(&names::CONNECTIONS, &[&listener.listener], listener.connections);
@@ -184,6 +185,19 @@ fn render_standings(promises: &[PromiseGauges], text: &mut Text) {
     text.family(&names::SLO_EXHAUSTION);
     for (it, seconds) in promises.iter().filter_map(|it| Some((it, it.exhausted_in?))) {
         text.sample(&names::SLO_EXHAUSTION, &[it.audience.as_str(), &it.slo], seconds);
+    }
+}
+
+fn render_verbs(verbs: &[VerbGauges], text: &mut Text) {
+    text.family(&names::VERBS_IN_FORCE);
+    for verb in verbs {
+        text.sample(&names::VERBS_IN_FORCE, &[&verb.verb, &verb.kind, &verb.target], 1);
+    }
+    text.family(&names::PAUSED_REQUESTS);
+    for verb in verbs {
+        if let Some(waiting) = verb.waiting {
+            text.sample(&names::PAUSED_REQUESTS, &[&verb.kind, &verb.target], waiting);
+        }
     }
 }
 

@@ -9,11 +9,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use http::{HeaderValue, StatusCode, Uri};
+use http::{HeaderValue, StatusCode};
 
 use super::{
     asked::Asked,
-    memory::{Brief, Remembered, Times, Tries, brief_method},
+    memory::Tries,
     record::{Record, TunnelRecord},
     settle::End,
     upload::Flow,
@@ -28,9 +28,12 @@ use crate::{
     snapshot::{Audience, Decision, Pool, View},
     telemetry::Line,
     upstream::{Endpoint, clock_ms},
+    verbs::Turn,
 };
 
+mod gates;
 mod holding;
+mod remember;
 
 use holding::Held;
 
@@ -56,6 +59,12 @@ pub struct Exchange {
     tries: Tries,
     /// How long it waited for slots, once it has asked for one.
     queued: Option<Duration>,
+    /// How long it was held back because an operator had paused it.
+    paused: Option<Duration>,
+    /// Leave to go on after a pause, until the slot that it was used for is free.
+    turns: Vec<Turn>,
+    /// When it is of use to come back, as far as is known.
+    come_back: Option<Duration>,
     connecting: Duration,
     upstream: Duration,
     bytes_in: u64,
@@ -93,6 +102,9 @@ impl Exchange {
             attempts: 0,
             tries: Tries::default(),
             queued: None,
+            paused: None,
+            turns: Vec::new(),
+            come_back: None,
             connecting: Duration::ZERO,
             upstream: Duration::ZERO,
             bytes_in: 0,
@@ -100,11 +112,6 @@ impl Exchange {
             bytes_out: 0,
             settled: false,
         })
-    }
-
-    /// Whether the request may go where it was decided to go.
-    pub fn admit(&self) -> Result<(), Fault> {
-        self.decision.fault.map_or(Ok(()), Err)
     }
 
     /// The worker it runs on.
@@ -234,6 +241,7 @@ impl Exchange {
             return;
         }
         self.give_back(None);
+        self.turns.clear();
         if let Some(flow) = self.flow.take() {
             self.bytes_in = flow.bytes();
             self.read_whole = flow.ended_at();
@@ -262,38 +270,6 @@ impl Exchange {
         if self.worker.common.memory.is_on() {
             self.remember(outcome, now);
         }
-    }
-
-    /// Keeps what somebody may ask about later: copies of fixed size, and nothing that allocates.
-    fn remember(&self, outcome: Outcome, now: Instant) {
-        let asked = &self.asked;
-        let sent = self.attempts > 0;
-        let total = now.saturating_duration_since(self.arrived);
-        let path = asked.target.as_ref().map_or("", Uri::path);
-        let request = Remembered {
-            request_id: Brief::of(asked.request_id.as_bytes()),
-            path: Brief::of(path.as_bytes()),
-            method: brief_method(asked.method.as_ref()),
-            told: self.view.told(self.decision.audience).clone(),
-            rule: self.decision.rule.and_then(|rule| u32::try_from(rule).ok()),
-            at: self.arrived_at + total,
-            client: asked.client,
-            status: self.status.filter(|_| outcome != Outcome::Abandoned),
-            outcome,
-            fault: self.fault,
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
-            times: Times {
-                paused: None.into(),
-                queue: self.queued.into(),
-                connect: sent.then_some(self.connecting).into(),
-                first_byte: self.since_read_whole(self.first_byte).into(),
-                upstream: sent.then_some(self.upstream).into(),
-                total: Some(total).into(),
-            },
-            tries: self.tries,
-        };
-        self.worker.common.memory.keep(self.worker.index, request);
     }
 
     fn count_promises(&self, settled: &Settled, now: Instant) {
@@ -342,6 +318,7 @@ impl Exchange {
             first_byte_ms: self.since_read_whole(self.first_byte),
             upstream_ms: asked_endpoint.then_some(self.upstream),
             total_ms: Some(now.saturating_duration_since(self.arrived)),
+            paused_ms: self.paused,
             ..record.line(&texts)
         };
         self.worker.common.log.write(self.worker.index, &line);

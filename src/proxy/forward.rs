@@ -15,9 +15,11 @@ use super::{
     exchange::Exchange,
     handshake::Handshake,
     headers::{self, Brought, Framing, Introduction},
+    hold::hold,
     informational::Informational,
     memory::Ended,
     orphan::{Dispatched, is_event_stream},
+    presence::Presence,
     slot::{Errand, slot},
     upgrade::Tunnel,
     upload::{Sent, Upload, sent},
@@ -79,6 +81,11 @@ pub async fn forward(
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
     let timeouts = pool.timeouts;
     let upload = Upload::take(exchange, body).await?;
+    if exchange.worker().common.gates.in_force() {
+        let presence = head.extensions.get::<Presence>().cloned();
+        // On the heap, so that all other requests' futures stay as small as they are.
+        Box::pin(hold(exchange, presence)).await?;
+    }
     let mut journey = Journey {
         total_at: Instant::now() + timeouts.total,
         exchange,

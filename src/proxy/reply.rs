@@ -80,6 +80,9 @@ pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault) -> Response<Settlin
     if !exchange.view().config.fault_header {
         headers.remove(X_USHER_FAULT);
     }
+    if let Some(seconds) = exchange.retry_after() {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
     if fault.outcome() == Outcome::Abandoned {
         response.extensions_mut().insert(Unheard);
     }

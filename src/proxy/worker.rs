@@ -19,6 +19,7 @@ use crate::{
     snapshot::{Pool, Published, View, Viewer},
     telemetry::AccessLog,
     upstream::{Asking, Connections, Lacking, Lease},
+    verbs::Gates,
 };
 
 /// How often a worker says what a client has done.
@@ -49,6 +50,8 @@ pub struct Common {
     pub meters: Arc<Meters>,
     /// Where settled requests are written down.
     pub log: AccessLog,
+    /// What operators hold back or have closed.
+    pub gates: Gates,
     /// What is remembered of requests that have ended.
     pub memory: Memory,
     /// Where large bodies lie while they are gathered.

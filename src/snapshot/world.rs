@@ -49,6 +49,8 @@ const DECIDED: &[Fault] = &[
     Fault::ClientStalled,
     Fault::LoopDetected,
     Fault::Panicked,
+    Fault::Paused,
+    Fault::Maintenance,
     Fault::BufferFull,
     Fault::TunnelLimit,
     Fault::Draining,

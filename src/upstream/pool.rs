@@ -131,6 +131,13 @@ impl Pool {
         self.members.load_full()
     }
 
+    /// The addresses that an endpoint stands for now that was written as `text`.
+    pub fn addresses_of(&self, text: &str) -> Vec<Address> {
+        let names = self.names.lock();
+        let written = self.terms.specs.iter().filter(|spec| spec.address.to_string() == text);
+        written.flat_map(|spec| addresses_of(spec, &names)).collect()
+    }
+
     /// Names that have no address, and why.
     pub fn unresolved(&self) -> Vec<(String, String)> {
         let names = self.names.lock();

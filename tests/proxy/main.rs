@@ -17,6 +17,7 @@ mod started;
 #[path = "../support/mod.rs"]
 mod support;
 mod upstream;
+mod verbs;
 mod websocket;
 mod why;
 

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cli::client::{Answer, CONTROL};
 use crate::control::{
-    Audit, By, Guard, Keys, Readiness, ReloadView, RequestsView, Sight, SloView, UpgradeView,
-    serve_control,
+    Audit, By, Guard, Keys, Order, Ordered, OrderedView, Readiness, ReloadView, RequestsView,
+    Sight, SloView, UpgradeView, serve_control,
 };
 
 #[derive(Debug, Parser)]
@@ -54,6 +54,10 @@ impl Sight for Stand {
         _: Option<Duration>,
     ) -> Pin<Box<dyn Future<Output = UpgradeView> + Send>> {
         Box::pin(async { UpgradeView::default() })
+    }
+
+    fn order(self: Arc<Self>, _: Order, _: By) -> Pin<Box<dyn Future<Output = Ordered> + Send>> {
+        Box::pin(async { Ok(OrderedView { result: "done".into(), ..OrderedView::default() }) })
     }
 
     fn readiness(&self) -> Readiness {

@@ -1,7 +1,7 @@
 //! Whole screens.
 
 use super::*;
-use crate::control::views::{ConfigView, FaultView, PromiseView};
+use crate::control::views::{ConfigView, FaultView, PromiseView, VerbView};
 
 fn customer() -> AudienceView {
     AudienceView {
@@ -91,6 +91,7 @@ fn view() -> StatusView {
             pool("admin", vec![endpoint("127.0.0.1:3030")]),
         ],
         events: Vec::new(),
+        verbs: Vec::new(),
         problems: vec!["capacity of pool admin is assumed, not configured".into()],
     }
 }
@@ -147,6 +148,30 @@ fn an_endpoint_that_is_ejected_says_why_and_one_that_stands_out_is_named() {
     assert!(text.contains(line), "{text}");
     odd.pools[1].endpoints[0].failed_lately = Some(0.1);
     assert!(!screen(&odd, 90).contains("odd one out"), "two are bad: none stands out");
+}
+
+#[test]
+fn what_operators_ordered_stands_above_all_that_is_wrong() {
+    let verb = |verb: &str, kind: &str, target: &str| VerbView {
+        verb: verb.into(),
+        kind: kind.into(),
+        target: target.into(),
+        by: "alice (oncall)".into(),
+        known: true,
+        ..VerbView::default()
+    };
+    let mut view = view();
+    view.pools[1].endpoints[0].state = "drained".into();
+    view.verbs = vec![
+        VerbView { seconds_left: Some(252), ..verb("pause", "audience", "customer") },
+        VerbView { reason: Some("new disk".into()), ..verb("drain", "endpoint", "10.0.0.2:3010") },
+    ];
+    let text = screen(&view, 100);
+    let expected = "\naudience customer is paused for 4m 12s more, by alice (oncall)\n\
+        endpoint 10.0.0.2:3010 is drained until it is ended, by alice (oncall): new disk\n\
+        driver 10.0.0.3:3010 (web-3) is down: connection refused\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("0 of 2 up") && !text.contains("driver 10.0.0.2:3010 is"), "{text}");
 }
 
 #[test]

@@ -66,6 +66,8 @@ impl Exchange {
         {
             self.worker.connections.put(endpoint, connection, self.keep_alive_idle());
         }
+        // Only now: who waited behind it is to find the slot free.
+        self.turns.clear();
     }
 
     /// The lease stays taken, though the request goes: the monolith is still at it.

@@ -22,6 +22,9 @@ macro_rules! line {
             /// Why the tunnel ended; only in the second line of a request that became one.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub tunnel: Option<&'a str>,
+            /// How long an operator's pause held it back; only where one did.
+            #[serde(skip_serializing_if = "Option::is_none", serialize_with = "milliseconds")]
+            pub paused_ms: Option<Duration>,
         }
 
         /// The fields that every line has, in their order.
@@ -137,6 +140,7 @@ impl Default for Line<'_> {
             upstream_ms: None,
             total_ms: None,
             tunnel: None,
+            paused_ms: None,
         }
     }
 }
@@ -211,6 +215,7 @@ mod tests {
             upstream_ms: Some(Duration::from_millis(15_000)),
             total_ms: Some(Duration::from_nanos(15_000_412_999)),
             tunnel: None,
+            paused_ms: None,
         };
         assert_eq!(
             written(&line),

@@ -1,0 +1,83 @@
+//! Where a request waits because an operator has paused its audience or its pool.
+//!
+//! It holds no slot and no place in a queue here: it has not asked for either. What it holds is its
+//! client's connection and its gathered body, which is why not everybody may wait.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{exchange::Exchange, presence::Presence};
+use crate::{
+    fault::Fault,
+    snapshot::Pool,
+    verbs::{Held, Line, Turn},
+};
+
+/// Waits until neither audience nor pool is paused. The exchange keeps the turns until its slot is
+/// free again, so that those behind it do not all go on at once.
+///
+/// # Errors
+///
+/// Too many wait, or it has waited for too long; the client has left; maintenance has begun.
+pub async fn hold(exchange: &mut Exchange, presence: Option<Presence>) -> Result<(), Fault> {
+    let began = Instant::now();
+    let mut passed: Vec<Arc<Line>> = Vec::new();
+    let ended = loop {
+        if let Err(fault) = exchange.admit() {
+            break Err(fault);
+        }
+        let Some(held) = next(exchange, &passed) else { break Ok(()) };
+        match turn(exchange, &held, presence.as_ref(), began).await {
+            Ok(turn) => exchange.goes_on(turn),
+            Err(fault) => {
+                if fault == Fault::Paused {
+                    exchange.come_back(held.until);
+                }
+                break Err(fault);
+            }
+        }
+        passed.push(held.line);
+    };
+    if !passed.is_empty() || ended.is_err() {
+        exchange.held(began.elapsed());
+    }
+    ended
+}
+
+/// The next line to wait in.
+fn next(exchange: &Exchange, passed: &[Arc<Line>]) -> Option<Held> {
+    let pool = exchange.pool()?;
+    exchange.worker().common.gates.held(&exchange.audience().name, &pool.name, passed)
+}
+
+async fn turn(
+    exchange: &Exchange,
+    held: &Held,
+    presence: Option<&Presence>,
+    began: Instant,
+) -> Result<Turn, Fault> {
+    let slots = exchange.pool().map_or(1, slots);
+    let mut waiting = held.line.enter(held.requests, slots).map_err(|_full| Fault::Paused)?;
+    let over = exchange.worker().wheel.at(began + held.wait);
+    let gone = async {
+        match presence {
+            Some(presence) => presence.gone().await,
+            None => std::future::pending().await,
+        }
+    };
+    // A turn that comes too late lies in its channel, and is passed on when that is dropped.
+    tokio::select! {
+        biased;
+        () = gone => Err(Fault::ClientLeft),
+        turn = waiting.turn() => Ok(turn),
+        () = over => Err(Fault::Paused),
+    }
+}
+
+/// How many requests the pool can serve at once.
+fn slots(pool: &Pool) -> usize {
+    let members = pool.upstream.members();
+    let usable = members.iter().filter(|member| member.endpoint.is_usable()).count();
+    usable * pool.config.capacity as usize
+}
