@@ -12,6 +12,7 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
 use divan::{AllocProfiler, Bencher};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,8 +23,9 @@ use usher::{
     config::{self, LoadOptions},
     drain::{self, Drainer},
     edge::{
-        Stream,
+        Load, Stream,
         h1::{self, Rules},
+        h2,
     },
     meters::Meters,
     peer::Peer,
@@ -46,6 +48,19 @@ const REQUEST: &str = "GET /menus/1 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent
                        Accept: text/html, */*\r\nAccept-Encoding: gzip\r\n\
                        Cookie: visitor=1\r\n\r\n";
 
+/// The preface, no settings, and room for all answers that there will be.
+const HTTP2_BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+    \0\0\x04\x08\0\0\0\0\0\x7f\0\0\0";
+
+/// The same request in fields of HPACK, literal and without any state.
+const HTTP2_REQUEST: &[u8] = b"\x82\x86\x04\x08/menus/1\x01\x0cshop.example\x0f\x2b\x05bench\
+    \x0f\x04\x0etext/html, */*\x0f\x01\x04gzip\x0f\x11\x09visitor=1";
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
 /// A client of a worker that runs on this thread.
 struct Bench {
     runtime: Runtime,
@@ -53,6 +68,8 @@ struct Bench {
     answer: Vec<u8>,
     /// Bytes of an answer; all are the same.
     length: usize,
+    /// The next stream over HTTP/2.
+    stream: u32,
     _drainer: Drainer,
 }
 
@@ -73,6 +90,12 @@ fn without_access_log_and_nothing_remembered(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench]
+fn over_http2(bencher: Bencher<'_, '_>) {
+    let mut bench = Bench::start_http2(Target::Off, REMEMBERED);
+    bencher.bench_local(|| bench.exchange_http2());
+}
+
+#[divan::bench]
 fn with_access_log(bencher: Bencher<'_, '_>) {
     let mut bench = Bench::start(Target::Stdout, REMEMBERED);
     bencher.bench_local(|| bench.exchange());
@@ -83,6 +106,27 @@ fn with_access_log(bencher: Bencher<'_, '_>) {
 impl Bench {
     /// One exchange has been made when it returns, so that both connections are there.
     fn start(log: Target, remembered: usize) -> Self {
+        let mut bench = Self::connect(log, remembered, false);
+        bench.exchange();
+        let head = bench.answer.windows(4).position(|window| window == b"\r\n\r\n");
+        bench.length = head.expect("the head came at once") + 4 + BODY_BYTES;
+        bench.exchange();
+        bench
+    }
+
+    /// The same over HTTP/2 in plain text.
+    fn start_http2(log: Target, remembered: usize) -> Self {
+        let mut bench = Self::connect(log, remembered, true);
+        let Self { runtime, client, .. } = &mut bench;
+        runtime.block_on(async {
+            client.write_all(HTTP2_BEGINNING).await.expect("usher reads");
+        });
+        bench.exchange_http2();
+        bench.exchange_http2();
+        bench
+    }
+
+    fn connect(log: Target, remembered: usize, h2c: bool) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (drainer, drain) = drain::channel();
         let proxy = runtime.block_on(async {
@@ -98,16 +142,18 @@ impl Bench {
                 Arc::new(Peer { address, local, listener: local, trusted: false, tls: None });
             let wheel = usher::deadline::Wheel::start();
             let rules = Arc::new(Rules::default());
-            tokio::spawn(h1::serve(Stream::plain(socket), peer, rules, wheel, drain, proxy));
+            let stream = Stream::plain(socket);
+            if h2c {
+                let load = Load::default();
+                let early = Bytes::new();
+                tokio::spawn(h2::serve(stream, early, peer, rules, wheel, drain, load, proxy));
+            } else {
+                tokio::spawn(h1::serve(stream, peer, rules, wheel, drain, proxy));
+            }
             client.expect("a connection")
         });
         let answer = vec![0; 16 * 1024];
-        let mut bench = Self { runtime, client, answer, length: 1, _drainer: drainer };
-        bench.exchange();
-        let head = bench.answer.windows(4).position(|window| window == b"\r\n\r\n");
-        bench.length = head.expect("the head came at once") + 4 + BODY_BYTES;
-        bench.exchange();
-        bench
+        Self { runtime, client, answer, length: 1, stream: 1, _drainer: drainer }
     }
 
     fn exchange(&mut self) {
@@ -117,6 +163,35 @@ impl Bench {
             let mut read = 0;
             while read < *length {
                 read += client.read(&mut answer[read..]).await.expect("usher answers");
+            }
+        });
+    }
+}
+
+impl Bench {
+    /// The same request and answer, as frames. The client looks at nothing but their headers.
+    fn exchange_http2(&mut self) {
+        let Self { runtime, client, answer, stream, .. } = self;
+        let mut request = [0; HTTP2_REQUEST.len() + 9];
+        request[2] = HTTP2_REQUEST.len() as u8;
+        request[3..5].copy_from_slice(&[HEADERS, END_STREAM | END_HEADERS]);
+        request[5..9].copy_from_slice(&stream.to_be_bytes());
+        request[9..].copy_from_slice(HTTP2_REQUEST);
+        *stream += 2;
+        runtime.block_on(async {
+            client.write_all(&request).await.expect("usher reads");
+            let mut read = 0;
+            loop {
+                read += client.read(&mut answer[read..]).await.expect("usher answers");
+                let mut at = 0;
+                while let Some(&[_, high, low, kind, flags, ..]) =
+                    answer[at..read].first_chunk::<9>()
+                {
+                    at += 9 + ((usize::from(high) << 8) | usize::from(low));
+                    if kind == DATA && flags & END_STREAM != 0 && at <= read {
+                        return;
+                    }
+                }
             }
         });
     }

@@ -165,6 +165,11 @@ fn listener(old: &Listener, new: &Listener) -> Vec<&'static str> {
     if old.limits != new.limits {
         lines.push("limits changed");
     }
+    match (old.h2c, new.h2c) {
+        (false, true) => lines.push("HTTP/2 without TLS from now on"),
+        (true, false) => lines.push("no HTTP/2 without TLS any more"),
+        (true, true) | (false, false) => {}
+    }
     match (&old.tls, &new.tls) {
         (None, None) => {}
         (None, Some(_)) => lines.push("TLS from now on"),

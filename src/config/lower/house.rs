@@ -88,7 +88,12 @@ fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
             Some(tls) => tls.map(Arc::new),
         };
         if let Some(bind) = &listener.value.bind {
-            let h2c = listener.value.h2c.as_ref().is_some_and(|h2c| h2c.value.0);
+            let h2c = listener.value.h2c.as_ref().filter(|h2c| h2c.value.0);
+            if let Some(at) = h2c.filter(|_| tls.is_some()) {
+                let message = "`h2c` has no effect beside `tls`, where HTTP/2 is offered anyway";
+                reader.warn(at.key, message, "remove it");
+            }
+            let h2c = h2c.is_some();
             lowered.push(Listener { bind: bind.value.0, h2c, limits, tls });
         }
     }
