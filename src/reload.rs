@@ -9,6 +9,7 @@
 //! One reload at a time. Invariant: until the one store, nothing that a request can see has
 //! changed; after it, a request sees all of it or, having begun before, none.
 
+mod mounts;
 mod watch;
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
@@ -88,6 +89,9 @@ impl Reloader {
             Some(path) => config::inspect(path, &LoadOptions::default()).looked_at,
             None => Vec::new(),
         };
+        let stuck = mounts::warnings(&looked_at);
+        stuck.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let warnings = warnings.into_iter().chain(stuck).collect();
         let standing = Standing { loaded_at: SystemTime::now(), warnings, refused: None };
         let seen = Fingerprint::of(&looked_at);
         let state = State { standing, looked_at, seen, retired: Vec::new() };
@@ -187,7 +191,8 @@ impl Reloader {
         let mut state = self.state.lock();
         state.retired.push(old);
         state.standing.loaded_at = SystemTime::now();
-        state.standing.warnings = warnings.iter().map(Problem::headline).collect();
+        let warnings = warnings.iter().map(Problem::headline);
+        state.standing.warnings = warnings.chain(mounts::warnings(&state.looked_at)).collect();
         Reloaded::Applied { generation, changes }
     }
 

@@ -4,6 +4,8 @@
 
 #[path = "lifecycle/kit.rs"]
 mod kit;
+#[path = "lifecycle/show.rs"]
+mod show;
 #[path = "lifecycle/signals.rs"]
 mod signals;
 mod support;

@@ -171,6 +171,32 @@ async fn a_directory_without_permission_changes_nothing_and_names_itself() {
     assert_eq!(reload(&usher), (Some(0), String::new()));
 }
 
+/// Mounts the configuration on itself, in a view of its own, as Kubernetes mounts a `subPath`.
+const MOUNT: &str = r#"mount --bind "$CONFIG" "$CONFIG" && exec "$0" "$@""#;
+
+#[tokio::test]
+async fn a_file_that_is_mounted_by_itself_is_warned_of() {
+    let may = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
+    if !may.is_ok_and(|status| status.success()) {
+        // Only who may mount can show it; `reload/mounts` tests what is made of the mounts.
+        return;
+    }
+    let shop = Shop::open("shop").await;
+    let endpoint = shop.address.to_string();
+    let text = format!("{}{}", crate::support::binary::PORTS, config("", &endpoint));
+    let started = Binary::start_by(&text, |program| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", MOUNT]).arg(program).stdin(Stdio::null());
+        command.env("CONFIG", program.with_file_name("usher.yaml"));
+        command
+    });
+    let usher = started.await.expect("it starts");
+    usher.says("usher.yaml: warning: this file is mounted by itself").await;
+    let status = said(&["status", "--format", "json", "--control", &usher.control.to_string()]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("this file is mounted by itself"), "{status}");
+}
+
 /// Who has no rights of its own anywhere.
 const NOBODY: u32 = 65534;
 

@@ -205,3 +205,51 @@ async fn a_page_of_another_site_cannot_have_usher_reload() {
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_config_reloads_total", &[]), 0.0);
 }
+
+/// Each snapshot has a tag: its audience and its endpoint bear the same name, and a request that
+/// saw half of one and half of the other would reach an endpoint under another's name.
+#[tokio::test]
+async fn no_request_sees_half_of_one_configuration_and_half_of_another() {
+    let names = ["first", "second"];
+    let mut texts = Vec::new();
+    for name in names {
+        let origin = Origin::start().await;
+        let text = one_pool(&[origin.endpoint()], "");
+        origin.serve(move |asked| {
+            ok(&format!("{name} for {}", asked.field("x-audience").unwrap_or("nobody")))
+        });
+        texts.push(text.replace("everyone", name));
+    }
+    let file = File::new(&texts[0]);
+    let usher = Usher::start_at(&file.path).await;
+    let address = usher.address();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let stopped = stopped.clone();
+            tokio::spawn(async move {
+                let mut line = Client::connect(address).await;
+                let mut seen = std::collections::BTreeMap::new();
+                while !*stopped.borrow() || seen.len() < 2 {
+                    let answer = line.get("/").await;
+                    *seen.entry(answer.text().to_owned()).or_insert(0) += 1;
+                }
+                seen
+            })
+        })
+        .collect();
+    let mut round = 0;
+    while round < 60 || !clients.iter().all(tokio::task::JoinHandle::is_finished) {
+        round += 1;
+        file.write(&texts[round % 2]);
+        reload(&usher).await;
+        if round == 60 {
+            stop.send(true).expect("they listen");
+        }
+    }
+    for client in clients {
+        let seen = client.await.expect("no request is lost");
+        assert_eq!(seen.keys().collect::<Vec<_>>(), ["first for first", "second for second"]);
+    }
+    usher.stop().await;
+}

@@ -1,0 +1,202 @@
+//! What clients notice of a reload: `cargo bench --bench reload_latency [-- RULES]`.
+//!
+//! usher with one worker runs in this process in front of an origin that answers at once, with a
+//! configuration of 10,000 rules (or RULES) and 100 endpoints. First it is asked as fast as it can
+//! be, to know its limit; then at half of that, on a fixed schedule, each request timed from when
+//! it was due. In every second second the configuration is changed and reloaded, in its middle.
+//! Seconds with a reload and seconds without are compared: all three share the machine's cores, so
+//! compare only these two with each other.
+
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench has no wheel")]
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+};
+use usher::{
+    app::{self, Origin},
+    config::{self, LoadOptions},
+};
+
+const CONNECTIONS: usize = 16;
+const SECONDS: u64 = 40;
+const REQUEST: &[u8] = b"GET /a0/place-1/x HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn main() {
+    let rules = std::env::args().nth(1).and_then(|rules| rules.parse().ok()).unwrap_or(10_000);
+    runtime().block_on(measure(rules));
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+async fn measure(rules: usize) {
+    let origin = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = origin.local_addr().expect("an address");
+    std::thread::spawn(move || runtime().block_on(serve(origin)));
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("usher.yaml");
+    write(&path, rules, endpoint, 0);
+    let (config, _) =
+        config::load(&path, &LoadOptions::default()).unwrap_or_else(|it| panic!("{it}"));
+    let origin = Origin { path: Some(path.clone()), ..Origin::default() };
+    let bound = app::build(config, origin).expect("free ports");
+    let (address, control) = (bound.addresses().listeners[0], bound.addresses().control);
+    let remote = bound.remote();
+    let usher = std::thread::spawn(move || bound.run());
+
+    let limit = flood(address, Duration::from_secs(3)).await;
+    let period = Duration::from_secs_f64(2.0 * CONNECTIONS as f64 / limit);
+    println!("{rules} rules; at most {limit:.0} requests/s; asked at half of that");
+    let begin = Instant::now() + Duration::from_millis(100);
+    let mut asking = JoinSet::new();
+    for number in 0..CONNECTIONS {
+        let offset = period.mul_f64(number as f64 / CONNECTIONS as f64);
+        asking.spawn(ask_on_schedule(address, begin + offset, period));
+    }
+    let control = control.expect("a control port");
+    let mut reloads = Vec::new();
+    for second in (1..SECONDS).step_by(2) {
+        let middle = begin + Duration::from_millis(second * 1000 + 500);
+        tokio::time::sleep_until(middle.into()).await;
+        write(&path, rules, endpoint, second as usize);
+        let asked = Instant::now();
+        reload(control).await;
+        reloads.push(asked.elapsed());
+    }
+    let mut with = Vec::new();
+    let mut without = Vec::new();
+    while let Some(timed) = asking.join_next().await {
+        for (due, took) in timed.expect("no request fails") {
+            let second = due.saturating_duration_since(begin).as_secs();
+            if second % 2 == 1 {
+                with.push(took)
+            } else {
+                without.push(took)
+            };
+        }
+    }
+    report("seconds without a reload", without);
+    report("seconds with a reload", with);
+    report("reloads, asked to answered", reloads);
+    remote.stop();
+    usher.join().expect("usher does not panic").expect("usher ends well");
+}
+
+async fn serve(origin: std::net::TcpListener) {
+    origin.set_nonblocking(true).expect("it is a socket");
+    let origin = TcpListener::from_std(origin).expect("it is watched");
+    while let Ok((socket, _)) = origin.accept().await {
+        tokio::spawn(answer(socket));
+    }
+}
+
+async fn answer(mut socket: TcpStream) {
+    let mut buffer = [0; 4096];
+    while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+        if socket.write_all(ANSWER).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Requests a second that are answered when nobody waits for anything else.
+async fn flood(address: SocketAddr, time: Duration) -> f64 {
+    let mut flooding = JoinSet::new();
+    let end = Instant::now() + time;
+    for _ in 0..CONNECTIONS {
+        flooding.spawn(async move {
+            let mut socket = TcpStream::connect(address).await.expect("it accepts");
+            let mut answered = 0_u64;
+            while Instant::now() < end {
+                ask(&mut socket).await;
+                answered += 1;
+            }
+            answered
+        });
+    }
+    let answered: u64 = flooding.join_all().await.into_iter().sum();
+    answered as f64 / time.as_secs_f64()
+}
+
+async fn ask_on_schedule(
+    address: SocketAddr,
+    begin: Instant,
+    period: Duration,
+) -> Vec<(Instant, Duration)> {
+    let mut socket = TcpStream::connect(address).await.expect("it accepts");
+    let end = begin + Duration::from_secs(SECONDS);
+    let (mut due, mut timed) = (begin, Vec::new());
+    while due < end {
+        tokio::time::sleep_until(due.into()).await;
+        ask(&mut socket).await;
+        timed.push((due, due.elapsed()));
+        due += period;
+    }
+    timed
+}
+
+async fn ask(socket: &mut TcpStream) {
+    socket.write_all(REQUEST).await.expect("it is taken");
+    let mut buffer = [0; 4096];
+    let mut read = 0;
+    while !buffer[..read].ends_with(b"\r\n\r\nok") {
+        let more = socket.read(&mut buffer[read..]).await.expect("it answers");
+        assert!(more > 0, "no request fails");
+        read += more;
+    }
+}
+
+async fn reload(control: SocketAddr) {
+    let mut socket = TcpStream::connect(control).await.expect("it accepts");
+    let order = b"POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    socket.write_all(order).await.expect("it is taken");
+    let mut text = String::new();
+    socket.read_to_string(&mut text).await.expect("it answers");
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+}
+
+fn report(what: &str, mut timed: Vec<Duration>) {
+    timed.sort();
+    let at = |share: f64| timed[((timed.len() - 1) as f64 * share) as usize];
+    let (p50, p99, p999, most) = (at(0.5), at(0.99), at(0.999), at(1.0));
+    println!(
+        "{what}: {} timed, p50 {p50:.2?}, p99 {p99:.2?}, p99.9 {p999:.2?}, most {most:.2?}",
+        timed.len()
+    );
+}
+
+/// Another configuration each time, put in its place at once.
+fn write(path: &Path, rules: usize, endpoint: SocketAddr, turn: usize) {
+    let mut text = String::from(
+        "listeners: [{ bind: 127.0.0.1:0 }]\ncontrol: { bind: 127.0.0.1:0 }\nmetrics: off\n\
+         access_log: off\nworkers: 1\ndrain: { grace: 0s }\naudiences:\n",
+    );
+    for audience in 0..100 {
+        let _ =
+            writeln!(text, "  - name: audience-{audience}\n    pool: pool-{audience}\n    match:");
+        for rule in 0..rules.div_ceil(100) {
+            let _ = writeln!(text, "      - path: /a{audience}/place-{rule}/**");
+        }
+        let _ = writeln!(text, "      - path: /turn-{turn}/a{audience}/**");
+    }
+    text.push_str("  - { name: everyone, pool: pool-0 }\npools:\n");
+    for pool in 0..100 {
+        let _ = writeln!(text, "  pool-{pool}: {{ capacity: 5, endpoints: [\"{endpoint}\"] }}");
+    }
+    let beside = path.with_extension("new");
+    fs::write(&beside, text).expect("it can be written");
+    fs::rename(beside, path).expect("it can be put there");
+}

@@ -1,0 +1,358 @@
+//! Everything that operators do to a running usher, under load: reloads, some of them of broken
+//! files, a new binary, and a stop while a second usher takes over the socket. No request fails, no
+//! tunnel is cut, and nothing grows.
+//!
+//! In small by default. With `USHER_LIFECYCLE=long` in full: 1,000 reloads and 1,000 WebSockets;
+//! `docs/lifecycle.md` has the figures of such a run.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{runtime::Handle, task::JoinSet};
+
+use crate::{
+    kit::{Shop, open_socket, part},
+    support::{
+        binary::{Binary, lives},
+        client::Client,
+        usher::Samples,
+    },
+    systemd::handed,
+};
+
+const GET: &str = "GET /orders HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+
+/// How much of everything.
+struct Scale {
+    reloads: u32,
+    sockets: usize,
+    kept: usize,
+    fresh: usize,
+    tunnels: Duration,
+    patience: Duration,
+}
+
+/// Clients that ask all the time.
+struct Load {
+    asking: JoinSet<()>,
+    stop: Arc<AtomicBool>,
+    answers: Arc<AtomicU64>,
+    /// Requests whose connection was closed after it had been idle for long: on a machine that
+    /// leaves this process waiting. Such a request is sent again, as every client does.
+    repeated: Arc<AtomicU64>,
+}
+
+// === impl Scale ===
+
+impl Scale {
+    fn asked_for() -> Self {
+        let long = std::env::var("USHER_LIFECYCLE").is_ok_and(|scale| scale == "long");
+        if long {
+            let (tunnels, patience) = (Duration::from_secs(20), Duration::from_secs(120));
+            return Self { reloads: 1000, sockets: 1000, kept: 8, fresh: 4, tunnels, patience };
+        }
+        let (tunnels, patience) = (Duration::from_secs(2), Duration::from_secs(60));
+        Self { reloads: 40, sockets: 40, kept: 4, fresh: 2, tunnels, patience }
+    }
+}
+
+// === impl Load ===
+
+impl Load {
+    fn begin(address: SocketAddr, scale: &Scale, aside: &Handle) -> Self {
+        let (stop, answers, repeated) = <(Arc<AtomicBool>, Arc<AtomicU64>, _)>::default();
+        let mut load = Self { asking: JoinSet::new(), stop, answers, repeated };
+        for _ in 0..scale.kept {
+            let (stop, answers) = (load.stop.clone(), load.answers.clone());
+            let asking = keep_asking(address, stop, answers, load.repeated.clone());
+            load.asking.spawn_on(asking, aside);
+        }
+        for _ in 0..scale.fresh {
+            let asking = ask_anew(address, load.stop.clone(), load.answers.clone());
+            load.asking.spawn_on(asking, aside);
+        }
+        load
+    }
+
+    fn answers(&self) -> u64 {
+        self.answers.load(Relaxed)
+    }
+
+    /// Waits until `more` requests have been answered.
+    async fn goes_on(&mut self, more: u64) {
+        let enough = self.answers() + more;
+        while self.answers() < enough {
+            // One that has ended has failed.
+            if let Some(ended) = self.asking.try_join_next() {
+                ended.expect("no request fails");
+                panic!("a client has ended");
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Stops asking; every request that was ever sent has been answered.
+    async fn end(mut self) -> (u64, u64) {
+        self.stop.store(true, Relaxed);
+        while let Some(ended) = self.asking.join_next().await {
+            ended.expect("no request fails");
+        }
+        (self.answers(), self.repeated.load(Relaxed))
+    }
+}
+
+/// One request after the other on a connection, and on another one once that says that it closes.
+async fn keep_asking(
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    answers: Arc<AtomicU64>,
+    repeated: Arc<AtomicU64>,
+) {
+    let mut client = Client::connect(address).await;
+    let mut idle_since = Instant::now();
+    while !stop.load(Relaxed) {
+        let was_idle = idle_since.elapsed();
+        let asked = tokio::io::AsyncWriteExt::write_all(&mut client.stream, GET.as_bytes()).await;
+        let answer = match asked {
+            Ok(()) => client.try_answer(false).await,
+            Err(_) => None,
+        };
+        idle_since = Instant::now();
+        let Some(answer) = answer else {
+            assert!(was_idle > Duration::from_millis(500), "cut after {was_idle:?}");
+            repeated.fetch_add(1, Relaxed);
+            client = Client::connect(address).await;
+            continue;
+        };
+        assert!(answer.status == 200 && answer.whole, "{answer:?}");
+        answers.fetch_add(1, Relaxed);
+        if answer.field("connection") == Some("close") {
+            client = Client::connect(address).await;
+            idle_since = Instant::now();
+        }
+    }
+}
+
+/// One request a connection.
+async fn ask_anew(address: SocketAddr, stop: Arc<AtomicBool>, answers: Arc<AtomicU64>) {
+    while !stop.load(Relaxed) {
+        let mut client = Client::connect(address).await;
+        client.send(GET).await;
+        let answer = client.answer().await;
+        assert!(answer.status == 200 && answer.whole, "{answer:?}");
+        answers.fetch_add(1, Relaxed);
+    }
+}
+
+/// What the configuration says in reload number `round`: half of them change the pool, every fifth
+/// is of a broken file, the others change something else.
+fn config(address: SocketAddr, shops: &[Shop; 2], tunnels: Duration, round: u32) -> String {
+    let endpoints = match round % 4 {
+        0 => format!("{}, {}", shops[0].address, shops[1].address),
+        2 => shops[1].address.to_string(),
+        _ => shops[0].address.to_string(),
+    };
+    let key = if round % 5 == 4 { "capcity" } else { "capacity" };
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "listeners: [{{ bind: \"{address}\" }}]\n\
+         control: {{ bind: 127.0.0.1:0 }}\nmetrics: {{ bind: 127.0.0.1:0 }}\n\
+         access_log: off\nworkers: 2\n\
+         limits: {{ per_client: 100000, tunnel_idle: 1h }}\n\
+         drain: {{ grace: 0s, requests: 30s, tunnels: {}s }}\n\
+         audiences:\n\
+         - {{ name: round, pool: rails, match: [{{ path: /round/{round} }}] }}\n\
+         - {{ name: everyone, pool: rails }}\n\
+         pools: {{ rails: {{ endpoints: [{endpoints}], {key}: 5 }} }}\n",
+        tunnels.as_secs()
+    );
+    text
+}
+
+async fn reload(usher: &Binary, text: &str) {
+    let beside = usher.config().with_extension("new");
+    fs::write(&beside, text).expect("it can be written");
+    fs::rename(beside, usher.config()).expect("it can be put there");
+    let mut client = Client::connect(usher.control).await;
+    client.send("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let wanted = if text.contains("capcity") { 422 } else { 200 };
+    let answer = client.answer().await;
+    assert_eq!(answer.status, wanted, "{}", answer.text());
+}
+
+/// Resident memory in KiB, and open descriptors.
+fn size(pid: Pid) -> (u64, usize) {
+    let folder = format!("/proc/{}", pid.as_raw_nonzero());
+    let status = fs::read_to_string(format!("{folder}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
+    let descriptors = fs::read_dir(format!("{folder}/fd")).expect("it is ours").count();
+    (kib.expect("a number of KiB"), descriptors)
+}
+
+async fn open_sockets(address: SocketAddr, count: usize) -> Vec<Client> {
+    let mut sockets = Vec::with_capacity(count);
+    for _ in 0..count {
+        sockets.push(open_socket(address).await);
+    }
+    sockets
+}
+
+/// Each is told to come back, comes back at once, and is not told before `since`.
+fn come_back(address: SocketAddr, sockets: Vec<Client>) -> JoinSet<(Client, Instant)> {
+    let mut coming = JoinSet::new();
+    for socket in sockets {
+        coming.spawn(async move {
+            part(socket).await;
+            let told = Instant::now();
+            (open_socket(address).await, told)
+        });
+    }
+    coming
+}
+
+/// Waits for all of them, and says over how long they were told.
+async fn are_back(
+    mut coming: JoinSet<(Client, Instant)>,
+    since: Instant,
+) -> (Vec<Client>, Duration) {
+    let (mut sockets, mut last) = (Vec::new(), since);
+    while let Some(back) = coming.join_next().await {
+        let (socket, told) = back.expect("it was closed as it should be");
+        assert!(told >= since, "before the drain had begun");
+        last = last.max(told);
+        sockets.push(socket);
+    }
+    (sockets, last - since)
+}
+
+#[tokio::test]
+async fn nothing_is_lost_whatever_operators_do() {
+    let scale = Scale::asked_for();
+    let shown = tokio::time::timeout(scale.patience * 4, show(&scale)).await;
+    let figures = shown.expect("it ends in time");
+    // The figures of a run, for whoever asks for them with `--nocapture`.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), figures.as_bytes());
+}
+
+/// A thread of its own for the monolith and for those who ask, who go on whatever the test waits
+/// for.
+fn aside() -> Handle {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let handle = runtime.handle().clone();
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    handle
+}
+
+async fn show(scale: &Scale) -> String {
+    let aside = aside();
+    let open = |name| aside.spawn(Shop::open(name));
+    let shops = [open("one").await.expect("a shop"), open("two").await.expect("a shop")];
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("an address");
+    let text = |round| config(address, &shops, scale.tunnels, round);
+    let first = Binary::start_by(&text(0), |program| handed(program, &socket)).await;
+    let mut first = first.expect("it starts");
+    let mut figures = String::new();
+
+    let sockets = open_sockets(address, scale.sockets).await;
+    let mut load = Load::begin(address, scale, &aside);
+    load.goes_on(200).await;
+    reload_often(&first, scale, &mut load, &text, &mut figures).await;
+
+    let since = Instant::now();
+    let coming = come_back(address, sockets);
+    let heir = first.upgrade().expect("the same binary serves");
+    let (sockets, over) = are_back(coming, since).await;
+    assert_eq!(first.first_ended().await.code(), Some(0), "{}", first.log());
+    load.goes_on(100).await;
+    let all = |samples: &Samples| {
+        samples.sum("usher_tunnels_closed_total", &["drained"]) == scale.sockets as f64
+    };
+    let samples = first.when("all tunnels are counted", all).await;
+    assert_eq!(samples.sum("usher_tunnels_closed_total", &["cut"]), 0.0);
+    assert_eq!(samples.sum("usher_requests_total", &["failed"]), 0.0);
+    let _ = writeln!(figures, "upgrade: {} WebSockets told over {over:.1?}", scale.sockets);
+
+    let second = Binary::start_by(&text(0), |program| handed(program, &socket)).await;
+    let second = second.expect("it starts");
+    let since = Instant::now();
+    let coming = come_back(address, sockets);
+    kill_process(heir, Signal::TERM).expect("it runs");
+    let (sockets, over) = are_back(coming, since).await;
+    let _ = writeln!(figures, "take-over: {} WebSockets told over {over:.1?}", scale.sockets);
+    while lives(heir) {
+        tokio::task::yield_now().await;
+    }
+    load.goes_on(100).await;
+    settle(load, second, sockets, &shops, &mut figures).await;
+    figures
+}
+
+/// Reloads, half of which change pools and some of which are of broken files.
+async fn reload_often(
+    usher: &Binary,
+    scale: &Scale,
+    load: &mut Load,
+    text: &impl Fn(u32) -> String,
+    figures: &mut String,
+) {
+    let mut before = size(usher.pid());
+    for round in 1..=scale.reloads {
+        reload(usher, &text(round)).await;
+        load.goes_on(1).await;
+        if round == scale.reloads / 4 {
+            before = size(usher.pid());
+        }
+    }
+    reload(usher, &text(0)).await;
+    let after = size(usher.pid());
+    let samples = usher.samples().await;
+    assert_eq!(samples.sum("usher_tunnels_closed_total", &[]), 0.0, "reloads touch no tunnel");
+    let open = samples.get("usher_tunnels{audience=\"everyone\"}");
+    assert_eq!(open, scale.sockets as f64);
+    assert_eq!(samples.sum("usher_requests_total", &["failed"]), 0.0);
+    assert!(after.0 <= before.0 + before.0 / 8 + 4096, "from {} to {} KiB", before.0, after.0);
+    let grown = after.1.saturating_sub(before.1);
+    assert!(grown <= scale.kept + scale.fresh + 8, "from {} to {} descriptors", before.1, after.1);
+    let answers = load.answers();
+    let _ = writeln!(
+        figures,
+        "{} reloads, {answers} answers: {} -> {} KiB resident, {} -> {} descriptors",
+        scale.reloads, before.0, after.0, before.1, after.1
+    );
+}
+
+/// The last usher stops, and the books are compared: what clients have was served by the monolith,
+/// once, and nothing was answered by anybody else.
+async fn settle(
+    load: Load,
+    mut usher: Binary,
+    sockets: Vec<Client>,
+    shops: &[Shop; 2],
+    figures: &mut String,
+) {
+    let (answers, repeated) = load.end().await;
+    let samples = usher.samples().await;
+    assert_eq!(samples.sum("usher_requests_total", &["failed"]), 0.0);
+    // Opened once at the start, and anew at the upgrade and at the take-over.
+    let opened = 3 * sockets.len() as u64;
+    drop(sockets);
+    usher.signal(Signal::TERM);
+    assert_eq!(usher.ended().code(), Some(0), "{}", usher.log());
+    let served = shops.iter().map(Shop::served).sum::<u64>();
+    let asked = answers..=answers + repeated;
+    assert!(asked.contains(&(served - opened)), "{served} served, {answers} heard");
+    let _ = writeln!(figures, "{answers} requests answered, 0 failed, {repeated} sent again");
+}
