@@ -127,6 +127,7 @@ impl Sent {
             host: &self.host,
             headers: &self.headers,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            subject: None,
         };
         let path = PathView::of(black_box(facts.path)).expect("a path that is served");
         classifier.classify(&facts, &path)

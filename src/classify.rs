@@ -55,6 +55,8 @@ pub struct Facts<'a> {
     pub headers: &'a HeaderMap,
     /// Who asks, after trusted proxies have been believed.
     pub client: IpAddr,
+    /// The subject of the certificate that the peer showed, which has been verified.
+    pub subject: Option<&'a str>,
 }
 
 /// One matcher group of an audience: every one of `all` must match and none of `not` may.
@@ -87,6 +89,8 @@ pub enum Matcher {
     Query(String, Vec<Text>),
     /// Networks of the client.
     Client(Vec<ipnet::IpNet>),
+    /// The subject of the certificate that the client showed, as RFC 4514 writes it.
+    Subject(Vec<Text>),
 }
 
 // === impl RuleSpec ===
@@ -115,6 +119,7 @@ impl fmt::Display for Matcher {
             Matcher::Cookie(name, values) => write!(f, "cookie {name}: {}", Alternatives(values)),
             Matcher::Query(name, values) => write!(f, "query {name}: {}", Alternatives(values)),
             Matcher::Client(values) => write!(f, "client {}", Alternatives(values)),
+            Matcher::Subject(values) => write!(f, "subject {}", Alternatives(values)),
         }
     }
 }

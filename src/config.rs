@@ -21,7 +21,7 @@ mod view;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 pub use changes::{Changes, changes};
@@ -90,6 +90,19 @@ pub struct Listener {
     pub limits: Limits,
     /// How TLS is spoken here; `None` is plain text.
     pub tls: Option<Arc<ServerSpec>>,
+    /// Whether every connection begins with a PROXY header; otherwise none does.
+    pub proxy_protocol: bool,
+    /// Where plain requests are sent.
+    pub redirect: Option<Redirect>,
+    /// The value of `Strict-Transport-Security`.
+    pub hsts: Option<HeaderValue>,
+}
+
+/// Where plain requests are sent: to the same host and target by https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The port; 443 is not written.
+    pub port: u16,
 }
 
 /// What a client may cost.

@@ -10,6 +10,7 @@ mod enter;
 pub mod h1;
 pub mod h2;
 mod house;
+mod introduce;
 mod leave;
 mod listen;
 mod load;
@@ -20,7 +21,7 @@ mod strict;
 mod work;
 
 pub use accept::{Door, Doorman, Order};
-pub use census::{Census, Counts, Handshake, Place, Reading};
+pub use census::{Census, Counts, Handshake, Introduction, Place, Reading};
 pub use house::House;
 pub use listen::{BindError, bind};
 pub use load::Load;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 /// Whose doing a fault is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,6 +94,8 @@ faults! {
     BadExpectation "bad_expectation" Client Refused 400,
     /// The request asks for an upgrade that cannot be carried.
     BadUpgrade "bad_upgrade" Client Refused 400,
+    /// The request came in plain text and is to come by https.
+    HttpsRequired "https_required" Client Refused 308,
     /// The request is for a host that this address has no certificate for.
     Misdirected "misdirected" Client Refused 421,
     /// The request asks for a version of the WebSocket protocol other than 13.
@@ -154,6 +156,19 @@ faults! {
 
 // === impl Fault ===
 
+impl Fault {
+    /// The status of the made-up answer to a request with `method`: a GET is sent elsewhere with
+    /// the 301 that every client understands, all else with the 308 that keeps method and body.
+    pub fn status_for(self, method: Option<&Method>) -> StatusCode {
+        match (self, method) {
+            (Fault::HttpsRequired, Some(&Method::GET | &Method::HEAD)) => {
+                StatusCode::MOVED_PERMANENTLY
+            }
+            (fault, _) => fault.status(),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -206,7 +221,9 @@ mod tests {
         for fault in Fault::ALL {
             assert!(names.insert(fault.name()), "{} stands twice", fault.name());
             let by_client = fault.blame() == Blame::Client;
-            assert_eq!(by_client, fault.status().is_client_error(), "{}", fault.name());
+            let status = fault.status();
+            let fits = status.is_client_error() || status.is_redirection();
+            assert_eq!(by_client, fits, "{}", fault.name());
             assert!(fault.detail().ends_with('.'), "{}", fault.name());
         }
     }

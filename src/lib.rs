@@ -15,6 +15,7 @@ pub mod drain;
 pub mod durable;
 pub mod telemetry;
 pub mod systemd;
+pub mod proxy_protocol;
 
 // F1: rules
 pub mod classify;

@@ -44,6 +44,7 @@ use http::{Method, Request, Response};
 use crate::{
     body::Body,
     classify::Facts,
+    config::Listener,
     fault::Fault,
     peer::{Peer, Protocol},
     snapshot::View,
@@ -133,11 +134,15 @@ impl Proxy {
             host: headers::host_of(&head.headers),
             headers: &head.headers,
             client: brought.client,
+            subject: peer.client_subject(),
         };
-        let decision = match astray(&view, &peer, facts.host) {
+        let listener = view.listener(peer.listener);
+        let astray = listener.and_then(|it| astray(&view, it, &peer, &facts, brought.secure));
+        let decision = match astray {
             Some(fault) => view.undecided(fault),
             None => view.decide(&facts),
         };
+        let hsts = listener.and_then(|it| it.hsts.clone()).filter(|_| brought.secure);
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
         let asked = Asked::of(peer, protocol, &head, brought.client, request_id);
         let mut exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
@@ -148,7 +153,7 @@ impl Proxy {
             Ok(()) => forward(&mut exchange, head, brought, body).await,
             Err(fault) => Err(fault),
         };
-        match said {
+        let mut response = match said {
             Ok(Said::Answer(head, answer)) => {
                 Response::from_parts(head, Settling::answer(answer, exchange))
             }
@@ -158,7 +163,11 @@ impl Proxy {
                 Response::from_parts(head, Settling::made(Bytes::new(), Some(exchange)))
             }
             Err(fault) => reply::from_fault(exchange, fault),
+        };
+        if let Some(hsts) = &hsts {
+            headers::insist_on_https(response.headers_mut(), hsts);
         }
+        response
     }
 
     /// A request that a door has refused is decided, counted and logged like any other.
@@ -202,9 +211,21 @@ impl Future for Handling {
     }
 }
 
+/// Where certificates are asked for by answering what lies there, in plain text (RFC 8555 §8.3).
+const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
+
 /// Why a request does not belong at the listener that it came to, whoever it is for.
-fn astray(view: &View, peer: &Peer, host: &str) -> Option<Fault> {
-    peer.tls.as_ref()?;
-    let served = view.tls(peer.listener).is_none_or(|server| server.serves(host));
-    (!served).then_some(Fault::Misdirected)
+fn astray(
+    view: &View,
+    listener: &Listener,
+    peer: &Peer,
+    facts: &Facts<'_>,
+    secure: bool,
+) -> Option<Fault> {
+    if peer.tls.is_some() {
+        let served = view.tls(peer.listener).is_none_or(|server| server.serves(facts.host));
+        return (!served).then_some(Fault::Misdirected);
+    }
+    let sent_on = listener.redirect.is_some() && !secure;
+    (sent_on && !facts.path.starts_with(ACME_CHALLENGE)).then_some(Fault::HttpsRequired)
 }

@@ -168,6 +168,7 @@ impl Sent {
             host: self.host,
             headers: &headers,
             client: IpAddr::V4(Ipv4Addr::from(self.client)),
+            subject: None,
         };
         question(&facts, &PathView::of(self.path).expect("a path that is served"));
     }

@@ -77,6 +77,7 @@ fn rendered() -> Result<String, Box<dyn Error>> {
             listener: "[::]:8443".into(),
             connections: 1,
             handshakes: vec![("full", 1)],
+            introductions: vec![("client", 1)],
         }],
         certificates: vec![CertificateGauges {
             listener: "[::]:8443".into(),

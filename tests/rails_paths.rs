@@ -231,8 +231,15 @@ fn takes_value(kind: &str, sent: &str, texts: Vec<Text>) -> bool {
         _ => (Matcher::Query("a".into(), texts), Some(sent)),
     };
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let facts =
-        Facts { method: &Method::GET, path: "/", query, host: "", headers: &headers, client };
+    let facts = Facts {
+        method: &Method::GET,
+        path: "/",
+        query,
+        host: "",
+        headers: &headers,
+        client,
+        subject: None,
+    };
     let rule = RuleSpec { label: "".into(), line: 1, all: vec![matcher], not: vec![] };
     any_matches(&[rule], &facts, &PathView::of("/").expect("a path"))
 }

@@ -6,7 +6,6 @@ use super::sight::rfc3339;
 use crate::{
     config::Config,
     control::{EndpointView, EventView, PoolView},
-    edge::Handshake,
     meters::{CertificateGauges, EndpointGauges, PoolGauges},
     snapshot::{Pool, Snapshot},
     upstream::{Endpoint, Event, Member},
@@ -57,9 +56,12 @@ pub(super) fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView 
     }
 }
 
-/// Every end of a handshake with its count.
-pub(super) fn named(counts: [u64; Handshake::ALL.len()]) -> Vec<(&'static str, u64)> {
-    Handshake::ALL.map(Handshake::name).into_iter().zip(counts).collect()
+/// Every name with its count.
+pub(super) fn named<const N: usize>(
+    names: [&'static str; N],
+    counts: [u64; N],
+) -> Vec<(&'static str, u64)> {
+    names.into_iter().zip(counts).collect()
 }
 
 /// When the certificates of each listener end; of two for one name, the one that ends first.

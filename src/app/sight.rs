@@ -27,7 +27,7 @@ use crate::{
         ReloadView, RequestsView, Sight, SloView, StandingView, StatusView, UpgradeView,
     },
     drain::Stage,
-    edge::Census,
+    edge::{Census, Handshake, Introduction},
     meters::{AudienceReading, Gauges, ListenerGauges, Meters, recent::Recent},
     proxy::Common,
     reload::{Reloaded, Reloader, Standing, blocking},
@@ -178,8 +178,14 @@ impl HouseSight {
             listener: reading.listener.to_string(),
             connections: reading.connections,
             handshakes: match snapshot.tls(reading.configured) {
-                Some(_) => named(reading.handshakes),
+                Some(_) => named(Handshake::ALL.map(Handshake::name), reading.handshakes),
                 None => Vec::new(),
+            },
+            introductions: match snapshot.listener(reading.configured) {
+                Some(listener) if listener.proxy_protocol => {
+                    named(Introduction::ALL.map(Introduction::name), reading.introductions)
+                }
+                Some(_) | None => Vec::new(),
             },
         });
         Gauges {

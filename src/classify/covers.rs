@@ -19,7 +19,8 @@ fn takes_in(wide: &Matcher, narrow: &Matcher) -> bool {
         (Matcher::Client(wide), Matcher::Client(narrow)) => {
             each(narrow, wide, |w, n| w.contains(n))
         }
-        (Matcher::Method(wide), Matcher::Method(narrow)) => each(narrow, wide, Text::covers),
+        (Matcher::Method(wide), Matcher::Method(narrow))
+        | (Matcher::Subject(wide), Matcher::Subject(narrow)) => each(narrow, wide, Text::covers),
         (Matcher::Header(a, wide), Matcher::Header(b, narrow)) => {
             a == b && each(narrow, wide, Text::covers)
         }

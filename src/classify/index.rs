@@ -137,7 +137,9 @@ impl Classifier {
             Some(Matcher::Query(name, texts)) => {
                 Values::file(&mut self.queries, name, &texts, number)
             }
-            Some(Matcher::Method(_) | Matcher::Client(_)) | None => self.residual.push(number),
+            Some(Matcher::Method(_) | Matcher::Client(_) | Matcher::Subject(_)) | None => {
+                self.residual.push(number)
+            }
         }
         self.rules.push(Compiled { choice, all, not: spec.not.clone() });
     }
@@ -243,6 +245,6 @@ fn keys(matcher: &Matcher) -> Option<Vec<String>> {
         Matcher::Header(name, texts) => exact("header", name.as_str(), texts),
         Matcher::Cookie(name, texts) => exact("cookie", name, texts),
         Matcher::Query(name, texts) => exact("query", name, texts),
-        Matcher::Method(_) | Matcher::Client(_) => None,
+        Matcher::Method(_) | Matcher::Client(_) | Matcher::Subject(_) => None,
     }
 }

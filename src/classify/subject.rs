@@ -35,6 +35,7 @@ impl<'a> Subject<'a> {
                 networks.iter().any(|network| network.contains(&client))
             }
             Matcher::Method(texts)
+            | Matcher::Subject(texts)
             | Matcher::Header(_, texts)
             | Matcher::Cookie(_, texts)
             | Matcher::Query(_, texts) => self
@@ -52,6 +53,7 @@ impl<'a> Subject<'a> {
             Matcher::Header(name, _) => self.header(name),
             Matcher::Cookie(name, _) => self.cookie(name),
             Matcher::Query(name, _) => self.parameter(name),
+            Matcher::Subject(_) => Some(Cow::Borrowed(self.facts.subject?.as_bytes())),
             Matcher::Client(_) => Some(Cow::Owned(self.client().to_string().into_bytes())),
         }
     }

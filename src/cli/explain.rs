@@ -54,6 +54,9 @@ pub struct Options {
     /// Who asks, after trusted proxies have been believed; 127.0.0.1 unless given.
     #[arg(long, value_name = "IP")]
     pub from: Option<IpAddr>,
+    /// The subject of the certificate that the client showed; none unless given.
+    #[arg(long, value_name = "SUBJECT")]
+    pub subject: Option<String>,
     /// Show every rule that was tried, and why it did not match.
     #[arg(short, long)]
     pub verbose: bool,
@@ -91,7 +94,7 @@ fn answer(args: ExplainArgs) -> Result<(Explanation, Options), String> {
     let loaded = config::load(&args.file.config, &LoadOptions::default());
     let (config, _warnings) = loaded.map_err(|problems| problems.to_string())?;
     let client = args.options.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let mut explanation = explain(&config, &asked, client);
+    let mut explanation = explain(&config, &asked, client, args.options.subject.as_deref());
     let decided = explanation.audience.is_some();
     if decided && args.options.from.is_none() && verdict::asks_for_client(&config) {
         explanation.notes.push(format!("the client is taken to be {client}; say `--from IP`"));

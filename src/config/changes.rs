@@ -170,6 +170,15 @@ fn listener(old: &Listener, new: &Listener) -> Vec<&'static str> {
         (true, false) => lines.push("no HTTP/2 without TLS any more"),
         (true, true) | (false, false) => {}
     }
+    for (key, differs) in [
+        ("proxy_protocol changed", old.proxy_protocol != new.proxy_protocol),
+        ("redirect changed", old.redirect != new.redirect),
+        ("hsts changed", old.hsts != new.hsts),
+    ] {
+        if differs {
+            lines.push(key);
+        }
+    }
     match (&old.tls, &new.tls) {
         (None, None) => {}
         (None, Some(_)) => lines.push("TLS from now on"),

@@ -18,6 +18,7 @@ mod pattern;
 mod promise;
 
 mod audience;
+mod manners;
 mod control;
 mod health;
 mod pool;
@@ -35,6 +36,7 @@ pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy
 pub(crate) use leaf::{
     Address, Bind, Count, FilePath, Length, NameLeaf, PercentLeaf, Rate, Size, Switch, Wait, Words,
 };
+pub(crate) use manners::{Hsts, ProxyProtocolLeaf, RedirectLeaf};
 pub(crate) use pattern::{Pattern, header_name};
 pub(crate) use pool::{Buffer, Endpoint, Pool, PoolDefaults, Queue, Timeouts, WeightedEndpoint};
 pub(crate) use promise::{Moment, Statuses};
@@ -102,6 +104,12 @@ document! {
         optional tls: Tls,
         /// Whether HTTP/2 is spoken here without TLS too, by clients that know it beforehand.
         optional h2c: Switch,
+        /// Whether every connection begins with a PROXY header (`required`); `off` when left out.
+        optional proxy_protocol: ProxyProtocolLeaf,
+        /// Sends plain requests on to `https`, or to `https:PORT`.
+        optional redirect: RedirectLeaf,
+        /// Has browsers come by https alone.
+        optional hsts: Hsts,
         /// Limits of the connections accepted here, where they differ.
         optional limits: Limits,
     }

@@ -90,6 +90,7 @@ fn claim(matcher: &Matcher) -> Option<&'static str> {
         Matcher::Cookie(..) => Some("cookie"),
         Matcher::Query(..) => Some("query parameter"),
         Matcher::Path(_) | Matcher::Host(_) | Matcher::Method(_) | Matcher::Client(_) => None,
+        Matcher::Subject(_) => None,
     }
 }
 

@@ -7,6 +7,7 @@ mod audiences;
 mod control;
 mod health;
 mod house;
+mod manners;
 mod pools;
 mod promises;
 mod rules;

@@ -188,7 +188,7 @@ impl Doorman {
         // A socket that cannot say where it is has been reset already.
         let Ok(local) = socket.local_addr() else { return };
         let ip = address.ip().to_canonical();
-        let trusted = house.trusted.iter().any(|network| network.contains(&ip));
+        let trusted = house.trusts(ip);
         let client = (!trusted).then_some(ip);
         let Some(place) = self.census.enter(counts, client, house.per_client) else {
             let per_client = house.per_client;

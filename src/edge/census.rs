@@ -34,6 +34,7 @@ struct Known {
 pub struct Counts {
     connections: AtomicU64,
     handshakes: [AtomicU64; Handshake::ALL.len()],
+    introductions: [AtomicU64; Introduction::ALL.len()],
 }
 
 /// A listener's counts, read.
@@ -47,6 +48,23 @@ pub struct Reading {
     pub connections: u64,
     /// TLS handshakes so far, in the order of [`Handshake::ALL`].
     pub handshakes: [u64; Handshake::ALL.len()],
+    /// PROXY headers so far, in the order of [`Introduction::ALL`].
+    pub introductions: [u64; Introduction::ALL.len()],
+}
+
+/// What became of a PROXY header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Introduction {
+    /// It names a client.
+    Client,
+    /// Its sender speaks for itself.
+    Sender,
+    /// The peer is nobody who may send one.
+    Untrusted,
+    /// There is none, or it is malformed.
+    Malformed,
+    /// It did not come in time.
+    Late,
 }
 
 /// How a TLS handshake ended.
@@ -98,6 +116,7 @@ impl Census {
             configured: *configured,
             connections: counts.connections.load(Ordering::Relaxed),
             handshakes: counts.handshakes.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            introductions: counts.introductions.each_ref().map(|it| it.load(Ordering::Relaxed)),
         };
         listeners.iter().map(read).collect()
     }
@@ -141,6 +160,30 @@ impl Census {
     }
 }
 
+// === impl Introduction ===
+
+impl Introduction {
+    /// Everything there is.
+    pub const ALL: [Introduction; 5] = [
+        Introduction::Client,
+        Introduction::Sender,
+        Introduction::Untrusted,
+        Introduction::Malformed,
+        Introduction::Late,
+    ];
+
+    /// The word used in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Introduction::Client => "client",
+            Introduction::Sender => "sender",
+            Introduction::Untrusted => "untrusted",
+            Introduction::Malformed => "malformed",
+            Introduction::Late => "late",
+        }
+    }
+}
+
 // === impl Handshake ===
 
 impl Handshake {
@@ -168,6 +211,24 @@ impl Handshake {
 // === impl Place ===
 
 impl Place {
+    /// Counts the connection as one of `client`, who has been found behind the peer. False when
+    /// that address has `per_client` already.
+    pub fn belongs_to(&mut self, client: IpAddr, per_client: u64) -> bool {
+        let mut clients = self.census.clients.lock();
+        let here = clients.entry(client).or_default();
+        if *here >= per_client {
+            return false;
+        }
+        *here += 1;
+        self.client = Some(client);
+        true
+    }
+
+    /// Counts a PROXY header that was read, or not.
+    pub fn introduced(&self, end: Introduction) {
+        self.listener.introductions[end as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a TLS handshake that ended.
     pub fn shook_hands(&self, end: Handshake) {
         self.listener.handshakes[end as usize].fetch_add(1, Ordering::Relaxed);
@@ -217,6 +278,7 @@ mod tests {
             configured: address,
             connections: 0,
             handshakes: Default::default(),
+            introductions: Default::default(),
         };
         assert_eq!(census.listeners(), [reading]);
         drop(listener);

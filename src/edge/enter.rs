@@ -1,8 +1,8 @@
 //! From an accepted socket to a stream whose first byte is HTTP.
 //!
 //! ```text
-//! accepted ─▶ TLS hello ─▶ its turn ─▶ handshake ─▶ stream and peer ─▶ h1
-//!     └──────────┴────────────┴────────────┴ late, refused or broken: closed, and counted
+//! accepted ─▶ PROXY header ─▶ TLS hello ─▶ its turn ─▶ handshake ─▶ stream and peer ─▶ h1
+//!     └──────────┴──────────────┴───────────┴───────────┴ late, refused or broken: closed
 //! ```
 //!
 //! All of it is held to one deadline. A hello is waited for without a turn, so that clients who say
@@ -15,8 +15,9 @@ use tokio::{io::AsyncWriteExt, time::Instant};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{
-    census::{Handshake, Place},
+    census::{Handshake, Introduction, Place},
     house::{House, Lock},
+    introduce::{IntroduceError, introduce},
     stream::{Socket, Stream},
 };
 use crate::{
@@ -38,6 +39,9 @@ pub(super) struct Entered {
 /// Why a connection never came so far.
 #[derive(Debug, thiserror::Error)]
 enum EnterError {
+    /// Nobody was introduced.
+    #[error(transparent)]
+    Introduction(#[from] IntroduceError),
     /// It was too slow.
     #[error("not done in time")]
     Late,
@@ -52,45 +56,71 @@ enum EnterError {
     Broken(#[from] io::Error),
 }
 
+/// What a connection is at.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Introduction,
+    Handshake,
+}
+
 /// Brings an accepted connection to its first byte of HTTP; `None` when it does not come so far,
 /// which has been counted and logged then.
 pub(super) async fn enter(
     socket: Socket,
     peer: Peer,
-    (house, place): (&House, &Place),
+    (house, place): (&House, &mut Place),
     wheel: &Wheel,
     drain: &Drain,
 ) -> Option<Entered> {
-    let Some(lock) = &house.tls else {
+    if house.tls.is_none() && !house.proxy_protocol {
         return Some(Entered { stream: Stream::plain(socket), peer: Arc::new(peer) });
-    };
-    let deadline = Instant::now() + house.handshake_wait;
-    let shaking = async {
-        // Both only wait, and are dropped with all they hold.
+    }
+    let (client, deadline) = (peer.ip(), Instant::now() + house.handshake_wait);
+    let mut at = Step::Introduction;
+    // Both only wait, and are dropped with all they hold.
+    let entered = wheel.within(deadline, async {
         tokio::select! {
             biased;
             () = drain.reached(Stage::Cutting) => Err(EnterError::Stopping),
-            done = shake_hands(socket, lock) => done,
+            done = take_steps(socket, peer, house, place, &mut at) => done,
         }
+    });
+    let error = match entered.await.unwrap_or(Err(EnterError::Late)) {
+        Ok(entered) => return Some(entered),
+        Err(error) => error,
     };
-    let shaken = wheel.within(deadline, shaking).await;
-    match shaken.unwrap_or(Err(EnterError::Late)) {
-        Ok((stream, tls, kind)) => {
-            place.shook_hands(kind);
-            let peer = Arc::new(Peer { tls: Some(Box::new(tls)), ..peer });
-            Some(Entered { stream, peer })
-        }
-        Err(error) => {
-            place.shook_hands(match error {
-                EnterError::Late => Handshake::Late,
-                EnterError::UnknownName(_) => Handshake::UnknownName,
-                EnterError::Stopping | EnterError::Broken(_) => Handshake::Failed,
-            });
-            let client = peer.ip();
-            tracing::debug!(%client, %error, "a TLS handshake failed");
-            None
-        }
+    match at {
+        Step::Introduction => place.introduced(match &error {
+            EnterError::Introduction(error) => error.counted(),
+            _ => Introduction::Late,
+        }),
+        Step::Handshake => place.shook_hands(match &error {
+            EnterError::Late => Handshake::Late,
+            EnterError::UnknownName(_) => Handshake::UnknownName,
+            _ => Handshake::Failed,
+        }),
     }
+    tracing::debug!(%client, %error, "a connection did not come to its first request");
+    None
+}
+
+async fn take_steps(
+    mut socket: Socket,
+    mut peer: Peer,
+    house: &House,
+    place: &mut Place,
+    at: &mut Step,
+) -> Result<Entered, EnterError> {
+    if house.proxy_protocol {
+        peer = introduce(&mut socket, peer, house, place).await?;
+    }
+    let Some(lock) = &house.tls else {
+        return Ok(Entered { stream: Stream::plain(socket), peer: Arc::new(peer) });
+    };
+    *at = Step::Handshake;
+    let (stream, tls, end) = shake_hands(socket, lock).await?;
+    place.shook_hands(end);
+    Ok(Entered { stream, peer: Arc::new(Peer { tls: Some(Box::new(tls)), ..peer }) })
 }
 
 async fn shake_hands(socket: Socket, lock: &Lock) -> Result<(Stream, Tls, Handshake), EnterError> {

@@ -1,6 +1,10 @@
 //! What holds for connections at one door, until another snapshot is published.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
@@ -21,6 +25,8 @@ pub struct House {
     pub(super) connections_max: u64,
     pub(super) trusted: Vec<IpNet>,
     pub(super) tls: Option<Lock>,
+    /// Whether every connection begins with a PROXY header.
+    pub(super) proxy_protocol: bool,
     /// From the accepted connection to the first byte of HTTP.
     pub(super) handshake_wait: Duration,
 }
@@ -58,6 +64,7 @@ impl House {
             connections_max: limits.connections.unwrap_or(connections_auto),
             trusted: snapshot.config.trusted_proxies.clone(),
             tls: snapshot.tls(bind).map(lock),
+            proxy_protocol: listener.is_some_and(|listener| listener.proxy_protocol),
             handshake_wait: limits.handshake_wait,
         }
     }
@@ -77,5 +84,10 @@ impl House {
             new.turns = old.turns.clone();
         }
         Some(renewed)
+    }
+
+    /// Whether `address` lies within `trusted_proxies`.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(&address))
     }
 }

@@ -114,7 +114,7 @@ pub async fn work(worker: Arc<Worker>, mut outbox: mpsc::Receiver<Handed>, load:
 
 async fn attend(handed: Handed, worker: Arc<Worker>, load: Load) {
     let Handed { accepted, attended } = handed;
-    let Accepted { socket, peer, house, place } = accepted;
+    let Accepted { socket, peer, house, mut place } = accepted;
     let socket = match TcpStream::from_std(socket) {
         Ok(socket) => Socket::from(socket),
         Err(error) => {
@@ -126,7 +126,7 @@ async fn attend(handed: Handed, worker: Arc<Worker>, load: Load) {
     let drain = worker.common.drain.clone();
     let wheel = worker.wheel.clone();
     // Boxed: a handshake is over soon, and a connection should not keep its room.
-    let entered = Box::pin(enter(socket, peer, (&house, &place), &wheel, &drain)).await;
+    let entered = Box::pin(enter(socket, peer, (&house, &mut place), &wheel, &drain)).await;
     let Some(Entered { stream, peer }) = entered else { return };
     let rules = house.rules.clone();
     drop(house);

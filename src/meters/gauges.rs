@@ -93,6 +93,8 @@ pub struct ListenerGauges {
     pub connections: u64,
     /// TLS handshakes so far, by how they ended; none where no TLS is spoken.
     pub handshakes: Vec<(&'static str, u64)>,
+    /// PROXY headers so far, by what became of them; none where none is taken.
+    pub introductions: Vec<(&'static str, u64)>,
 }
 
 /// What is read of a listener's certificate.

@@ -112,6 +112,8 @@ families! {
     CONNECTIONS = "usher_connections", Gauge, ["listener"], Sum;
     /// TLS handshakes by how they ended.
     TLS_HANDSHAKES = "usher_tls_handshakes_total", Counter, ["listener", "result"], Sum;
+    /// PROXY headers by what became of them.
+    PROXY_HEADERS = "usher_proxy_headers_total", Counter, ["listener", "result"], Sum;
     /// When a listener's certificate ends, in seconds since 1970.
     TLS_CERTIFICATE_EXPIRES = "usher_tls_certificate_expires_timestamp_seconds", Gauge,
         ["listener", "certificate"], Min;

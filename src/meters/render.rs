@@ -42,6 +42,12 @@ impl Meters {
                 text.sample(&names::TLS_HANDSHAKES, &[&listener.listener, result], count);
             }
         }
+        text.family(&names::PROXY_HEADERS);
+        for listener in &gauges.listeners {
+            for (result, count) in &listener.introductions {
+                text.sample(&names::PROXY_HEADERS, &[&listener.listener, result], count);
+            }
+        }
         text.family(&names::TLS_CERTIFICATE_EXPIRES);
         for certificate in &gauges.certificates {
             let values = [&*certificate.listener, &*certificate.name];

@@ -207,6 +207,7 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
             listener: "0.0.0.0:8080".into(),
             connections: 41,
             handshakes: vec![("full", 3)],
+            introductions: vec![("client", 3)],
         }],
         certificates: vec![CertificateGauges {
             listener: "0.0.0.0:8443".into(),

@@ -194,7 +194,7 @@ impl Exchange {
     /// usher answers itself.
     pub fn made_up(&mut self, fault: Fault) {
         self.fault = Some(fault);
-        self.status = Some(fault.status());
+        self.status = Some(fault.status_for(self.asked.method.as_ref()));
         self.first_byte = None;
     }
 

@@ -11,13 +11,13 @@ mod rfc7239;
 use std::net::IpAddr;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
+    HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{self, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
 };
 use ipnet::IpNet;
 
 use crate::{
-    peer::{Peer, Protocol},
+    peer::{ClientCertificate, Peer, Protocol},
     slo::Said,
 };
 
@@ -33,6 +33,11 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const X_USHER_FAULT: HeaderName = HeaderName::from_static("x-usher-fault");
 
 const X_USHER_SLO: HeaderName = HeaderName::from_static("x-usher-slo");
+/// Who the client is by its certificate.
+const X_USHER_CLIENT_SUBJECT: HeaderName = HeaderName::from_static("x-usher-client-subject");
+const X_USHER_CLIENT_FINGERPRINT: HeaderName =
+    HeaderName::from_static("x-usher-client-fingerprint");
+
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
@@ -62,6 +67,8 @@ pub struct Brought {
     pub client: IpAddr,
     /// Whether a WebSocket is asked for.
     pub websocket: bool,
+    /// Whether it came by https to usher, or to the trusted proxy that says so.
+    pub secure: bool,
     /// Where the request says that it comes from.
     origin: Origin,
 }
@@ -92,10 +99,12 @@ pub struct Introduction<'a> {
 /// This comes before the request is decided: a rule sees what Rails will see, and what a stranger
 /// made up is gone from both.
 pub fn clean(method: &Method, headers: &mut HeaderMap, peer: &Peer, trusted: &[IpNet]) -> Brought {
+    let origin = Origin::of(headers, peer);
     let brought = Brought {
         client: forwarded::client_of(headers, peer, trusted),
         websocket: asks_for_websocket(method, headers),
-        origin: Origin::of(headers, peer),
+        secure: origin.is_secure(),
+        origin,
     };
     hop::strip_request(headers, peer.trusted);
     brought
@@ -109,11 +118,48 @@ pub fn introduce(headers: &mut HeaderMap, said: Introduction<'_>) {
     headers.insert(X_REQUEST_START, start.expect("digits are header characters"));
     headers.insert(X_REQUEST_ID, said.request_id.clone());
     headers.insert(X_AUDIENCE, said.audience.clone());
+    if let Some(client) = said.peer.tls.as_ref().and_then(|tls| tls.client.as_ref()) {
+        vouch(headers, client);
+    }
     forwarded::append_via(headers, said.protocol, said.pseudonym);
     frame(headers, &said.framing);
     if websocket {
         switch(headers);
     }
+}
+
+/// Says who the client is by its certificate. What others said so was stripped from everyone.
+fn vouch(headers: &mut HeaderMap, client: &ClientCertificate) {
+    for (name, value) in [
+        (X_USHER_CLIENT_SUBJECT, &client.subject),
+        (X_USHER_CLIENT_FINGERPRINT, &client.fingerprint),
+    ] {
+        // Both are ASCII.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Has browsers come by https alone, unless the monolith has said how.
+pub fn insist_on_https(headers: &mut HeaderMap, hsts: &HeaderValue) {
+    headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+}
+
+/// The URL of `target` at `host` by https. A host that has a port of its own loses it.
+pub fn by_https(host: &HeaderValue, target: &Uri, port: u16) -> Option<HeaderValue> {
+    let host = host.to_str().ok()?;
+    let after_brackets = host.rfind(']').map_or(0, |at| at + 1);
+    let name = match host[after_brackets..].find(':') {
+        Some(colon) => &host[..after_brackets + colon],
+        None => host,
+    };
+    let target = target.path_and_query().map_or("/", |target| target.as_str());
+    let url = match port {
+        443 => format!("https://{name}{target}"),
+        port => format!("https://{name}:{port}{target}"),
+    };
+    HeaderValue::try_from(url).ok()
 }
 
 fn frame(headers: &mut HeaderMap, framing: &Framing) {

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{
-        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
-        SEC_WEBSOCKET_VERSION, UPGRADE,
+        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION,
+        RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
 
 use super::{
+    asked::Asked,
     exchange::Exchange,
     handshake,
     headers::{self, X_REQUEST_ID, X_USHER_FAULT},
@@ -72,8 +73,11 @@ pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault) -> Response<Settlin
     let body = page.unwrap_or_else(|| body_of(fault, form, &request_id));
     let head_only = exchange.asked().method == Some(Method::HEAD);
     let mut response = Response::new(Settling::made(Bytes::new(), None));
-    *response.status_mut() = fault.status();
+    *response.status_mut() = fault.status_for(exchange.asked().method.as_ref());
     let headers = response.headers_mut();
+    if let Some(elsewhere) = elsewhere(&exchange).filter(|_| fault == Fault::HttpsRequired) {
+        headers.insert(LOCATION, elsewhere);
+    }
     headers.insert(CONTENT_LENGTH, body.len().into());
     headers.insert(X_REQUEST_ID, request_id);
     describe(headers, fault, form);
@@ -89,6 +93,13 @@ pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault) -> Response<Settlin
     let body = if head_only { Bytes::new() } else { body };
     *response.body_mut() = Settling::made(body, Some(exchange));
     response
+}
+
+/// The same host and target by https, at the port that the listener says.
+fn elsewhere(exchange: &Exchange) -> Option<HeaderValue> {
+    let Asked { peer, host, target, .. } = exchange.asked();
+    let port = exchange.view().listener(peer.listener)?.redirect?.port;
+    headers::by_https(host.as_ref()?, target.as_ref()?, port)
 }
 
 /// The answer after a panic, whose exchange has been settled while the stack was unwound.

@@ -114,6 +114,7 @@ mod tests {
             host: "shop.example",
             headers: &HeaderMap::new(),
             client: Ipv4Addr::LOCALHOST.into(),
+            subject: None,
         };
         let spoken = scopes.of(&facts, &PathView::of(path).expect("a path"));
         std::array::from_fn(|index| spoken.contains(index))

@@ -32,6 +32,7 @@ const UNDECIDED: &[Fault] = &[
     Fault::BadExpectation,
     Fault::BadUpgrade,
     Fault::Misdirected,
+    Fault::HttpsRequired,
     Fault::MethodNotAllowed,
     Fault::HeadTimeout,
     Fault::BodyTooLarge,

@@ -78,8 +78,14 @@ pub struct StepView {
     pub miss: Option<String>,
 }
 
-/// Explains what `config` makes of `asked` when it comes from `client`.
-pub fn explain(config: &Config, asked: &Asked, client: IpAddr) -> Explanation {
+/// Explains what `config` makes of `asked` when it comes from `client`, who
+/// showed a certificate of `subject`.
+pub fn explain(
+    config: &Config,
+    asked: &Asked,
+    client: IpAddr,
+    subject: Option<&str>,
+) -> Explanation {
     let facts = Facts {
         method: &asked.method,
         path: &asked.path,
@@ -87,6 +93,7 @@ pub fn explain(config: &Config, asked: &Asked, client: IpAddr) -> Explanation {
         host: &asked.host,
         headers: &asked.headers,
         client,
+        subject,
     };
     let mut explanation = Explanation::empty(asked.notes.clone());
     match PathView::of(facts.path) {

@@ -68,6 +68,8 @@ macro_rules! matchers {
                 optional query: Named<OneOrMany<Pattern<Text>>>,
                 /// Networks of the client.
                 optional client: OneOrMany<Pattern<IpNet>>,
+                /// The subject of the client's certificate: `CN=ops,O=Shop`.
+                optional subject: OneOrMany<Pattern<Text>>,
                 /// The user. Comes with a later version; an error until then.
                 optional user: Later,
                 /// A role of the user. Comes with a later version; an error until then.
@@ -100,6 +102,7 @@ macro_rules! matchers {
                     cookie: self.cookie.as_ref(),
                     query: self.query.as_ref(),
                     client: self.client.as_ref(),
+                    subject: self.subject.as_ref(),
                     later: later.map(|(name, at)| (name, at.as_ref())),
                 }
             }
@@ -119,6 +122,7 @@ pub(crate) struct Matchers<'a> {
     pub(crate) cookie: Option<&'a NamedPatterns>,
     pub(crate) query: Option<&'a NamedPatterns>,
     pub(crate) client: Option<&'a Patterns<IpNet>>,
+    pub(crate) subject: Option<&'a Patterns<Text>>,
     pub(crate) later: [(&'static str, Option<&'a At<Later>>); 5],
 }
 

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use super::{
     LISTENERS_MAX, bounded,
     control::{self, CONTROL},
-    tls,
+    manners, tls,
 };
 use crate::config::{
     AccessLog, Drain, Limits, Listener, Operators,
@@ -93,8 +93,15 @@ fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
                 let message = "`h2c` has no effect beside `tls`, where HTTP/2 is offered anyway";
                 reader.warn(at.key, message, "remove it");
             }
-            let h2c = h2c.is_some();
-            lowered.push(Listener { bind: bind.value.0, h2c, limits, tls });
+            lowered.push(Listener {
+                bind: bind.value.0,
+                h2c: h2c.is_some(),
+                limits,
+                tls,
+                proxy_protocol: manners::proxy_protocol(&listener.value, document, reader),
+                redirect: manners::redirect(&listener.value, reader),
+                hsts: manners::hsts(&listener.value, reader),
+            });
         }
     }
     lowered

@@ -103,6 +103,9 @@ impl MatcherList {
             let networks: Vec<IpNet> = values(at, reader);
             self.push(Matcher::Client(networks), prefix, &label("client", &at.value));
         }
+        if let Some(at) = matchers.subject {
+            self.push(Matcher::Subject(values(at, reader)), prefix, &label("subject", &at.value));
+        }
     }
 
     fn headers(
@@ -163,6 +166,7 @@ fn matcher_is_empty(matcher: &Matcher) -> bool {
         Matcher::Host(values) => values.is_empty(),
         Matcher::Client(values) => values.is_empty(),
         Matcher::Method(values)
+        | Matcher::Subject(values)
         | Matcher::Header(_, values)
         | Matcher::Cookie(_, values)
         | Matcher::Query(_, values) => values.is_empty(),

@@ -9,11 +9,20 @@ use std::{
 };
 
 use bytes::BytesMut;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+
+/// How long a connection is silent before the system looks whether its peer is still there.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// How often it looks again.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// After so many looks without a reply the connection is broken.
+const KEEP_ALIVE_PROBES: u32 = 4;
 
 /// A connected socket of a client.
 #[derive(Debug)]
@@ -98,6 +107,12 @@ impl Socket {
             // Answers are written whole; waiting to fill a segment would only delay them. An error
             // means that the client has gone already, which the first read will tell.
             let _ = socket.set_nodelay(true);
+            // A peer that vanished without a word is noticed even where nothing is due.
+            let keep_alive = TcpKeepalive::new()
+                .with_time(KEEP_ALIVE_AFTER)
+                .with_interval(KEEP_ALIVE_EVERY)
+                .with_retries(KEEP_ALIVE_PROBES);
+            let _ = SockRef::from(socket).set_tcp_keepalive(&keep_alive);
         }
     }
 

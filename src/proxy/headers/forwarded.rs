@@ -52,6 +52,11 @@ impl Origin {
         Self { chain: chain(headers, peer), proto: proto.unwrap_or(own), host, port }
     }
 
+    /// Whether the client spoke https.
+    pub(super) fn is_secure(&self) -> bool {
+        self.proto.as_bytes().eq_ignore_ascii_case(b"https")
+    }
+
     /// Writes the statement, and adds the peer to those whom the request passed.
     pub(super) fn write(self, headers: &mut HeaderMap, peer: &Peer) {
         let path = match &*self.chain {

@@ -1,0 +1,124 @@
+//! Which certificate a client is shown, and what becomes of those that are renewed.
+
+use std::{fs, os::unix::fs::symlink, sync::Arc};
+
+use crate::{
+    House, secure, session,
+    support::{
+        authority::{Authority, Issued},
+        origin::{Origin, ok},
+    },
+};
+
+const APPLIED: &str = "usher_config_reloads_total{result=\"applied\"}";
+const REFUSED: &str = "usher_config_reloads_total{result=\"refused\"}";
+
+/// The certificate that was shown, as DER.
+fn shown(client: &crate::Client) -> Vec<u8> {
+    session(client).peer_certificates().expect("a certificate")[0].to_vec()
+}
+
+fn der(issued: &Issued) -> Vec<u8> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    CertificateDer::from_pem_slice(issued.cert.as_bytes()).expect("a certificate").to_vec()
+}
+
+#[tokio::test]
+async fn each_name_is_shown_its_own_certificate_and_others_the_first_or_none() {
+    let (authority, origin) = (Authority::new("root"), Origin::start().await);
+    let directory = tempfile::tempdir().expect("a directory");
+    let shop = authority.issue(&["shop.example", "other.example"]);
+    let api = authority.issue(&["*.api.example"]);
+    let exact = authority.issue(&["v2.api.example"]);
+    for (name, issued) in [("shop", &shop), ("api", &api), ("exact", &exact)] {
+        issued.write(directory.path(), name);
+    }
+    let tls = "certificates: [{ cert: shop.crt, key: shop.key }, { cert: api.crt, key: api.key }, \
+               { cert: exact.crt, key: exact.key }]";
+    let listeners = format!(
+        "{{ bind: 127.0.0.1:0, tls: {{ {tls} }} }}, \
+         {{ bind: 127.0.0.2:0, tls: {{ {tls}, unknown_name: refuse }} }}"
+    );
+    let house = House::open_in(directory, &origin, "", &listeners).await;
+    let config = Arc::new(authority.client());
+    for (name, expected) in [
+        ("shop.example", &shop),
+        ("other.example", &shop),
+        ("v1.api.example", &api),
+        ("v2.api.example", &exact),
+    ] {
+        for listener in [0, 1] {
+            let client = secure(house.address(listener), &config, name).await.expect("hands");
+            assert_eq!(shown(&client), der(expected), "{name}");
+        }
+    }
+    for name in ["nobody.example", "a.b.api.example", "127.0.0.1"] {
+        // The first is shown, which is not good for that name.
+        let error = secure(house.address(0), &config, name).await.err().expect("no hands");
+        assert!(error.to_string().contains("certificate not valid for name"), "{error}");
+        let error = secure(house.address(1), &config, name).await.err().expect("no hands");
+        assert!(error.to_string().contains("UnrecognisedName"), "{error}");
+    }
+    let refused = format!(
+        "usher_tls_handshakes_total{{listener=\"{}\",result=\"unknown_name\"}}",
+        house.address(1)
+    );
+    house.usher.reaches(&refused, 3.0).await;
+    house.usher.stop().await;
+}
+
+#[tokio::test]
+async fn a_swapped_secret_is_shown_from_then_on_and_a_broken_one_never() {
+    let (authority, origin) = (Authority::new("root"), Origin::start().await);
+    let directory = tempfile::tempdir().expect("a directory");
+    let secrets = directory.path().to_owned();
+    // As Kubernetes mounts a Secret: files link through `..data`, which is swapped by a rename.
+    let put = |version: &str, issued: &Issued| {
+        fs::create_dir(secrets.join(version)).expect("a directory");
+        issued.write(&secrets.join(version), "tls");
+        let beside = secrets.join("..data_tmp");
+        symlink(version, &beside).expect("a link");
+        fs::rename(&beside, secrets.join("..data")).expect("it is swapped");
+    };
+    let issue = || authority.issue(&["shop.example"]);
+    let (first, second, last) = (issue(), issue(), issue());
+    put("..1", &first);
+    for name in ["tls.crt", "tls.key"] {
+        symlink(format!("..data/{name}"), secrets.join(name)).expect("a link");
+    }
+    let listener =
+        "{ bind: 127.0.0.1:0, tls: { certificates: [{ cert: tls.crt, key: tls.key }] } }";
+    let house = House::open_in(directory, &origin, "", listener).await;
+    origin.serve(|_| ok("here"));
+    let config = Arc::new(authority.client());
+    let mut old = secure(house.address(0), &config, "shop.example").await.expect("hands");
+    assert_eq!(shown(&old), der(&first));
+    put("..2", &second);
+    house.usher.reaches(APPLIED, 1.0).await;
+    let client = secure(house.address(0), &config, "shop.example").await.expect("hands");
+    assert_eq!(shown(&client), der(&second));
+    assert_eq!(old.get("/").await.text(), "here", "an open connection goes on");
+    // The certificate of one and the key of another.
+    put("..3", &Issued { cert: last.cert.clone(), key: second.key.clone() });
+    house.usher.reaches(REFUSED, 1.0).await;
+    let problems = house.usher.remote.status().problems;
+    assert!(
+        problems.iter().any(|it| it.contains("the private key does not belong to the certificate")),
+        "{problems:?}"
+    );
+    let client = secure(house.address(0), &config, "shop.example").await.expect("hands");
+    assert_eq!(shown(&client), der(&second), "the old one goes on");
+    put("..4", &last);
+    house.usher.reaches(APPLIED, 2.0).await;
+    let client = secure(house.address(0), &config, "shop.example").await.expect("hands");
+    assert_eq!(shown(&client), der(&last));
+    let expires = "usher_tls_certificate_expires_timestamp_seconds\
+                   {listener=\"127.0.0.1:0\",certificate=\"shop.example\"}";
+    assert_eq!(
+        house.usher.samples().get(expires),
+        67_090_118_400.0,
+        "the year 4096, as it was made"
+    );
+    drop((old, client));
+    house.usher.stop().await;
+}
