@@ -10,6 +10,7 @@
 //! acceptor that ends before it was asked to ends the process: half a proxy is worse than none.
 
 mod books;
+mod certificates;
 mod estates;
 mod health;
 mod house;
@@ -219,6 +220,11 @@ impl Bound {
     /// Where it can be reached.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// What it was built from.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// A hand that stops it, and eyes that see how it fares, from any thread.

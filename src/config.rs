@@ -29,6 +29,7 @@ pub use defaults::AddressError;
 pub use document::Environment;
 pub use health::{Ejection, Health, WhenUnhealthy};
 pub use load::{Examination, LoadOptions, check, control_only, inspect, load, parse_text};
+pub(crate) use lower::EXPIRY_WARNED;
 pub use operators::{Operators, Role, Token, TokenSource};
 pub use problem::{Problem, Problems, Severity};
 pub use schema::{documented_keys, json_schema};

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Bound, Ended, House,
+    Bound, Ended, House, certificates,
     estates::Estates,
     health,
     sight::HouseSight,
@@ -103,6 +103,7 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     tasks.spawn(health::mind(common.clone()));
     tasks.spawn(look(sight.clone()));
     tasks.spawn(expire(sight.clone()));
+    tasks.spawn(certificates::watch(common.clone()));
     let doors = config.listeners.iter().zip(sockets.listeners);
     let first = doors.map(|(listener, socket)| Door { bind: listener.bind, socket }).collect();
     let doors = Doors { first, orders, common: common.clone(), census };

@@ -77,7 +77,7 @@ pub fn run(args: &RunArgs) -> u8 {
             return code;
         }
     };
-    announce(bound.addresses());
+    announce(&bound);
     let screen = if args.upstream.is_empty() { None } else { Screen::open() };
     let ran = match screen {
         Some(screen) => serve_on(&screen, bound, house),
@@ -196,9 +196,11 @@ fn refuse(problems: &Problems) -> u8 {
     WRONG
 }
 
-fn announce(addresses: &Addresses) {
-    for listener in &addresses.listeners {
-        tracing::info!("serving on http://{listener}");
+fn announce(bound: &Bound) {
+    let addresses = bound.addresses();
+    for (listener, address) in bound.config().listeners.iter().zip(&addresses.listeners) {
+        let scheme = if listener.tls.is_some() { "https" } else { "http" };
+        tracing::info!("serving on {scheme}://{address}");
     }
     if let Some(control) = addresses.control {
         tracing::info!(

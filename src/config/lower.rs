@@ -21,6 +21,7 @@ use super::{
 };
 
 pub(crate) use rules::LoweredRule;
+pub(crate) use tls::EXPIRY_WARNED;
 
 /// The most rules of a configuration.
 pub(crate) const RULES_MAX: usize = 200_000;

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, sync::Arc};
 
 use crate::{
-    House, secure, session,
+    Client, House, secure, session,
     support::{
         authority::{Authority, Issued},
         origin::{Origin, ok},
@@ -14,7 +14,7 @@ const APPLIED: &str = "usher_config_reloads_total{result=\"applied\"}";
 const REFUSED: &str = "usher_config_reloads_total{result=\"refused\"}";
 
 /// The certificate that was shown, as DER.
-fn shown(client: &crate::Client) -> Vec<u8> {
+fn shown(client: &Client) -> Vec<u8> {
     session(client).peer_certificates().expect("a certificate")[0].to_vec()
 }
 
@@ -121,4 +121,62 @@ async fn a_swapped_secret_is_shown_from_then_on_and_a_broken_one_never() {
     );
     drop((old, client));
     house.usher.stop().await;
+}
+
+/// Connects, asks and leaves until `done`, each time with a whole handshake; how often that went
+/// well. Anything else fails.
+async fn come_and_go(
+    address: std::net::SocketAddr,
+    config: Arc<rustls::ClientConfig>,
+    done: Arc<std::sync::atomic::AtomicBool>,
+) -> u32 {
+    let mut well = 0;
+    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+        let mut client = secure(address, &config, "shop.example").await.expect("hands are shaken");
+        assert_eq!(client.get("/").await.text(), "here");
+        well += 1;
+    }
+    well
+}
+
+#[tokio::test]
+async fn a_hundred_renewals_under_load_fail_no_handshake() {
+    let (authority, origin) = (Authority::new("root"), Origin::start().await);
+    let directory = tempfile::tempdir().expect("a directory");
+    let secrets = directory.path().to_owned();
+    let renew = || {
+        let issued = authority.issue(&["shop.example"]);
+        // Key and certificate in one file, so that one rename changes both.
+        fs::write(secrets.join("new"), [&*issued.cert, &*issued.key].concat()).expect("written");
+        fs::rename(secrets.join("new"), secrets.join("tls.pem")).expect("it is put in its place");
+        issued
+    };
+    renew();
+    let listener = "{ bind: 127.0.0.1:0, \
+                    tls: { certificates: [{ cert: tls.pem, key: tls.pem }] } }";
+    let house = House::open_in(directory, &origin, "", listener).await;
+    origin.serve(|_| ok("here"));
+    let (config, done) = (Arc::new(authority.client()), Arc::default());
+    let visit = || tokio::spawn(come_and_go(house.address(0), config.clone(), Arc::clone(&done)));
+    let control = house.usher.addresses.control.expect("a control port");
+    let visitors: Vec<_> = (0..4).map(|_| visit()).collect();
+    for round in 1..=100 {
+        let issued = renew();
+        let mut operator = Client::plain(control).await;
+        operator.send("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let answer = operator.answer().await;
+        assert_eq!(answer.status, 200, "round {round}: {}", answer.text());
+        // Put to use by this or by usher's own look at the file, whichever came first.
+        let client = secure(house.address(0), &config, "shop.example").await.expect("hands");
+        assert_eq!(shown(&client), der(&issued), "round {round}");
+    }
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut well = 0;
+    for visitor in visitors {
+        well += visitor.await.expect("no visitor failed");
+    }
+    assert!(well >= 100, "only {well} handshakes beside the renewals");
+    let samples = house.usher.stop().await;
+    assert_eq!(samples.get(REFUSED), 0.0);
+    assert_eq!(samples.sum("usher_tls_handshakes_total", &["result=\"failed\""]), 0.0);
 }

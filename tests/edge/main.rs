@@ -37,7 +37,7 @@ impl House {
     ) -> Self {
         let text = format!(
             "{more}\nlisteners: [{listeners}]\n\
-             control: off\nmetrics: off\naccess_log: off\nworkers: 2\n\
+             control: {{ bind: 127.0.0.1:0 }}\nmetrics: off\naccess_log: off\nworkers: 2\n\
              drain: {{ grace: 0s, requests: 5s, tunnels: 5s }}\n\
              audiences: [{{ name: staff, pool: rails, match: [{{ subject: \"CN=ops*\" }}] }}, \
                          {{ name: everyone, pool: rails }}]\n\

@@ -283,9 +283,9 @@ fn listen(pipe: ChildStderr, log: Arc<Mutex<String>>) -> (Receiver<String>, Rece
     (lines, ended)
 }
 
-/// The address in `… http://127.0.0.1:40123/metrics`.
+/// The address in `… http://127.0.0.1:40123/metrics`, or behind `https://`.
 fn address(line: &str) -> Option<SocketAddr> {
-    let (_, behind) = line.split_once("http://")?;
+    let (_, behind) = line.split_once("http://").or_else(|| line.split_once("https://"))?;
     let end = behind.find(['/', ' ']).unwrap_or(behind.len());
     behind[..end].parse().ok()
 }

@@ -20,7 +20,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// How long before its end a certificate is warned of. Whoever renews them by a machine does so a
 /// month before; less than this says that the machine has stopped.
-pub(super) const EXPIRY_WARNED: Duration = Duration::from_secs(14 * 24 * 3600);
+pub(crate) const EXPIRY_WARNED: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The TLS of a listener; `None` after a complaint.
 pub(super) fn server(at: &At<document::Tls>, reader: &mut Reader) -> Option<ServerSpec> {
