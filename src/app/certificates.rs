@@ -3,8 +3,6 @@
 //! `check` and every reload say the same; but nobody reloads where nothing changes, and that is
 //! just when a certificate is about to end.
 
-#![expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
-
 use std::{
     collections::HashMap,
     sync::Arc,
