@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   in order ── not empty for `wait` ──> overloaded
-//!   (oldest first,                       (newest first, patience a tenth of `wait`)
+//!   (oldest first,                       (newest first, patience a quarter of `wait`)
 //!    patience `wait`) <──── empty ──────
 //! ```
 //!
@@ -25,7 +25,7 @@ use std::{
 };
 
 /// Patience is divided by so much while a pool is overloaded.
-const IMPATIENCE: u32 = 10;
+const IMPATIENCE: u32 = 4;
 
 /// Patience is not shortened below this: the next slot needs some time to come free.
 const PATIENCE_MIN: Duration = Duration::from_millis(5);

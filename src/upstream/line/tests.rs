@@ -48,7 +48,7 @@ fn the_oldest_goes_first_until_the_pool_is_overloaded_and_then_the_newest() {
     assert_eq!(next(&mut line, start + 999 * MS), Some(1));
     let overloaded = start + 1_000 * MS;
     assert!(line.is_overloaded(overloaded) && !line.is_overloaded(start + 999 * MS));
-    assert_eq!(line.patience(overloaded), 100 * MS);
+    assert_eq!(line.patience(overloaded), 250 * MS);
     assert_eq!(next(&mut line, overloaded), Some(6));
     let mut gone = Vec::new();
     line.expire(overloaded, &mut gone);
@@ -147,7 +147,7 @@ impl Model {
     }
 
     fn patience(&self, now: Instant) -> Duration {
-        if self.overloaded(now) { WAIT / 10 } else { WAIT }
+        if self.overloaded(now) { WAIT / 4 } else { WAIT }
     }
 
     fn remove(&mut self, at: usize) -> Ticket {

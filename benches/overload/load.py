@@ -1,0 +1,174 @@
+"""Clients of the bench: so many at once, or so many a second whatever comes of them."""
+
+import asyncio
+import random
+import time
+
+
+class Tally:
+    """What became of a run's requests."""
+
+    def __init__(self):
+        self.latencies = []  # seconds, of those served
+        self.waits = []  # seconds beyond the work itself, of those served
+        self.work = 0.0  # seconds of work in whole answers
+        self.refused = []  # seconds until the refusal
+        self.gone = 0  # clients that gave up
+        self.broken = 0  # anything else
+
+    def row(self, seconds, slots):
+        share = 100 * self.work / (seconds * slots)
+        return {
+            "served/s": f"{len(self.latencies) / seconds:.1f}",
+            "of all work": f"{share:.0f} %",
+            "p50/p99 ms": f"{ms(self.latencies, 50)} / {ms(self.latencies, 99)}",
+            "wait p50/p99 ms": f"{ms(self.waits, 50)} / {ms(self.waits, 99)}",
+            "refused": f"{len(self.refused)}",
+            "after p50 ms": ms(self.refused, 50),
+            "gave up": f"{self.gone}",
+            "broken": f"{self.broken}",
+        }
+
+
+def percentile(values, part):
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part / 100))]
+
+
+def ms(values, part):
+    found = percentile(values, part)
+    return "-" if found is None else f"{1000 * found:.0f}"
+
+
+async def answer(reader):
+    """The status of the next answer, which is read whole."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    status = int(head.split(b" ", 2)[1])
+    length = chunked = None
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+        elif name.lower() == b"transfer-encoding":
+            chunked = True
+    if chunked:
+        while True:
+            size = int((await reader.readuntil(b"\r\n")).strip(), 16)
+            await reader.readexactly(size + 2)
+            if size == 0:
+                break
+    else:
+        await reader.readexactly(length or 0)
+    return status, b"connection: close" not in head.lower()
+
+
+def request(work, host="bench"):
+    return f"GET /?ms={work * 1000:.0f} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+
+
+async def ask(line, work):
+    """Seconds until the answer to one request on an open connection."""
+    reader, writer = line
+    asked = time.monotonic()
+    writer.write(request(work))
+    await answer(reader)
+    return time.monotonic() - asked
+
+
+async def closed(port, clients, work, seconds, warm=1.0):
+    """`clients` that ask again as soon as they have been answered."""
+    tally = Tally()
+    begin = time.monotonic() + warm
+    end = begin + seconds
+
+    async def client():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (asked := time.monotonic()) < end:
+            writer.write(request(work))
+            try:
+                status, keeps = await answer(reader)
+            except (OSError, asyncio.IncompleteReadError):
+                status, keeps = 0, False
+            done = time.monotonic()
+            if begin <= done < end:
+                if status == 200:
+                    tally.latencies.append(done - asked)
+                    tally.waits.append(done - asked - work)
+                    tally.work += work
+                elif status == 503:
+                    tally.refused.append(done - asked)
+                else:
+                    tally.broken += 1
+            if not keeps:
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            if status == 503:
+                await asyncio.sleep(0.1)
+        writer.close()
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return tally
+
+
+async def offered(port, rate, mix, seconds, patience=None, leaves=0.0, host="bench", paced=False,
+                  mark=lambda: None):
+    """`rate` requests a second, each from a client of its own, whatever comes of the others.
+
+    `mark` is called after a quarter of the time, and when no more will come.
+    `mix` is a list of (share, work); a share of the clients `leaves` after `patience` seconds.
+    """
+    tally = Tally()
+    random_ = random.Random(7)
+    shares = [share for share, _ in mix]
+    works = [work for _, work in mix]
+
+    begin = time.monotonic()
+
+    async def one(work, patient):
+        asked = time.monotonic()
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            tally.broken += 1
+            return
+        writer.write(request(work, host))
+        try:
+            status, _ = await asyncio.wait_for(answer(reader), None if patient else patience)
+        except asyncio.TimeoutError:
+            tally.gone += 1
+            writer.transport.abort()
+            return
+        except (OSError, asyncio.IncompleteReadError):
+            tally.broken += 1
+            return
+        took = time.monotonic() - asked
+        if status == 200:
+            tally.latencies.append(took)
+            tally.waits.append(max(0.0, took - work))
+            if time.monotonic() < begin + seconds:
+                tally.work += work
+        elif status == 503:
+            tally.refused.append(took)
+        else:
+            tally.broken += 1
+        writer.close()
+
+    due = begin
+    tasks = []
+    marked = False
+    while due < begin + seconds:
+        if not marked and due > begin + seconds / 4:
+            marked = True
+            mark()
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        work = random_.choices(works, shares)[0]
+        tasks.append(asyncio.create_task(one(work, random_.random() >= leaves)))
+        due += 1 / rate if paced else random_.expovariate(rate)
+    mark()
+    _, late = await asyncio.wait(tasks, timeout=5 + max(works))
+    for task in late:
+        task.cancel()
+        tally.broken += 1
+    return tally
