@@ -233,6 +233,10 @@ pub struct Pool {
     pub balance: Balance,
     /// What becomes of requests while no endpoint is usable.
     pub when_empty: WhenEmpty,
+    /// Over how long an endpoint that is new or back gets its slots.
+    pub slow_start: Duration,
+    /// The share of the slots that streams of events may hold.
+    pub event_streams: Percent,
     /// How long the monolith may take.
     pub timeouts: Timeouts,
     /// How long an unused connection to an endpoint is kept.

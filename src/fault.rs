@@ -134,6 +134,8 @@ faults! {
     QueueFull "queue_full" Usher Refused 503,
     /// The request has waited for this service for as long as it may.
     QueueTimeout "queue_timeout" Usher Refused 503,
+    /// There are as many streams of events as allowed.
+    StreamLimit "stream_limit" Usher Refused 503,
     /// The service was shutting down and could not finish this request.
     Draining "draining" Usher Failed 503,
     /// No connection to the service behind could be made.

@@ -22,6 +22,7 @@ mod room;
 mod slots;
 mod stake;
 mod sync;
+mod warm;
 mod wire;
 
 pub use address::Address;
@@ -35,5 +36,5 @@ pub use latency::clock_ms;
 pub use lease::Lease;
 pub use line::Terms as Patience;
 pub use pool::{Pool, RESOLVE_EVERY, Resolution, Terms};
-pub use queue::{Grant, Queue, Refused, Waiting};
+pub use queue::{Grant, Queue, Refused, StreamPlace, Waiting};
 pub use stake::Stake;

@@ -64,6 +64,7 @@ fn rendered() -> Result<String, Box<dyn Error>> {
             in_flight: 1,
             orphans: 0,
             queue_length: 0,
+            event_streams: 0,
         }],
         promises: vec![PromiseGauges {
             audience: Name::parse("customer")?,

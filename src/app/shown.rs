@@ -115,5 +115,6 @@ pub(super) fn pool_gauges(pool: &Pool) -> PoolGauges {
         in_flight: view.in_flight,
         orphans: view.orphans,
         queue_length: view.queue_length,
+        event_streams: pool.upstream.queue().streams(),
     }
 }

@@ -38,6 +38,8 @@ pub struct PoolGauges {
     pub orphans: u64,
     /// Requests that wait for a slot.
     pub queue_length: u64,
+    /// Streams of events, each of which holds a slot.
+    pub event_streams: u64,
 }
 
 /// What is read of a promise. What cannot be said without events is not shown.

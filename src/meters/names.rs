@@ -94,6 +94,8 @@ families! {
     POOL_QUEUE_LENGTH = "usher_pool_queue_length", Gauge, ["pool"], Sum;
     /// In flight, queued and orphaned together: the slots that the pool could use now.
     POOL_DEMAND = "usher_pool_demand", Gauge, ["pool"], Sum;
+    /// Streams of events, each of which holds a slot for as long as it lasts.
+    POOL_EVENT_STREAMS = "usher_pool_event_streams", Gauge, ["pool"], Sum;
     /// Time that slots were held, those still held included; its rate is the mean concurrency.
     POOL_SLOT_SECONDS = "usher_pool_slot_seconds_total", Counter, ["pool"], Sum;
     /// Verbs that operators have ordered and that are in force; always 1.

@@ -214,12 +214,13 @@ fn render_pools(pools: &[PoolGauges], text: &mut Text) {
             text.sample(&names::POOL_ENDPOINTS, &[pool.name.as_str(), state], count);
         }
     }
-    let gauges: [PoolGauge; 5] = [
+    let gauges: [PoolGauge; 6] = [
         (&names::POOL_CAPACITY, |pool| pool.capacity),
         (&names::POOL_IN_FLIGHT, |pool| pool.in_flight),
         (&names::POOL_ORPHANS, |pool| pool.orphans),
         (&names::POOL_QUEUE_LENGTH, |pool| pool.queue_length),
         (&names::POOL_DEMAND, PoolGauges::demand),
+        (&names::POOL_EVENT_STREAMS, |pool| pool.event_streams),
     ];
     for (family, read) in gauges {
         text.family(family);

@@ -201,6 +201,7 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
             in_flight: 7,
             orphans: 1,
             queue_length: 3,
+            event_streams: 2,
         }],
         promises: Vec::new(),
         listeners: vec![ListenerGauges {
@@ -235,6 +236,7 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
         r#"usher_pool_demand{pool="driver"} 11"#,
         r#"usher_verbs_in_force{verb="pause",kind="audience",target="driver"} 1"#,
         r#"usher_paused_requests{kind="audience",target="driver"} 34"#,
+        r#"usher_pool_event_streams{pool="driver"} 2"#,
         r#"usher_retries_total{pool="driver",reason="replayed"} 1"#,
         r#"usher_retries_total{pool="driver",reason="connect_failed"} 0"#,
         r#"usher_connections{listener="0.0.0.0:8080"} 41"#,

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::{
     deadline::{Deadline, Wheel},
     fault::Fault,
-    upstream::Connection,
+    upstream::{Connection, StreamPlace},
 };
 
 /// The body of an answer, and the connection that it comes from.
@@ -31,8 +31,8 @@ pub struct Answer {
     silence: Option<Deadline>,
     /// Whether its end has been read; hyper tells it beforehand only of a body of known length.
     ended: bool,
-    /// Whether it is a stream of events.
-    events: bool,
+    /// Its place among the pool's streams of events, if it is one.
+    events: Option<StreamPlace>,
 }
 
 // === impl Answer ===
@@ -52,13 +52,13 @@ impl Answer {
             between_bytes,
             silence: None,
             ended: false,
-            events: false,
+            events: None,
         }
     }
 
-    /// It is a stream of events, which ends when its reader goes.
-    pub fn streams_events(mut self) -> Self {
-        self.events = true;
+    /// With a place it is a stream of events, which ends when its reader goes.
+    pub fn streams_events(mut self, place: Option<StreamPlace>) -> Self {
+        self.events = place;
         self
     }
 
@@ -66,7 +66,7 @@ impl Answer {
     /// to tell the monolith so.
     pub fn abandon(mut self) -> Option<(Incoming, Connection)> {
         let connection = self.connection.take()?;
-        (!self.events).then_some((self.incoming, connection))
+        self.events.is_none().then_some((self.incoming, connection))
     }
 
     /// The connection, once the answer has ended whole.

@@ -29,7 +29,7 @@ use crate::{
     config::Timeouts,
     fault::Fault,
     meters::Retry,
-    upstream::{Asked, Connection, Evidence, Flaw, Grant, connect},
+    upstream::{Asked, Connection, Evidence, Flaw, Grant, StreamPlace, connect},
 };
 
 /// The most attempts of one request. A replay is none.
@@ -315,7 +315,7 @@ impl Journey<'_> {
         if headers::connection_names(response.headers(), "close") {
             connection.retire();
         }
-        let events = is_event_stream(response.headers());
+        let events = self.events(&response)?;
         self.exchange.answered(response.status());
         if self.exchange.is_promised()
             && let Some(said) = headers::said_of_promises(response.headers())
@@ -341,8 +341,17 @@ impl Journey<'_> {
         let (head, incoming) = response.into_parts();
         let wheel = &self.exchange.worker().wheel;
         let answer = Answer::new(incoming, connection, wheel, self.timeouts.between_bytes);
-        let answer = if events { answer.streams_events() } else { answer };
-        Ok(Said::Answer(head, answer))
+        Ok(Said::Answer(head, answer.streams_events(events)))
+    }
+
+    /// A place among the pool's streams of events for an answer that is one.
+    fn events(&self, response: &Response<Incoming>) -> Result<Option<StreamPlace>, Failed> {
+        let Some(pool) = self.exchange.pool().filter(|_| is_event_stream(response.headers()))
+        else {
+            return Ok(None);
+        };
+        let place = pool.upstream.queue().stream(pool.config.event_streams.ratio());
+        place.map(Some).ok_or(Failed::Fault(Fault::StreamLimit))
     }
 }
 

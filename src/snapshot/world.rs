@@ -58,6 +58,7 @@ const DECIDED: &[Fault] = &[
     Fault::NoEndpoint,
     Fault::QueueFull,
     Fault::QueueTimeout,
+    Fault::StreamLimit,
     Fault::UpstreamBroke,
     Fault::UpstreamMalformed,
     Fault::UpstreamUpgrade,
@@ -159,6 +160,7 @@ impl World {
             specs: config.endpoints.clone(),
             capacity: config.capacity,
             balance: config.balance.clone(),
+            slow_start: config.slow_start,
         };
         let living = known.get(&config.name).and_then(Weak::upgrade);
         let upstream = match living {

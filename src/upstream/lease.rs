@@ -6,14 +6,20 @@
 //!    └── nobody waits ──┴── given back ── somebody waits ──> leased ───┘
 //! ```
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
-use super::{connections::Connection, endpoint::Endpoint, queue::Queue, slots::Slots};
+use super::{
+    connections::Connection, endpoint::Endpoint, queue::Queue, slots::Slots, warm::Warming,
+};
 
 /// An endpoint's slot held for one attempt. Dropping it gives it back, to whoever waits for one.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub(super) struct Berth {
     slots: Slots,
     orphans: AtomicU32,
     capacity: AtomicU32,
+    /// Since when it gets its slots one by one, if it does.
+    warming: Mutex<Option<Warming>>,
     /// The queues to look at when a slot comes free: one for each pool that it is in.
     queues: ArcSwap<Vec<Arc<Queue>>>,
 }
@@ -79,6 +87,7 @@ impl Berth {
             slots: Slots::new(u32::MAX),
             orphans: AtomicU32::new(0),
             capacity: AtomicU32::new(u32::MAX),
+            warming: Mutex::default(),
             queues: ArcSwap::default(),
         }
     }
@@ -127,9 +136,32 @@ impl Endpoint {
     /// It has so many slots from now on.
     pub(super) fn resize(self: &Arc<Self>, capacity: u32) {
         self.berth.capacity.store(capacity, Ordering::Relaxed);
-        if self.berth.slots.resize(capacity) {
+        self.grow(Instant::now());
+    }
+
+    /// It gets its slots one by one from now on, until it has all of them after `over`.
+    pub(super) fn warm_up(self: &Arc<Self>, over: Duration, now: Instant) {
+        *self.berth.warming.lock() = Warming::begin(now, over);
+        self.grow(now);
+    }
+
+    /// It has as many slots as it is to have at `now`.
+    pub(super) fn grow(self: &Arc<Self>, now: Instant) {
+        let capacity = self.capacity();
+        let slots = {
+            let mut warming = self.berth.warming.lock();
+            let slots = warming.and_then(|warming| warming.slots(capacity, now));
+            *warming = warming.filter(|_| slots.is_some());
+            slots.unwrap_or(capacity)
+        };
+        if self.berth.slots.resize(slots) {
             self.offer();
         }
+    }
+
+    /// Whether it is in any pool.
+    pub(super) fn is_seated(&self) -> bool {
+        !self.berth.queues.load().is_empty()
     }
 
     /// Looks for somebody who waits for a slot of it: it has become usable, or has more of them.

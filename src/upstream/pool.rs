@@ -10,7 +10,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -58,6 +58,8 @@ pub struct Terms {
     pub capacity: u32,
     /// How requests are spread over them.
     pub balance: Balance,
+    /// Over how long one that is new or back gets its slots.
+    pub slow_start: Duration,
 }
 
 /// What became of a name.
@@ -196,7 +198,14 @@ impl Pool {
             }
         }
         self.remember(&members);
-        members.iter().for_each(|member| member.endpoint.resize(self.terms.capacity));
+        // Where there is none that serves already, slow is worse than cold.
+        let slowly = self.queue.slots() > 0;
+        for Member { endpoint, .. } in &members {
+            endpoint.resize(self.terms.capacity);
+            if slowly && !endpoint.is_seated() {
+                endpoint.warm_up(self.terms.slow_start, Instant::now());
+            }
+        }
         let members = Arc::new(Members::new(members, self.terms.balance.clone()));
         self.members.store(members.clone());
         self.queue.seat(self.number, &members);
@@ -253,7 +262,7 @@ mod tests {
     use super::*;
 
     fn terms(specs: Vec<EndpointSpec>) -> Terms {
-        Terms { specs, capacity: 5, balance: Balance::LeastBusy }
+        Terms { specs, capacity: 5, balance: Balance::LeastBusy, slow_start: Duration::ZERO }
     }
 
     fn spec(address: AddressSpec) -> EndpointSpec {

@@ -37,6 +37,7 @@ pub struct Queue {
     /// Which of the pools that have had this queue says who the members are: the youngest.
     seated: Mutex<u64>,
     pools: AtomicU64,
+    streams: AtomicU64,
     slots: Arc<AtomicU64>,
     holdings: Mutex<Known>,
 }
@@ -46,6 +47,10 @@ struct Known {
     by_audience: FxHashMap<Name, Weak<Holdings>>,
     next_id: u64,
 }
+
+/// A place among the pool's streams of events. Dropping it makes room for another.
+#[derive(Debug)]
+pub struct StreamPlace(Arc<Queue>);
 
 /// A slot, and the connection that it came free with.
 #[derive(Debug)]
@@ -104,6 +109,7 @@ impl Queue {
             members: ArcSwap::default(),
             seated: Mutex::default(),
             pools: AtomicU64::new(0),
+            streams: AtomicU64::new(0),
             slots: Arc::default(),
             holdings: Mutex::default(),
         })
@@ -118,6 +124,21 @@ impl Queue {
     /// The slots of all members.
     pub fn slots(&self) -> u64 {
         self.slots.load(Ordering::Relaxed)
+    }
+
+    /// Streams of events that hold a slot.
+    pub fn streams(&self) -> u64 {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    /// A place among the streams, which may take `share` of the slots: one at least, unless it is
+    /// none at all.
+    pub fn stream(self: &Arc<Self>, share: f64) -> Option<StreamPlace> {
+        let least = if share > 0.0 { 1.0 } else { 0.0 };
+        let max = (share * self.slots() as f64).floor().max(least) as u64;
+        let enter = |open| (open < max).then_some(open + 1);
+        self.streams.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enter).ok()?;
+        Some(StreamPlace(self.clone()))
     }
 
     /// The claim of `audience`, whose slots are counted for `workers` workers.
@@ -209,6 +230,14 @@ impl Queue {
         drop(seated);
         // Whoever waits may have waited for these.
         members.iter().for_each(|member| member.endpoint.offer());
+    }
+}
+
+// === impl StreamPlace ===
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

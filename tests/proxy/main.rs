@@ -6,6 +6,7 @@ mod bodies;
 mod crowds;
 mod drain;
 mod endings;
+mod events;
 mod health;
 mod limits;
 mod manners;

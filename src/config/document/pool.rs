@@ -6,7 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
     Address, At, BalanceLeaf, Count, EjectionOrOff, FilePath, Health, Kind, Length, Many, Node,
-    Read, Reader, RetryOrOff, Size, Switch, Wait, WhenEmptyLeaf, WhenUnhealthy, document,
+    PercentLeaf, Read, Reader, RetryOrOff, Size, Switch, Wait, WhenEmptyLeaf, WhenUnhealthy,
+    document,
 };
 
 /// The settings of a pool, with what else the mapping may hold.
@@ -25,6 +26,10 @@ macro_rules! pool {
                 optional balance: BalanceLeaf,
                 /// What becomes of requests while no endpoint is usable: `refuse` or `wait`.
                 optional when_empty: WhenEmptyLeaf,
+                /// Over how long an endpoint that is new, or back, gets its slots.
+                optional slow_start: Wait,
+                /// The share of the slots that streams of events (`text/event-stream`) may hold.
+                optional event_streams: PercentLeaf,
                 /// How long the monolith may take.
                 optional timeouts: Timeouts,
                 /// Unused connections to endpoints.

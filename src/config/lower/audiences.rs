@@ -40,7 +40,25 @@ pub(super) fn lower(
     let rules = lowered.iter().map(|audience| audience.rules.len()).sum();
     bounded(rules, RULES_MAX, "rules", audiences.key, reader);
     one_takes_the_rest(audiences, reader);
+    shares_fit(audiences, reader);
     lowered
+}
+
+/// What audiences are guaranteed of one pool is there.
+fn shares_fit(audiences: &At<Many<document::Audience>>, reader: &mut Reader) {
+    let mut sums: HashMap<&Name, f64> = HashMap::new();
+    for audience in audiences.value.items.iter().map(|at| &at.value) {
+        let (Some(pool), Some(share)) = (&audience.pool, &audience.share) else { continue };
+        let sum = sums.entry(&pool.value.name).or_default();
+        let before = *sum;
+        *sum += share.value.0.ratio();
+        // The last digits of a sum of fractions are nobody's fault.
+        if before <= 1.0 + 1e-9 && *sum > 1.0 + 1e-9 {
+            let pool = &pool.value.name;
+            let message = format!("the shares of pool `{pool}` come to more than 100%");
+            reader.error_with(share.span, message, "lower this one or another");
+        }
+    }
 }
 
 /// Exactly one audience has no rules, and it is the last.

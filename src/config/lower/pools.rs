@@ -1,6 +1,6 @@
 //! Pools.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use super::{LoweredPool, NAMES_MAX, bounded, health, house::positive, no_effect_yet};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
         source::Span,
     },
     name::Name,
+    units::Percent,
 };
 
 const WEIGHT_MAX: u32 = 1_000;
@@ -66,6 +67,8 @@ fn lower_pool(
         capacity_written: pool.capacity.is_some(),
         queue: queue(pool.queue.as_ref()),
         balance: pool.balance.as_ref().map(|at| at.value.0.clone()).unwrap_or_default(),
+        slow_start: pool.slow_start.as_ref().map_or(Duration::ZERO, |at| at.value.0),
+        event_streams: event_streams(pool, capacity, endpoints.len(), reader),
         when_empty: pool.when_empty.as_ref().map(|at| at.value.0).unwrap_or_default(),
         timeouts: timeouts(pool.timeouts.as_ref(), reader),
         keep_alive_idle: positive(keep_alive, defaults::KEEP_ALIVE_IDLE, reader),
@@ -168,6 +171,28 @@ fn one_capacity_an_address(
             reader.error_with(*span, message, "write the same `capacity` in both pools");
         }
     }
+}
+
+/// The share of the slots that streams of events may hold. Each holds one for as long as somebody
+/// looks, so that few of them can take a whole pool.
+fn event_streams(
+    pool: &document::Pool,
+    capacity: u32,
+    endpoints: usize,
+    reader: &mut Reader,
+) -> Percent {
+    let Some(at) = &pool.event_streams else { return Percent::of_share(1.0) };
+    let share = at.value.0;
+    let slots = f64::from(capacity) * endpoints as f64;
+    if share.ratio() > 0.0 && share.ratio() * slots < 1.0 {
+        let message = format!("{share} of {slots} slots is less than one");
+        reader.warn(
+            at.span,
+            message,
+            "one stream of events is allowed nevertheless; `0%` allows none",
+        );
+    }
+    share
 }
 
 fn queue(at: Option<&At<document::Queue>>) -> Queue {

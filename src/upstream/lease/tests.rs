@@ -19,7 +19,8 @@ fn terms(ports: &[u16], capacity: u32) -> Terms {
         address: AddressSpec::Socket(([127, 0, 0, 1], port).into()),
         weight: 1,
     };
-    Terms { specs: ports.iter().map(spec).collect(), capacity, balance: Balance::LeastBusy }
+    let (specs, slow_start) = (ports.iter().map(spec).collect(), Duration::ZERO);
+    Terms { specs, capacity, balance: Balance::LeastBusy, slow_start }
 }
 
 fn stake(pool: &Pool) -> Arc<Stake> {
@@ -167,4 +168,25 @@ fn a_pool_that_has_gone_leaves_nothing_behind() {
     let endpoint = Arc::downgrade(&gone.members().iter().next().expect("one").endpoint);
     drop(gone);
     assert!(endpoint.upgrade().is_none());
+}
+
+#[test]
+fn an_endpoint_that_is_new_or_back_beside_others_gets_its_slots_one_by_one() {
+    let over = Duration::from_secs(3600);
+    let slowly = |ports: &[u16]| Terms { slow_start: over, ..terms(ports, 4) };
+    let first = Pool::new(slowly(&[1]), Arc::default());
+    let all = |pool: &Pool| std::iter::from_fn(|| lease(pool).ok()).collect::<Vec<_>>();
+    assert_eq!(all(&first).len(), 4, "there is no other that could serve meanwhile");
+    let both = first.successor(slowly(&[1, 2]));
+    assert_eq!(all(&both).len(), 4 + 1);
+    let new = both.members().iter().nth(1).expect("the new one").endpoint.clone();
+    let held = all(&both);
+    let waiting = enter(&both, &[]);
+    new.grow(Instant::now() + over / 2);
+    assert!(told(waiting).is_ok(), "more slots serve those who wait");
+    new.grow(Instant::now() + over);
+    drop(held);
+    assert_eq!(all(&both).len(), 8);
+    both.recovered(&new, Instant::now());
+    assert_eq!(all(&both).len(), 4 + 1);
 }

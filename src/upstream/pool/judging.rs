@@ -4,7 +4,10 @@
 //! a lock. Whether an endpoint is ejected is decided by one thread at a time, so that the share
 //! that may be missing is kept exactly.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::Pool;
 use crate::{
@@ -55,9 +58,10 @@ impl Pool {
         let window = policy.map_or(WINDOW, |policy| policy.window);
         for member in self.members().iter() {
             let endpoint = &member.endpoint;
+            endpoint.grow(now);
             if endpoint.health().pass(now, window) {
                 self.note(endpoint, What::Returned, "its time was over".to_owned());
-                endpoint.offer();
+                self.recovered(endpoint, now);
             }
             let Some(policy) = policy else { continue };
             let lately = endpoint.health().lately();
@@ -68,6 +72,17 @@ impl Pool {
                 self.eject(endpoint, cause, policy, now);
             }
         }
+    }
+
+    /// An endpoint takes requests again: slowly at first where others serve meanwhile, and those
+    /// who wait before anybody else.
+    pub fn recovered(&self, endpoint: &Arc<Endpoint>, now: Instant) {
+        let members = self.members();
+        let mut others = members.iter().filter(|member| member.endpoint.id() != endpoint.id());
+        if others.any(|member| member.endpoint.is_usable()) {
+            endpoint.warm_up(self.terms().slow_start, now);
+        }
+        endpoint.offer();
     }
 
     /// What has happened to the endpoints of all pools.
