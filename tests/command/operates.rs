@@ -119,3 +119,49 @@ async fn why_tells_what_became_of_a_request_and_exits_with_1_for_one_that_is_not
     assert_eq!(code, Some(1));
     assert!(text.starts_with("No request with this id is remembered. Those that"), "{text}");
 }
+
+#[tokio::test]
+async fn what_operators_type_is_done_shown_written_down_and_ended() {
+    let (first, second) = (Origin::start().await, Origin::start().await);
+    let endpoints = [first.endpoint(), second.endpoint()];
+    let usher = Binary::start(&format!(
+        "workers: 2\naudiences: [{{ name: everyone, pool: rails }}]\n\
+         pools: {{ rails: {{ endpoints: [{}], capacity: 5 }} }}\n",
+        endpoints.join(", ")
+    ))
+    .await;
+    let control = usher.control.to_string();
+    let [one, other] = [&*endpoints[0], &*endpoints[1]];
+    let check = |arguments: &[&str], code: i32, expected: &str| {
+        let (code_was, text) = told(&say(&control, "", arguments));
+        assert!(code_was == Some(code) && text.contains(expected), "{arguments:?}: {text}");
+    };
+    check(
+        &["pause", "everyone", "--for", "10m", "--wait", "0s", "--reason", "a look"],
+        0,
+        "more, by alice (loopback); 0 of at most 1000 requests wait: a look\n",
+    );
+    check(&["status"], 0, "audience everyone is paused for ");
+    let answer = Client::connect(usher.clients).await.get("/").await;
+    assert_eq!(answer.field("x-usher-fault"), Some("paused"));
+    check(&["resume", "everyone"], 0, "everyone: as usual again\n  before: audience everyone is");
+    check(&["resume", "everyone"], 0, "everyone: nothing was in force for it\n");
+    check(&["maintenance", "rails", "--allow", "10.0.0.0/8,192.0.2.7"], 0, "192.0.2.7/32 pass");
+    let answer = Client::connect(usher.clients).await.get("/").await;
+    assert_eq!(answer.field("x-usher-fault"), Some("maintenance"));
+    check(&["resume", "pool:rails"], 0, "as usual again");
+    check(&["drain", one], 0, "is drained until it is ended, by alice (loopback)");
+    check(&["drain", other], 1, "would be answered 503 no_endpoint. `--last` drains it all");
+    check(&["undrain", one], 0, "as usual again");
+    check(
+        &["pause", "evryone"],
+        1,
+        "There is no audience or pool `evryone`, did you mean `everyone`",
+    );
+    check(&["pause", "everyone", "--for", "10"], 2, "`for`: `10` is not a duration");
+    check(&["drain", one, "--for"], 2, "a value is required");
+    // Each change has its line in the log.
+    for line in ["action=\"pause\"", "action=\"resume\"", "action=\"drain\""] {
+        assert!(usher.log().contains(line), "{line}: {}", usher.log());
+    }
+}

@@ -194,3 +194,20 @@ async fn what_was_told_to_stop_does_not_upgrade_and_what_upgrades_can_be_told_to
     assert_eq!(usher.ended().code(), Some(0), "{}", usher.log());
     assert!(TcpStream::connect(usher.clients).await.is_err());
 }
+
+#[tokio::test]
+async fn what_operators_have_ordered_holds_in_the_process_that_takes_over() {
+    let shop = Shop::open("shop").await;
+    let mut usher = Binary::start(&config(&shop.address.to_string())).await;
+    let control = usher.control.to_string();
+    let ordered = said(&["maintenance", "everyone", "--for", "1h", "--control", &control]);
+    assert_eq!(ordered.status.code(), Some(0), "{ordered:?}");
+    let heir = usher.upgrade().expect("the same binary serves");
+    assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
+    let answer = Client::connect(usher.clients).await.get("/").await;
+    assert_eq!((answer.status, answer.field("x-usher-fault")), (503, Some("maintenance")));
+    let status = said(&["status", "--control", &control]);
+    let screen = String::from_utf8(status.stdout).expect("text");
+    assert!(screen.contains("audience everyone is in maintenance for "), "{screen}");
+    stopped(heir).await;
+}

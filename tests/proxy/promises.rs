@@ -84,7 +84,9 @@ async fn every_promise_is_at_0_from_the_start() {
         }
     }
     let completion = r#"slo="whole-latency-1us-completion""#;
-    assert_eq!(samples.0.keys().filter(|key| key.contains(completion)).count(), 2);
+    let events =
+        |key: &&String| key.starts_with("usher_slo_events_total") && key.contains(completion);
+    assert_eq!(samples.0.keys().filter(events).count(), 2);
     drop(client);
     usher.stop().await;
 }

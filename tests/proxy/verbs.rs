@@ -12,6 +12,7 @@ use crate::{GET, started};
 
 mod endpoints;
 mod kept;
+mod loaded;
 
 const WAITING: &str = "usher_paused_requests{kind=\"audience\",target=\"everyone\"}";
 
