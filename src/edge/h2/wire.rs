@@ -186,15 +186,35 @@ impl Wire {
                 self.patience.sent(bytes);
             }
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => {
-                let (wheel, wait) = (&self.wheel, self.write_wait);
-                let stalled = self.stalled.get_or_insert_with(|| wheel.at(Instant::now() + wait));
-                ready!(Pin::new(stalled).poll(cx));
-                self.watch.end(Http2End::WriteStalled);
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
+            Poll::Pending => return self.poll_stalled(cx).map(Err),
         }
         written
+    }
+
+    /// Ready when nothing that TLS has taken over waits for the socket any more. Each byte that the
+    /// socket takes is a sign that the client still reads.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.stream.is_waiting() {
+            match self.stream.flush() {
+                Ok(_) => self.stalled = None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.stream.poll_write_ready(cx)?.is_pending() {
+                        return self.poll_stalled(cx).map(Err);
+                    }
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The client takes nothing: ready, with what that is, once it has been so for too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let (wheel, wait) = (&self.wheel, self.write_wait);
+        let stalled = self.stalled.get_or_insert_with(|| wheel.at(Instant::now() + wait));
+        ready!(Pin::new(stalled).poll(cx));
+        self.watch.end(Http2End::WriteStalled);
+        Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
     /// Throws away what still comes, until the client's end or long enough.
@@ -262,6 +282,7 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_waiting(cx))?;
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.judge(cx, written)
     }
@@ -272,6 +293,7 @@ impl AsyncWrite for Wire {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_waiting(cx))?;
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
         this.judge(cx, written)
     }
@@ -281,7 +303,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        self.get_mut().poll_waiting(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
