@@ -12,7 +12,7 @@ use usher::{
     fault::{Blame, Fault, Outcome},
     meters::{
         Arm, CertificateGauges, EndpointGauges, Gauges, ListenerGauges, Meters, PoolGauges,
-        PromiseGauges, Settled, TunnelEnd, Verdict,
+        PromiseGauges, Settled, TunnelEnd, VerbGauges, Verdict,
     },
     name::Name,
 };
@@ -73,6 +73,12 @@ fn rendered() -> Result<String, Box<dyn Error>> {
             burn: vec![("5m".into(), 1.5)],
             left: Some(-0.25),
             exhausted_in: Some(0.0),
+        }],
+        verbs: vec![VerbGauges {
+            verb: "pause".into(),
+            kind: "audience".into(),
+            target: "driver".into(),
+            waiting: Some(34),
         }],
         listeners: vec![ListenerGauges {
             listener: "[::]:8443".into(),
