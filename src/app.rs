@@ -13,6 +13,8 @@ mod books;
 mod certificates;
 mod estates;
 mod health;
+mod fleet;
+mod gate;
 mod house;
 mod orders;
 mod predecessor;
@@ -194,7 +196,8 @@ fn open_guard(control: Option<SocketAddr>, config: &Config) -> Result<Guard, Bui
 
 fn open_books(common: &Common, config: &Config) -> Result<books::Books, BuildError> {
     let state_dir = config.state_dir.as_deref();
-    let books = books::Books::open(common.meters.clone(), state_dir);
+    let source = config.slo_source.clone();
+    let books = books::Books::open(common.meters.clone(), state_dir, source);
     books.map_err(|error| BuildError::StateDir(state_dir.unwrap_or(Path::new("")).into(), error))
 }
 

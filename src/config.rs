@@ -21,7 +21,7 @@ mod view;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 
 pub use changes::{Changes, changes};
@@ -38,7 +38,7 @@ use crate::{
     classify::{PathPattern, RuleSpec},
     name::Name,
     policy::retry,
-    slo::{On, StatusSet},
+    slo::{On, StatusSet, Thresholds},
     tls::ServerSpec,
     units::Percent,
 };
@@ -68,6 +68,10 @@ pub struct Config {
     pub why_requests: usize,
     /// Where state is kept over a restart.
     pub state_dir: Option<PathBuf>,
+    /// The Prometheus that knows what all replicas have counted together.
+    pub slo_source: Option<Uri>,
+    /// What has to be left of an error budget to ship.
+    pub gate: Thresholds,
     /// How usher stops.
     pub drain: Drain,
     /// In the order in which they are tried; the last one takes all that is left.

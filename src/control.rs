@@ -5,7 +5,7 @@
 //! | `/live`, `/ready` | yes | yes |
 //! | `/metrics` | | yes |
 //! | `GET /api/v1/requests/ID` | yes | |
-//! | `GET /api/v1/status`, `audiences`, `pools`, `config`, `slo` | yes | |
+//! | `GET /api/v1/status`, `audiences`, `pools`, `config`, `slo`, `gate` | yes | |
 //! | `POST /api/v1/reload`, `upgrade` | yes | |
 //! | `POST /api/v1/pause`, `maintenance`, `resume`, `drain`, `undrain` | yes | |
 //! | `Host` | localhost or an IP address; any with tokens | any |
@@ -20,6 +20,7 @@
 
 mod answer;
 mod audit;
+mod gate;
 mod guard;
 mod keys;
 mod orders;
@@ -34,6 +35,10 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 pub use audit::{Audit, Deed};
+pub use gate::{
+    AnnotationOrder, AnnotationView, EndOrder, GateAudienceView, GateKept, GateOrder, GateView,
+    OverrideOrder, OverrideView,
+};
 pub use guard::Guard;
 pub use keys::Keys;
 pub use orders::{Asked, By, Order, OrderBody, UpgradeOrder, Why};
@@ -54,6 +59,10 @@ pub trait Sight: Send + Sync + 'static {
     fn requests(&self, request_id: &str) -> Result<RequestsView, String>;
     /// How promises stand.
     fn promises(&self) -> SloView;
+    /// Whether to ship something of `class`; else a sentence about what is wrong with the question.
+    fn gate(&self, audiences: &[&str], class: &str) -> Result<GateView, String>;
+    /// Does what the gate is told; else a sentence about what is wrong with the order.
+    fn tell_gate(&self, order: &GateOrder, by: &By) -> Result<GateView, String>;
     /// Every metric in Prometheus' text format.
     fn metrics(&self) -> String;
     /// Reads the configuration again and puts it to use.

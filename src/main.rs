@@ -33,6 +33,10 @@ enum Command {
     Diff(cli::diff::DiffArgs),
     /// Have a running usher reload its configuration
     Reload(cli::reload::ReloadArgs),
+    /// Say whether to ship: exit 0 go, 3 hold, 4 unknown
+    Gate(cli::gate::GateArgs),
+    /// Write Prometheus' rules for what was promised
+    Rules(cli::rules::RulesArgs),
     /// Show error budgets and how fast they go, or what counts for them
     Slo(cli::slo::SloArgs),
     /// Have a running usher hand over to a new binary without a gap
@@ -65,6 +69,8 @@ fn main() -> ExitCode {
         Command::Schema(args) => cli::schema::run(args),
         Command::Diff(args) => cli::diff::run(args),
         Command::Reload(args) => cli::reload::run(args),
+        Command::Gate(args) => cli::gate::run(args),
+        Command::Rules(args) => cli::rules::run(args),
         Command::Slo(args) => cli::slo::run(args),
         Command::Upgrade(args) => cli::upgrade::run(args),
         Command::Status(args) => cli::status::run(args),

@@ -57,6 +57,7 @@ fn rendered() -> Result<String, Box<dyn Error>> {
     pool.lease_taken(1, taken);
     pool.lease_returned(1, taken, taken + Duration::from_millis(9));
     Ok(meters.render(&Gauges {
+        promises: vec![promised(name.clone())],
         pools: vec![PoolGauges {
             name,
             endpoints: EndpointGauges { up: 1, down: 0, ejected: 0, drained: 0 },
@@ -65,14 +66,6 @@ fn rendered() -> Result<String, Box<dyn Error>> {
             orphans: 0,
             queue_length: 0,
             event_streams: 0,
-        }],
-        promises: vec![PromiseGauges {
-            audience: Name::parse("customer")?,
-            slo: "availability".into(),
-            target: 0.999,
-            burn: vec![("5m".into(), 1.5)],
-            left: Some(-0.25),
-            exhausted_in: Some(0.0),
         }],
         verbs: vec![VerbGauges {
             verb: "pause".into(),
@@ -92,7 +85,19 @@ fn rendered() -> Result<String, Box<dyn Error>> {
             expires: 1_800_000_000,
         }],
         config_hash: "1f3a".into(),
+        config_refused: false,
         config_generation: 1,
         log_lines_dropped: 0,
     }))
+}
+
+fn promised(audience: Name) -> PromiseGauges {
+    PromiseGauges {
+        audience,
+        slo: "availability".into(),
+        target: 0.999,
+        burn: vec![("5m".into(), 1.5)],
+        left: Some(-0.25),
+        exhausted_in: Some(0.0),
+    }
 }

@@ -6,12 +6,16 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use http::Uri;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::shelf::Shelf;
+use super::{fleet::Fleet, gate::Gate, shelf::Shelf};
 use crate::{
+    config::Config,
+    control::{Audit, By, GateOrder, GateView, SloView, StandingView},
     meters::{Meters, PromiseGauges},
-    slo::{Ledger, Promise, Standing, WINDOWS},
+    slo::{Class, Ledger, Promise, Standing, WINDOWS},
     units::format_duration,
 };
 
@@ -22,6 +26,9 @@ pub(super) struct Books {
     /// None without `state_dir`. Locked for longer than the ledger, and never by who shows it.
     shelf: Option<Mutex<Shelf>>,
     trouble: Mutex<Option<String>>,
+    gate: Gate,
+    /// Who knows what all replicas have counted.
+    fleet: Option<Fleet>,
 }
 
 // === impl Books ===
@@ -32,9 +39,20 @@ impl Books {
     /// # Errors
     ///
     /// Files cannot be made there.
-    pub(super) fn open(meters: Arc<Meters>, state_dir: Option<&Path>) -> std::io::Result<Self> {
+    pub(super) fn open(
+        meters: Arc<Meters>,
+        state_dir: Option<&Path>,
+        source: Option<Uri>,
+    ) -> std::io::Result<Self> {
         let shelf = state_dir.map(Shelf::open).transpose()?.map(Mutex::new);
-        let books = Self { meters, ledger: Mutex::default(), shelf, trouble: Mutex::default() };
+        let books = Self {
+            meters,
+            ledger: Mutex::default(),
+            shelf,
+            trouble: Mutex::default(),
+            gate: Gate::open(state_dir),
+            fleet: source.map(Fleet::new),
+        };
         books.keep();
         Ok(books)
     }
@@ -68,20 +86,98 @@ impl Books {
         *known = trouble;
     }
 
-    /// What is wrong with it.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().clone()
+    /// Moves the gate on, by what `config` promises.
+    pub(super) fn move_gate(&self, config: &Config) {
+        let promises = config.promises();
+        if self.gate.move_on(&promises, &self.decisive(&promises), &config.gate) {
+            // A few lines, a few times a day; they make the gate sluggish over a restart.
+            self.gate.keep();
+        }
     }
 
-    /// Whether anything is kept over a restart.
-    pub(super) fn are_kept(&self) -> bool {
-        self.shelf.is_some()
+    /// Whether to ship something of `class`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about what is wrong with the question.
+    pub(super) fn ask_gate(
+        &self,
+        config: &Config,
+        audiences: &[&str],
+        class: &str,
+    ) -> Result<GateView, String> {
+        let class = match class {
+            "normal" => Class::Normal,
+            "hotfix" => Class::Hotfix,
+            _ => return Err("`class` is `normal` or `hotfix`.".to_owned()),
+        };
+        known(config, audiences)?;
+        let promises = config.promises();
+        let standings = self.decisive(&promises);
+        Ok(self.gate.ask(audiences, class, &promises, &standings, Timestamp::now()))
+    }
+
+    /// Does what `by` tells the gate, and writes it down.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about what is wrong with the order.
+    pub(super) fn tell_gate(
+        &self,
+        config: &Config,
+        order: &GateOrder,
+        by: &By,
+        audit: &Audit,
+    ) -> Result<GateView, String> {
+        known(config, order.audience().as_slice())?;
+        let deed = self.gate.tell(order, by, Timestamp::now())?;
+        self.gate.keep();
+        audit.note(&deed);
+        self.ask_gate(config, &[], "normal")
+    }
+
+    /// Who knows what all replicas have counted.
+    pub(super) fn fleet(&self) -> Option<&Fleet> {
+        self.fleet.as_ref()
+    }
+
+    /// What is wrong with it.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let fleet = self.fleet.as_ref().and_then(Fleet::trouble);
+        self.trouble.lock().clone().into_iter().chain(fleet).collect()
+    }
+
+    /// How `promises` stand as far as anybody knows: all replicas together where Prometheus is
+    /// asked, and else this one alone.
+    pub(super) fn decisive(&self, promises: &[Promise]) -> Vec<Standing> {
+        let own = self.standings(promises);
+        let Some(fleet) = &self.fleet else { return own };
+        promises.iter().zip(&own).map(|(promise, own)| fleet.standing(promise, own)).collect()
     }
 
     /// How `promises` stand, in their order.
     pub(super) fn standings(&self, promises: &[Promise]) -> Vec<Standing> {
         let (ledger, now) = (self.ledger.lock(), now());
         promises.iter().map(|promise| ledger.standing(promise, now)).collect()
+    }
+
+    /// What the control port shows of `promises`.
+    pub(super) fn view(&self, promises: &[Promise]) -> SloView {
+        let views = |standings: &[Standing]| -> Vec<StandingView> {
+            let pairs = promises.iter().zip(standings);
+            pairs.map(|(promise, it)| StandingView::new(promise, it)).collect()
+        };
+        let (own, kept) = (views(&self.standings(promises)), self.shelf.is_some());
+        let Some(fleet) = &self.fleet else {
+            let note = "Counted by this replica alone.".to_owned();
+            let scope = "replica".to_owned();
+            return SloView { scope, note, kept, promises: own, replica: Vec::new() };
+        };
+        let note = fleet.trouble().unwrap_or_else(|| {
+            format!("All replicas together, from {}; causes are this replica's.", fleet.url())
+        });
+        let promises = views(&self.decisive(promises));
+        SloView { scope: "fleet".to_owned(), note, kept, promises, replica: own }
     }
 
     /// What Prometheus is shown of `promises`.
@@ -102,6 +198,14 @@ impl Books {
             }
         });
         gauges.collect()
+    }
+}
+
+fn known(config: &Config, audiences: &[&str]) -> Result<(), String> {
+    let known = |name: &str| config.audiences.iter().any(|it| it.name.as_str() == name);
+    match audiences.iter().find(|name| !known(name)) {
+        Some(name) => Err(format!("There is no audience `{name}`.")),
+        None => Ok(()),
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     Bound, Ended, House, certificates,
     estates::Estates,
+    fleet::ASK_EVERY,
     health,
     sight::HouseSight,
     signals::{self, Signals},
@@ -99,6 +100,7 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     tasks.spawn(resolve_again(common.clone()));
     tasks.spawn(read(sight.clone()));
     tasks.spawn(keep(sight.clone()));
+    tasks.spawn(ask_fleet(sight.clone()));
     tasks.spawn(upkeep(common.clone()));
     tasks.spawn(health::mind(common.clone()));
     tasks.spawn(look(sight.clone()));
@@ -295,6 +297,17 @@ async fn resolve_again(common: Arc<Common>) {
         for pool in snapshot.pools().iter().filter(|pool| pool.upstream.has_names()) {
             pool.upstream.resolve().await;
         }
+    }
+}
+
+/// Asks Prometheus what all replicas have counted, where there is one to ask.
+async fn ask_fleet(sight: Arc<HouseSight>) {
+    let Some(fleet) = sight.books().fleet() else { return };
+    let mut ticks = interval(ASK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        fleet.ask().await;
     }
 }
 

@@ -23,8 +23,8 @@ use super::{
 use crate::{
     config::Objective,
     control::{
-        AudienceView, By, ConfigView, Guard, Order, Ordered, PromiseView, Readiness, RefusedView,
-        ReloadView, RequestsView, Sight, SloView, StandingView, StatusView, UpgradeView,
+        AudienceView, By, ConfigView, GateOrder, GateView, Guard, Order, Ordered, PromiseView,
+        Readiness, RefusedView, ReloadView, RequestsView, Sight, SloView, StatusView, UpgradeView,
     },
     drain::Stage,
     edge::{Census, Handshake, Introduction},
@@ -143,6 +143,7 @@ impl HouseSight {
     /// Reads the meters for promises, and for the window that `status` looks back over.
     pub(super) fn read(&self) {
         self.books.read();
+        self.books.move_gate(&self.common.published.current().config);
         self.recent.lock().note(Instant::now(), self.common.meters.audiences());
     }
 
@@ -169,7 +170,7 @@ impl HouseSight {
             problems.into_iter().map(line)
         });
         let guard = self.guard().keys.troubles().into_iter().chain(self.guard().audit.trouble());
-        let kept = self.orders.troubles().into_iter().chain(self.books.trouble());
+        let kept = self.orders.troubles().into_iter().chain(self.books.troubles());
         refused.chain(guard).chain(kept).chain(standing.warnings).collect()
     }
 
@@ -195,6 +196,7 @@ impl HouseSight {
             listeners: listeners.collect(),
             certificates: certificate_gauges(&snapshot.config),
             config_hash: snapshot.config.hash.clone(),
+            config_refused: self.reloader.standing().refused.is_some(),
             config_generation: snapshot.generation,
             log_lines_dropped: self.common.log.dropped(),
         }
@@ -236,15 +238,16 @@ impl Sight for HouseSight {
     }
 
     fn promises(&self) -> SloView {
-        let promises = self.common.published.current().config.promises();
-        let standings = self.books.standings(&promises);
-        let views = promises.iter().zip(&standings);
-        SloView {
-            scope: "replica".to_owned(),
-            note: "Counted by this replica alone.".to_owned(),
-            kept: self.books.are_kept(),
-            promises: views.map(|(promise, it)| StandingView::new(promise, it)).collect(),
-        }
+        self.books.view(&self.common.published.current().config.promises())
+    }
+
+    fn gate(&self, audiences: &[&str], class: &str) -> Result<GateView, String> {
+        self.books.ask_gate(&self.common.published.current().config, audiences, class)
+    }
+
+    fn tell_gate(&self, order: &GateOrder, by: &By) -> Result<GateView, String> {
+        let config = &self.common.published.current().config;
+        self.books.tell_gate(config, order, by, &self.guard().audit)
     }
 
     fn metrics(&self) -> String {

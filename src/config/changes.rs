@@ -33,6 +33,9 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
     if old.operators.tokens != new.operators.tokens {
         applied.push("control tokens changed".to_owned());
     }
+    if old.gate != new.gate {
+        applied.push("gate changed".to_owned());
+    }
     if old.drain != new.drain {
         applied.push("drain changed".to_owned());
     }
@@ -205,6 +208,7 @@ fn at_restart(old: &Config, new: &Config) -> Vec<String> {
     differs("workers", old.workers != new.workers);
     differs("access_log", old.access_log != new.access_log);
     differs("why", old.why_requests != new.why_requests);
+    differs("slo_source", old.slo_source != new.slo_source);
     differs("state_dir", old.state_dir != new.state_dir);
     let within = |config: &Config| {
         let objectives = config.audiences.iter().flat_map(|audience| &audience.objectives);

@@ -15,6 +15,7 @@ mod collection;
 mod declare;
 mod leaf;
 mod pattern;
+mod gate;
 mod promise;
 
 mod audience;
@@ -32,6 +33,7 @@ pub(crate) use choice::{BalanceLeaf, PriorityLeaf, WhenEmptyLeaf};
 pub(crate) use collection::{Auto, Later, Many, Named, Off, OneOrMany, Or};
 pub(crate) use control::{Control, Token};
 pub(crate) use declare::{Need, ObjectSchema, document, field};
+pub(crate) use gate::{Gate, SloSource};
 pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy};
 pub(crate) use leaf::{
     Address, Bind, Count, FilePath, Length, NameLeaf, PercentLeaf, Rate, Size, Switch, Wait, Words,
@@ -70,6 +72,10 @@ document! {
         optional why: Or<Off, Why>,
         /// Where state is kept over a restart.
         optional state_dir: FilePath,
+        /// Where the counts of all replicas together are; without it usher knows its own.
+        optional slo_source: SloSource,
+        /// What has to be left of an error budget to ship.
+        optional gate: Gate,
         /// How usher stops.
         optional drain: Drain,
         /// What a client may cost; a listener may say otherwise.

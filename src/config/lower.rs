@@ -6,6 +6,7 @@
 mod audiences;
 mod control;
 mod health;
+mod gate;
 mod house;
 mod manners;
 mod pools;
@@ -81,6 +82,12 @@ pub(crate) fn lower(
         access_log: house.access_log,
         why_requests: house.why_requests,
         state_dir: house.state_dir,
+        slo_source: document
+            .slo_source
+            .as_ref()
+            .and_then(|at| at.value.prometheus.as_ref())
+            .map(|url| url.value.0.clone()),
+        gate: gate::lower(document.gate.as_ref(), reader),
         drain: house.drain,
         hash: hash(written, &audiences, reader),
         redacted: view::redacted(written),

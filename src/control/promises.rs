@@ -18,7 +18,7 @@ const CAUSES_MAX: usize = 10;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SloView {
-    /// Who has counted: `replica`, this process alone.
+    /// Who has counted: `replica`, this process alone, or `fleet`, all of them, by Prometheus.
     pub scope: String,
     /// A sentence about what that means.
     pub note: String,
@@ -26,6 +26,8 @@ pub struct SloView {
     pub kept: bool,
     /// In the order of the configuration.
     pub promises: Vec<StandingView>,
+    /// This process's own where `promises` are the fleet's.
+    pub replica: Vec<StandingView>,
 }
 
 /// How one promise stands. Shares are between 0 and 1.

@@ -18,6 +18,7 @@ use tower::ServiceBuilder;
 use super::{
     Readiness, Refused, Sight,
     answer::Problem,
+    gate,
     guard::{self, From, Guard},
     keys::Caller,
     orders::{self, Asked, BODY_BYTES_MAX, By, OrderBody, UPGRADE_SECONDS_MAX, UpgradeOrder, Why},
@@ -52,6 +53,7 @@ pub(super) fn control(sight: Arc<dyn Sight>, guard: &Arc<Guard>) -> Router {
         .route("/api/v1/slo", get(promises))
         .route("/api/v1/reload", post(reload))
         .merge(verbs())
+        .merge(gate::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route_layer(known.clone());
     let slow = Router::new()

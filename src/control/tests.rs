@@ -55,6 +55,14 @@ impl Sight for Stand {
         json!({ "hash": "1f3a" })
     }
 
+    fn gate(&self, _audiences: &[&str], _class: &str) -> Result<GateView, String> {
+        Ok(GateView { verdict: "unknown".into(), ..GateView::default() })
+    }
+
+    fn tell_gate(&self, _order: &GateOrder, _by: &By) -> Result<GateView, String> {
+        Ok(GateView::default())
+    }
+
     fn promises(&self) -> SloView {
         SloView { scope: "replica".into(), ..SloView::default() }
     }

@@ -17,6 +17,8 @@ pub struct Gauges {
     pub certificates: Vec<CertificateGauges>,
     /// The hash of the configuration in use.
     pub config_hash: String,
+    /// Whether the file holds an error and an older configuration is in use.
+    pub config_refused: bool,
     /// How many configurations this process has served by.
     pub config_generation: u64,
     /// Lines that the access log has dropped since the start.

@@ -129,6 +129,8 @@ families! {
     CONFIG_GENERATION = "usher_config_generation", Gauge, [], Max;
     /// The hash of the configuration in use; always 1.
     CONFIG_INFO = "usher_config_info", Gauge, ["hash"], Max;
+    /// Whether the file holds an error and an older configuration is in use.
+    CONFIG_REFUSED = "usher_config_refused", Gauge, [], Max;
     /// The version that runs; always 1.
     BUILD_INFO = "usher_build_info", Gauge, ["version"], Max;
     /// Lines of the access log that were dropped because there was no room or the disk failed.

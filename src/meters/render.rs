@@ -53,6 +53,8 @@ impl Meters {
             let values = [&*certificate.listener, &*certificate.name];
             text.sample(&names::TLS_CERTIFICATE_EXPIRES, &values, certificate.expires);
         }
+        text.family(&names::CONFIG_REFUSED);
+        text.sample(&names::CONFIG_REFUSED, &[], u8::from(gauges.config_refused));
         text.family(&names::CONFIG_INFO);
         text.sample(&names::CONFIG_INFO, &[&gauges.config_hash], 1);
         let own = text.finish(&self.exporter.render(gauges));

@@ -203,7 +203,6 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
             queue_length: 3,
             event_streams: 2,
         }],
-        promises: Vec::new(),
         listeners: vec![ListenerGauges {
             listener: "0.0.0.0:8080".into(),
             connections: 41,
@@ -224,6 +223,7 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
         config_hash: "1f3a".into(),
         config_generation: 3,
         log_lines_dropped: 12,
+        ..Gauges::default()
     };
     let text = meters.render(&gauges);
     for line in [

@@ -182,3 +182,47 @@ fn slo_explains_what_counts_without_a_running_usher() {
     let output = said(&["slo", "--explain", "--config", "nowhere.yaml"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[tokio::test]
+async fn the_gate_turns_with_the_budget_and_can_be_overridden_with_a_reason() {
+    let state = tempfile::tempdir().expect("a directory");
+    let origin = monolith().await;
+    let binary = Binary::start(&configuration(&origin, state.path(), "99%")).await;
+    let control = binary.control.to_string();
+    let gate = |arguments: &[&str]| {
+        let all = [&["gate"], arguments, &["--control", &control]].concat();
+        let output = said(&all);
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code().expect("an exit code"), text)
+    };
+    assert_eq!(gate(&[]).0, 4, "no event yet");
+    assert_eq!(gate(&["--unknown", "go"]).0, 0);
+    assert_eq!(gate(&["--unknown", "hold"]).0, 3);
+    traffic(&binary, &origin, 400, 1).await;
+    shows(&binary, 400, 1).await;
+    assert_eq!(gate(&[]).0, 0, "{}", gate(&[]).1);
+    traffic(&binary, &origin, 0, 30).await;
+    shows(&binary, 400, 31).await;
+    let turned = async {
+        while gate(&[]).0 != 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, turned).await.expect("it turns within a second");
+    let (_, text) = gate(&["--audience", "customer"]);
+    assert!(text.starts_with("hold (frozen)") && text.contains("31 status_5xx"), "{text}");
+    assert_eq!(gate(&["--class", "hotfix"]).0, 3);
+    let (code, text) = gate(&["--audience", "nobody"]);
+    assert!(code == 4 && text.contains("There is no audience `nobody`"), "{code} {text}");
+    let (code, text) = gate(&["override", "go", "--for", "1h"]);
+    assert!(code == 1 && text.contains("A reason is required"), "{code} {text}");
+    let reason = ["--reason", "the mend of it"];
+    let (code, text) = gate(&[&["override", "go", "--for", "1h"], &reason[..]].concat());
+    assert!(code == 0 && text.contains("the mend of it"), "{code} {text}");
+    assert_eq!(gate(&[]).0, 0);
+    assert!(binary.log().contains("gate override"), "{}", binary.log());
+    assert_eq!(gate(&["end"]).0, 0);
+    assert_eq!(gate(&[]).0, 3);
+    drop(binary);
+    assert_eq!(gate(&[]).0, 4, "no answer is no reason to ship");
+}

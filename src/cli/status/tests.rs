@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cli::client::{Answer, CONTROL};
 use crate::control::{
-    Audit, By, Guard, Keys, Order, Ordered, OrderedView, Readiness, ReloadView, RequestsView,
-    Sight, SloView, UpgradeView, serve_control,
+    Audit, By, GateOrder, GateView, Guard, Keys, Order, Ordered, OrderedView, Readiness,
+    ReloadView, RequestsView, Sight, SloView, UpgradeView, serve_control,
 };
 
 #[derive(Debug, Parser)]
@@ -21,6 +21,14 @@ struct Line {
 struct Stand;
 
 impl Sight for Stand {
+    fn gate(&self, _audiences: &[&str], _class: &str) -> Result<GateView, String> {
+        Ok(GateView { verdict: "unknown".into(), ..GateView::default() })
+    }
+
+    fn tell_gate(&self, _order: &GateOrder, _by: &By) -> Result<GateView, String> {
+        Ok(GateView::default())
+    }
+
     fn promises(&self) -> SloView {
         SloView::default()
     }

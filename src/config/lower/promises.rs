@@ -10,7 +10,7 @@ use crate::{
         document::{self, At, OneOrMany, Or, Reader, Wait},
         source::Span,
     },
-    slo::{self, StatusSet},
+    slo::{self, Alerts, StatusSet},
     units::format_duration,
 };
 
@@ -64,6 +64,7 @@ fn lower_objective(at: &At<document::Objective>, reader: &mut Reader) -> (Object
         reachable(share, reader);
     }
     laxer(written, &objective, reader);
+    alarms(written, &objective, reader);
     let span = written.name.as_ref().map_or(at.span, |name| name.span);
     (objective, span)
 }
@@ -82,6 +83,18 @@ fn laxer(written: &document::Objective, objective: &Objective, reader: &mut Read
         None => {
             let message = "`sla` speaks about availability, and this objective promises none";
             reader.warn(sla.key, message, "add `availability`, or take `sla` out");
+        }
+    }
+}
+
+/// A target so low that nothing could set its alerts off says so here, and not when it is too late.
+fn alarms(written: &document::Objective, objective: &Objective, reader: &mut Reader) {
+    let latency = written.latency.as_ref().and_then(|at| at.value.target.as_ref());
+    let targets = [written.availability.as_ref(), latency];
+    for at in targets.into_iter().flatten().filter(|at| at.value.0.percent() > 0.0) {
+        if let Some(word) = Alerts::for_target(at.value.0, objective.window).word() {
+            let hint = "raise the target, or watch something else of it: docs/slo.md, \"Alerts\"";
+            reader.warn(at.span, word, hint);
         }
     }
 }
