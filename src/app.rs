@@ -11,6 +11,7 @@
 
 mod books;
 mod certificates;
+mod checks;
 mod estates;
 mod health;
 mod fleet;

@@ -4,6 +4,7 @@
 //! Nothing here can be built from a file that has an error in it.
 
 mod changes;
+mod database;
 mod defaults;
 pub(crate) mod document;
 mod health;
@@ -17,6 +18,7 @@ mod promises;
 mod schema;
 pub mod secret;
 mod source;
+mod timeouts;
 mod view;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -25,6 +27,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 
 pub use changes::{Changes, changes};
+pub use database::{Database, Demand, Need, Surge};
 pub use defaults::AddressError;
 pub use document::Environment;
 pub use health::{Ejection, Health, WhenUnhealthy};
@@ -33,6 +36,7 @@ pub(crate) use lower::EXPIRY_WARNED;
 pub use operators::{Operators, Role, Token, TokenSource};
 pub use problem::{Problem, Problems, Severity};
 pub use schema::{documented_keys, json_schema};
+pub use timeouts::{Overrides, Timeouts};
 
 use crate::{
     classify::{PathPattern, RuleSpec},
@@ -74,6 +78,8 @@ pub struct Config {
     pub gate: Thresholds,
     /// How usher stops.
     pub drain: Drain,
+    /// The database behind all pools, where something was said of it.
+    pub database: Option<Database>,
     /// In the order in which they are tried; the last one takes all that is left.
     pub audiences: Vec<Audience>,
     /// In the order in which they were written.
@@ -186,6 +192,10 @@ pub struct Audience {
     pub objectives: Vec<Objective>,
     /// A page of its own for made-up answers, as HTML.
     pub page: Option<String>,
+    /// What differs from its pool's timeouts.
+    pub timeouts: Overrides,
+    /// What differs from those for requests of some rules, by the place of the rule.
+    pub rule_timeouts: Vec<(usize, Overrides)>,
 }
 
 /// A promise about an audience, or about a part of it.
@@ -255,6 +265,8 @@ pub struct Pool {
     pub ejection: Option<Ejection>,
     /// What becomes of requests when no endpoint is well.
     pub when_unhealthy: WhenUnhealthy,
+    /// What it needs of the database.
+    pub database: Demand,
     /// When a request is sent again; never without it.
     pub retry: Option<retry::Policy>,
 }
@@ -266,6 +278,13 @@ pub struct EndpointSpec {
     pub address: AddressSpec,
     /// Its share relative to the pool's others; at least 1.
     pub weight: u32,
+}
+
+impl EndpointSpec {
+    /// Whether it may stand for several endpoints.
+    pub fn is_looked_up(&self) -> bool {
+        matches!(self.address, AddressSpec::Named(..))
+    }
 }
 
 /// Where an endpoint is.
@@ -328,19 +347,6 @@ pub enum QueueLength {
     Fixed(u64),
     /// So many times the pool's capacity.
     TimesCapacity(f64),
-}
-
-/// How long the monolith may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To take a connection.
-    pub connect: Duration,
-    /// From dispatch to the answer's head, for one attempt.
-    pub first_byte: Duration,
-    /// Between two reads of an answer that has begun.
-    pub between_bytes: Duration,
-    /// From the request read whole to the answer's head, over all attempts.
-    pub total: Duration,
 }
 
 /// What is gathered before it goes on.

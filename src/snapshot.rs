@@ -10,10 +10,11 @@ mod world;
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
 use crate::{
     classify::{Classifier, Facts, PathView, RuleSpec, any_matches},
-    config::{self, Config, Timeouts},
+    config::{self, Config, Overrides, Timeouts},
     fault::Fault,
     meters::{ExchangeMeter, PoolMeter, SloMeter},
     name::Name,
@@ -61,6 +62,10 @@ pub struct Audience {
     pub pool: Option<usize>,
     /// Its claim to the pool's slots.
     pub stake: Option<Arc<upstream::Stake>>,
+    /// What differs from that pool's timeouts.
+    pub timeouts: Overrides,
+    /// What differs from those for requests of some rules; most configurations have none.
+    pub rule_timeouts: FxHashMap<usize, Overrides>,
 }
 
 /// A promise and its meter.
@@ -98,6 +103,19 @@ pub struct Decision {
     pub fault: Option<Fault>,
     /// Which of the audience's objectives speak about it.
     pub spoken: Spoken,
+}
+
+// === impl Audience ===
+
+impl Audience {
+    /// What differs from a pool's timeouts for a request that `rule` took.
+    pub fn overrides(&self, rule: Option<usize>) -> Overrides {
+        if self.rule_timeouts.is_empty() {
+            return self.timeouts;
+        }
+        let own = rule.and_then(|rule| self.rule_timeouts.get(&rule).copied());
+        own.unwrap_or_default().or(self.timeouts)
+    }
 }
 
 // === impl Snapshot ===

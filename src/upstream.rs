@@ -31,10 +31,12 @@ pub use connect::{ConnectError, connect};
 pub use connections::{Connection, Connections};
 pub use endpoint::{Endpoint, Endpoints, Trouble, TunnelTo};
 pub use heads::{Asked, Flaw};
-pub use health::{Cause, Event, Evidence, Health, Journal, Report, Standing, Totals};
+pub use health::{
+    Cause, Complaint, Event, Evidence, Health, Journal, Report, Standing, Totals, check,
+};
 pub use latency::clock_ms;
 pub use lease::Lease;
 pub use line::Terms as Patience;
-pub use pool::{Pool, RESOLVE_EVERY, Resolution, Terms};
+pub use pool::{Pool, RESOLVE_EVERY, Resolution, Retries, Terms};
 pub use queue::{Grant, Queue, Refused, StreamPlace, Waiting};
 pub use stake::Stake;

@@ -79,15 +79,15 @@ fn rendered() -> Result<String, Box<dyn Error>> {
             handshakes: vec![("full", 1)],
             introductions: vec![("client", 1)],
         }],
+        database: Some(([("now", 20), ("scaled_out", 50), ("deploying", 60)], 400)),
         certificates: vec![CertificateGauges {
             listener: "[::]:8443".into(),
             name: "*.shop.example".into(),
             expires: 1_800_000_000,
         }],
         config_hash: "1f3a".into(),
-        config_refused: false,
         config_generation: 1,
-        log_lines_dropped: 0,
+        ..Gauges::default()
     }))
 }
 

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Bound, Ended, House, certificates,
+    Bound, Ended, House, certificates, checks,
     estates::Estates,
     fleet::ASK_EVERY,
     health,
@@ -103,6 +103,7 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     tasks.spawn(ask_fleet(sight.clone()));
     tasks.spawn(upkeep(common.clone()));
     tasks.spawn(health::mind(common.clone()));
+    tasks.spawn(checks::ask(common.clone()));
     tasks.spawn(look(sight.clone()));
     tasks.spawn(expire(sight.clone()));
     tasks.spawn(certificates::watch(common.clone()));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use super::sight::rfc3339;
 use crate::{
-    config::Config,
+    config::{self, Config, Need},
     control::{EndpointView, EventView, PoolView},
     meters::{CertificateGauges, EndpointGauges, PoolGauges},
     snapshot::{Pool, Snapshot},
@@ -46,6 +46,7 @@ pub(super) fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView 
         state: state.to_owned(),
         since: health.reason.is_some().then(|| rfc3339(health.since)),
         reason: health.reason,
+        check: health.complaint,
         returns_in_seconds: health.returns_in.map(|time| time.as_secs_f64()),
         requests_lately: lately.requests(),
         failed_lately: (lately.requests() > 0).then(|| lately.failed_share()),
@@ -62,6 +63,16 @@ pub(super) fn named<const N: usize>(
     counts: [u64; N],
 ) -> Vec<(&'static str, u64)> {
     names.into_iter().zip(counts).collect()
+}
+
+/// Database connections that the pools need with the endpoints that they have now.
+pub(super) fn database(snapshot: &Snapshot) -> Option<([(&'static str, u64); 3], u64)> {
+    let members = |config: &config::Pool| {
+        let pool = snapshot.pools().iter().find(|pool| pool.name == config.name);
+        pool.map_or(0, |pool| pool.upstream.members().iter().count() as u64)
+    };
+    let (need, max) = Need::of(&snapshot.config, members)?;
+    Some((need.by_moment(), max))
 }
 
 /// When the certificates of each listener end; of two for one name, the one that ends first.

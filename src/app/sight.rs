@@ -16,7 +16,7 @@ use super::{
     books::Books,
     orders::Orders,
     recall,
-    shown::{certificate_gauges, events, named, pool_gauges, pool_view},
+    shown::{certificate_gauges, database, events, named, pool_gauges, pool_view},
     succession::Succession,
     upgrade,
 };
@@ -195,6 +195,7 @@ impl HouseSight {
             verbs: self.orders.gauges(),
             listeners: listeners.collect(),
             certificates: certificate_gauges(&snapshot.config),
+            database: database(snapshot),
             config_hash: snapshot.config.hash.clone(),
             config_refused: self.reloader.standing().refused.is_some(),
             config_generation: snapshot.generation,

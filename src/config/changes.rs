@@ -36,6 +36,9 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
     if old.gate != new.gate {
         applied.push("gate changed".to_owned());
     }
+    if old.database != new.database {
+        applied.push("database changed".to_owned());
+    }
     if old.drain != new.drain {
         applied.push("drain changed".to_owned());
     }
@@ -100,6 +103,9 @@ fn audience(old: &Audience, new: &Audience) -> Vec<String> {
     if promises(&old.objectives) != promises(&new.objectives) {
         lines.push("promise changed".to_owned());
     }
+    if (old.timeouts, &old.rule_timeouts) != (new.timeouts, &new.rule_timeouts) {
+        lines.push("timeouts changed".to_owned());
+    }
     if old.page != new.page {
         lines.push("page changed".to_owned());
     }
@@ -138,6 +144,7 @@ fn pool(old: &Pool, new: &Pool) -> Vec<String> {
         ("ejection", old.ejection != new.ejection),
         ("when_unhealthy", old.when_unhealthy != new.when_unhealthy),
         ("retry", old.retry != new.retry),
+        ("database connections", old.database != new.database),
     ] {
         if differs {
             lines.push(format!("{key} changed"));

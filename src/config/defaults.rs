@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{AddressSpec, Buffer, Drain, Limits, Queue, QueueLength, Timeouts};
+use super::{AddressSpec, Buffer, Drain, Limits, Queue, QueueLength};
 
 /// Slots of an endpoint whose pool does not say.
 pub(crate) const CAPACITY: u32 = 5;
@@ -77,19 +77,6 @@ impl Default for Drain {
 impl Default for Queue {
     fn default() -> Self {
         Self { length: QueueLength::TimesCapacity(4.0), wait: Duration::from_secs(1) }
-    }
-}
-
-// === impl Timeouts ===
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(1),
-            first_byte: Duration::from_secs(15),
-            between_bytes: Duration::from_secs(60),
-            total: Duration::from_secs(60),
-        }
     }
 }
 

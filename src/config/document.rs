@@ -21,6 +21,7 @@ mod promise;
 mod audience;
 mod manners;
 mod control;
+mod database;
 mod health;
 mod pool;
 mod tls;
@@ -32,6 +33,7 @@ pub(crate) use audience::{Audience, AudienceDefaults, Latency, Matchers, Objecti
 pub(crate) use choice::{BalanceLeaf, PriorityLeaf, WhenEmptyLeaf};
 pub(crate) use collection::{Auto, Later, Many, Named, Off, OneOrMany, Or};
 pub(crate) use control::{Control, Token};
+pub(crate) use database::Surge;
 pub(crate) use declare::{Need, ObjectSchema, document, field};
 pub(crate) use gate::{Gate, SloSource};
 pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy};
@@ -40,7 +42,9 @@ pub(crate) use leaf::{
 };
 pub(crate) use manners::{Hsts, ProxyProtocolLeaf, RedirectLeaf};
 pub(crate) use pattern::{Pattern, header_name};
-pub(crate) use pool::{Buffer, Endpoint, Pool, PoolDefaults, Queue, Timeouts, WeightedEndpoint};
+pub(crate) use pool::{
+    Buffer, Endpoint, Overrides, Pool, PoolDefaults, Queue, Timeouts, WeightedEndpoint,
+};
 pub(crate) use promise::{Moment, Statuses};
 pub(crate) use read::{At, Read, mapping, similar};
 pub(crate) use reader::{Finding, Reader};
@@ -78,6 +82,8 @@ document! {
         optional gate: Gate,
         /// How usher stops.
         optional drain: Drain,
+        /// The database behind all pools.
+        optional database: database::Database,
         /// What a client may cost; a listener may say otherwise.
         optional limits: Limits,
         /// Files with more audiences and pools, as globs. Their audiences come first.

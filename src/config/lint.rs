@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 use ipnet::IpNet;
 
 use super::{
+    Need, Overrides, Timeouts,
     document::Reader,
     lower::{Lowered, LoweredAudience, LoweredPool, LoweredRule},
     source::Span,
@@ -29,7 +30,11 @@ pub(crate) fn lint(lowered: &Lowered, reader: &mut Reader) {
     rules_that_never_match(&lowered.audiences, reader);
     lowered.audiences.iter().for_each(|audience| unverified(audience, reader));
     pools_nobody_uses(lowered, reader);
-    lowered.pools.iter().for_each(|pool| timeouts_agree(pool, reader));
+    lowered.pools.iter().for_each(|pool| {
+        timeouts_agree(&pool.pool.timeouts, pool.timeouts, reader);
+    });
+    lowered.audiences.iter().for_each(|audience| rules_timeouts_agree(lowered, audience, reader));
+    database_suffices(lowered, reader);
     lowered.trusted_proxies.iter().for_each(|(network, span)| narrow(*network, *span, reader));
 }
 
@@ -111,8 +116,48 @@ fn pools_nobody_uses(lowered: &Lowered, reader: &mut Reader) {
     }
 }
 
-fn timeouts_agree(lowered: &LoweredPool, reader: &mut Reader) {
-    let timeouts = &lowered.pool.timeouts;
+/// What rules say otherwise has to fit what they do not.
+fn rules_timeouts_agree(lowered: &Lowered, audience: &LoweredAudience, reader: &mut Reader) {
+    let pool = lowered.pools.iter().find(|it| it.pool.name == audience.audience.pool);
+    let Some(LoweredPool { pool, .. }) = pool else { return };
+    let own = audience.audience.timeouts;
+    if own != Overrides::default() {
+        timeouts_agree(&own.over(pool.timeouts), audience.name, reader);
+    }
+    for (rule, span) in audience.rules.iter().filter_map(|rule| rule.timeouts) {
+        timeouts_agree(&rule.or(own).over(pool.timeouts), span, reader);
+    }
+}
+
+/// Whether the database has enough connections for all pools.
+fn database_suffices(lowered: &Lowered, reader: &mut Reader) {
+    // A name or a look-up may be many endpoints; how many is known to `endpoints_max` alone.
+    let need = Need::of(&lowered.config, |pool| pool.endpoints.len() as u64);
+    let (Some((need, max)), Some(span)) = (need, lowered.database) else { return };
+    let moments = [
+        (need.now, "the endpoints that are written"),
+        (need.scaled_out, "all pools scaled out to `endpoints_max`"),
+        (need.deploying, "a deploy of all pools at once, with `surge`,"),
+    ];
+    let exceeded = moments.into_iter().find(|(needed, _)| *needed > max);
+    if let Some((needed, what)) = exceeded {
+        let message =
+            format!("{what} may need {needed} database connections, and {max} are the most");
+        let hint = "lower `database_connections`, `endpoints_max` or `surge`, deploy pools one \
+                    after the other, or put a pooler before the database";
+        reader.warn(span, message, hint);
+    }
+    for LoweredPool { pool, name, .. } in &lowered.pools {
+        let many = pool.endpoints.iter().any(|endpoint| endpoint.is_looked_up());
+        if many && pool.database.endpoints_max.is_none() {
+            let message = format!("pool `{}` may be any number of endpoints", pool.name);
+            let hint = "write `endpoints_max:`, so that its database connections can be counted";
+            reader.warn(*name, message, hint);
+        }
+    }
+}
+
+fn timeouts_agree(timeouts: &Timeouts, span: Span, reader: &mut Reader) {
     for (name, duration) in [("connect", timeouts.connect), ("first_byte", timeouts.first_byte)] {
         if duration > timeouts.total {
             let message = format!(
@@ -120,7 +165,7 @@ fn timeouts_agree(lowered: &LoweredPool, reader: &mut Reader) {
                 format_duration(duration),
                 format_duration(timeouts.total)
             );
-            reader.warn(lowered.timeouts, message, format!("lower `{name}` or raise `total`"));
+            reader.warn(span, message, format!("lower `{name}` or raise `total`"));
         }
     }
 }

@@ -15,7 +15,7 @@ mod rules;
 mod tls;
 
 use super::{
-    Audience, Config, Pool,
+    Audience, Config, Database, Pool,
     document::{At, Document, Reader},
     source::Span,
     view,
@@ -53,6 +53,8 @@ pub(crate) struct Lowered {
     pub(crate) audiences_written: usize,
     pub(crate) pools: Vec<LoweredPool>,
     pub(crate) trusted_proxies: Vec<(ipnet::IpNet, Span)>,
+    /// Where the database's `connections_max` stands.
+    pub(crate) database: Option<Span>,
 }
 
 /// Lowers a document. `written` is its content for hash and view.
@@ -89,6 +91,10 @@ pub(crate) fn lower(
             .map(|url| url.value.0.clone()),
         gate: gate::lower(document.gate.as_ref(), reader),
         drain: house.drain,
+        database: document.database.as_ref().and_then(|at| {
+            let connections_max = at.value.connections_max.as_ref()?.value.0;
+            Some(Database { connections_max })
+        }),
         hash: hash(written, &audiences, reader),
         redacted: view::redacted(written),
         audiences: audiences
@@ -102,7 +108,9 @@ pub(crate) fn lower(
     };
     let trusted_proxies = house.trusted_proxies;
     let audiences_written = document.audiences.as_ref().map_or(0, |list| list.value.items.len());
-    Lowered { config, audiences, audiences_written, pools, trusted_proxies }
+    let database = document.database.as_ref();
+    let database = database.and_then(|at| Some(at.value.connections_max.as_ref()?.span));
+    Lowered { config, audiences, audiences_written, pools, trusted_proxies, database }
 }
 
 /// The hash over what was written, and over the files that it names.

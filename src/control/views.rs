@@ -199,6 +199,8 @@ pub struct EndpointView {
     pub since: Option<String>,
     /// Why it has been well or not since then.
     pub reason: Option<String>,
+    /// What is wrong according to the last check; null when it passed, or is not asked.
+    pub check: Option<String>,
     /// How long it stays ejected, in seconds.
     pub returns_in_seconds: Option<f64>,
     /// Requests that it was given in the last while.

@@ -15,6 +15,8 @@ pub struct Gauges {
     pub listeners: Vec<ListenerGauges>,
     /// Every certificate of theirs.
     pub certificates: Vec<CertificateGauges>,
+    /// Database connections that the pools need, by when, and how many there are.
+    pub database: Option<([(&'static str, u64); 3], u64)>,
     /// The hash of the configuration in use.
     pub config_hash: String,
     /// Whether the file holds an error and an older configuration is in use.

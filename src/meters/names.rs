@@ -104,8 +104,14 @@ families! {
     PAUSED_REQUESTS = "usher_paused_requests", Gauge, ["kind", "target"], Sum;
     /// Attempts after a request's first one.
     RETRIES = "usher_retries_total", Counter, ["pool", "reason"], Sum;
+    /// Retries that were wanted and not made, because the pool's budget for them was used up.
+    RETRIES_REFUSED = "usher_retries_refused_total", Counter, ["pool"], Sum;
     /// What has happened to endpoints: ejected, returned, down, up, added, removed.
     ENDPOINT_EVENTS = "usher_endpoint_events_total", Counter, ["pool", "event"], Sum;
+    /// Database connections that all pools need: now, scaled out, and while all are deployed.
+    DATABASE_CONNECTIONS = "usher_database_connections", Gauge, ["at"], Max;
+    /// The most connections that the database takes, as it was configured.
+    DATABASE_CONNECTIONS_MAX = "usher_database_connections_max", Gauge, [], Max;
     /// Upgraded connections that are open.
     TUNNELS = "usher_tunnels", Gauge, ["audience"], Sum;
     /// Upgraded connections that have ended.

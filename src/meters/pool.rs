@@ -23,7 +23,16 @@ pub enum Retry {
     ConnectFailed,
     /// A reused connection died before any byte of an answer, and sending again is safe.
     Replayed,
+    /// A new connection ended before any byte of an answer, and sending again is safe.
+    Broken,
+    /// The answer did not begin in time, and sending again is safe.
+    FirstByteTimeout,
+    /// The monolith answered with a status that asks for it, and sending again is safe.
+    Status,
 }
+
+/// The counter behind those of [`Retry`].
+const REFUSED: usize = Retry::ALL.len();
 
 /// What can happen to an endpoint of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +107,11 @@ impl PoolMeter {
         self.leases.retries.add(worker, reason as usize, 1);
     }
 
+    /// A retry was wanted, and the budget was used up.
+    pub fn retry_refused(&self, worker: usize) {
+        self.leases.retries.add(worker, REFUSED, 1);
+    }
+
     /// Something has happened to an endpoint; `worker` is who counts it.
     pub fn happened(&self, worker: usize, event: EndpointEvent) {
         self.leases.events.add(worker, event as usize, 1);
@@ -114,13 +128,22 @@ impl std::fmt::Debug for PoolMeter {
 
 impl Retry {
     /// Every reason there is.
-    pub const ALL: [Retry; 2] = [Retry::ConnectFailed, Retry::Replayed];
+    pub const ALL: [Retry; 5] = [
+        Retry::ConnectFailed,
+        Retry::Replayed,
+        Retry::Broken,
+        Retry::FirstByteTimeout,
+        Retry::Status,
+    ];
 
     /// The word used in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Retry::ConnectFailed => "connect_failed",
             Retry::Replayed => "replayed",
+            Retry::Broken => "broken",
+            Retry::FirstByteTimeout => "first_byte_timeout",
+            Retry::Status => "status",
         }
     }
 }
@@ -159,7 +182,7 @@ impl LeaseMeter {
             origin,
             clocks: (0..rows).map(|_| SlotClock::default()).collect(),
             slot_us_read: AtomicU64::new(0),
-            retries: Cells::new(rows, Retry::ALL.len()),
+            retries: Cells::new(rows, Retry::ALL.len() + 1),
             events: Cells::new(rows, EndpointEvent::ALL.len()),
             orphans: Cells::new(rows, 1),
         }
@@ -171,6 +194,10 @@ impl LeaseMeter {
         let slot_us = self.clocks.iter().map(|clock| clock.slot_us(now_us)).sum();
         let before = self.slot_us_read.fetch_max(slot_us, Relaxed);
         slot_us.max(before) as f64 / 1e6
+    }
+
+    pub(super) fn retries_refused(&self) -> u64 {
+        self.retries.sum(REFUSED)
     }
 
     pub(super) fn retries(&self) -> impl Iterator<Item = (Retry, u64)> {

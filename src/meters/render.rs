@@ -32,6 +32,14 @@ impl Meters {
         self.render_leases(&mut text);
         render_pools(&gauges.pools, &mut text);
         render_verbs(&gauges.verbs, &mut text);
+        if let Some((needs, max)) = gauges.database {
+            text.family(&names::DATABASE_CONNECTIONS);
+            for (at, needed) in needs {
+                text.sample(&names::DATABASE_CONNECTIONS, &[at], needed);
+            }
+            text.family(&names::DATABASE_CONNECTIONS_MAX);
+            text.sample(&names::DATABASE_CONNECTIONS_MAX, &[], max);
+        }
         text.family(&names::CONNECTIONS);
         for listener in &gauges.listeners {
             text.sample(&names::CONNECTIONS, &[&listener.listener], listener.connections);
@@ -157,6 +165,10 @@ impl Meters {
             for (reason, count) in meter.retries() {
                 text.sample(&names::RETRIES, &[pool.as_str(), reason.name()], count);
             }
+        }
+        text.family(&names::RETRIES_REFUSED);
+        for (pool, meter) in &leases {
+            text.sample(&names::RETRIES_REFUSED, &[pool.as_str()], meter.retries_refused());
         }
         text.family(&names::ENDPOINT_EVENTS);
         for (pool, meter) in &leases {

@@ -20,7 +20,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    config::Limits,
+    config::{Limits, Overrides, Timeouts},
     drain::Stage,
     fault::{Fault, Outcome},
     meters::{Retry, Settled},
@@ -139,6 +139,16 @@ impl Exchange {
         self.audience().pool.map(|index| self.view.pool(index))
     }
 
+    /// How long `pool` may take for this request.
+    pub fn timeouts(&self, pool: &Pool) -> Timeouts {
+        self.overrides().over(pool.timeouts)
+    }
+
+    /// What differs from a pool's timeouts for this request.
+    pub fn overrides(&self) -> Overrides {
+        self.audience().overrides(self.decision.rule)
+    }
+
     /// What was asked.
     pub fn asked(&self) -> &Asked {
         &self.asked
@@ -159,6 +169,11 @@ impl Exchange {
     /// The request's body is passed on as it comes.
     pub fn streams(&mut self, flow: Arc<Flow>) {
         self.flow = Some(flow);
+    }
+
+    /// Attempts so far, the one under way included. A replay is none.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     /// So long it took to get a connection.

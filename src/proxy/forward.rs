@@ -1,8 +1,10 @@
 //! From an admitted request to the monolith's answer: the only loop.
 //!
-//! An attempt takes a lease and a connection, sends, and judges what comes back. Another attempt is
-//! made where the monolith cannot have seen the request: no connection could be made, or one that
-//! was reused had died. Everything else ends with a fault.
+//! An attempt takes a lease and a connection, sends, and judges what comes back. A reused
+//! connection that had died is replaced, and the request replayed; whether there is another attempt
+//! after one that failed is decided by [`again`]. Everything else ends with a fault.
+
+mod again;
 
 use std::{error::Error as _, time::Instant as Clock};
 
@@ -29,11 +31,9 @@ use crate::{
     config::Timeouts,
     fault::Fault,
     meters::Retry,
+    policy::retry::Failure,
     upstream::{Asked, Connection, Evidence, Flaw, Grant, StreamPlace, connect},
 };
-
-/// The most attempts of one request. A replay is none.
-const ATTEMPTS_MAX: usize = 3;
 
 /// What the monolith said.
 pub enum Said {
@@ -51,6 +51,8 @@ struct Journey<'a> {
     timeouts: Timeouts,
     total_at: Instant,
     tried: Vec<u32>,
+    /// Whether doing it twice is doing it once.
+    repeatable: bool,
     /// The request as a dead connection gave it back: the next attempt sends it as it is, since
     /// the head and the body that it was made of may exist nowhere else.
     unsent: Option<Box<Request<Body>>>,
@@ -63,6 +65,10 @@ enum Failed {
     Unconnected,
     /// A reused connection had died, and the request may be sent again.
     Stale,
+    /// Nothing of an answer has come, and this is what it means when it is the last attempt.
+    Unanswered(Failure, Fault),
+    /// There was an answer, and another attempt is made instead.
+    Left,
     /// The request is over.
     Fault(Fault),
 }
@@ -79,13 +85,14 @@ pub async fn forward(
     }
     let handshake = if brought.websocket { Some(enter(exchange, &head.headers)?) } else { None };
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
-    let timeouts = pool.timeouts;
+    let timeouts = exchange.timeouts(pool);
     let upload = Upload::take(exchange, body).await?;
     if exchange.worker().common.gates.in_force() {
         let presence = head.extensions.get::<Presence>().cloned();
         // On the heap, so that all other requests' futures stay as small as they are.
         Box::pin(hold(exchange, presence)).await?;
     }
+    let repeatable = again::is_repeatable(exchange, &head, &upload);
     let mut journey = Journey {
         total_at: Instant::now() + timeouts.total,
         exchange,
@@ -93,6 +100,7 @@ pub async fn forward(
         upload,
         timeouts,
         tried: Vec::new(),
+        repeatable,
         unsent: None,
         handshake,
     };
@@ -138,21 +146,26 @@ impl Journey<'_> {
     }
 
     async fn travel(&mut self) -> Result<Said, Fault> {
-        for _ in 0..ATTEMPTS_MAX {
+        // Bounded by the policy's attempts: `goes_on` counts them.
+        loop {
             let attempted = self.attempt().await;
             self.exchange.attempt_ended(match &attempted {
-                Ok(_) => Ended::Answered,
+                Ok(_) | Err(Failed::Left) => Ended::Answered,
                 Err(Failed::Unconnected | Failed::Stale) => Ended::Unconnected,
-                Err(Failed::Fault(fault)) => Ended::Fault(*fault),
+                Err(Failed::Unanswered(_, fault) | Failed::Fault(fault)) => Ended::Fault(*fault),
             });
-            match attempted {
+            let (failure, fault) = match attempted {
                 Ok(said) => return Ok(said),
+                Err(Failed::Left) => continue,
                 // Only a reused connection is stale, and that was replayed on a new one.
-                Err(Failed::Unconnected | Failed::Stale) => {}
+                Err(Failed::Unconnected | Failed::Stale) => (Failure::Connect, Fault::NoEndpoint),
+                Err(Failed::Unanswered(failure, fault)) => (failure, fault),
                 Err(Failed::Fault(fault)) => return Err(fault),
+            };
+            if !self.goes_on(failure) {
+                return Err(fault);
             }
         }
-        Err(Fault::NoEndpoint)
     }
 
     /// One attempt, and its replay where a reused connection had died.
@@ -165,9 +178,6 @@ impl Journey<'_> {
         };
         let Grant { lease, connection } =
             slot(self.exchange, errand).await.map_err(Failed::Fault)?;
-        if !self.tried.is_empty() {
-            self.exchange.retried(Retry::ConnectFailed);
-        }
         let endpoint = lease.endpoint().clone();
         self.tried.push(endpoint.id());
         self.exchange.attempt(lease);
@@ -229,28 +239,32 @@ impl Journey<'_> {
         let flow = self.upload.flow();
         let mut dispatched = Dispatched::new(self.exchange, connection, sending, flow.clone());
         let sent = sent(flow, &wheel, first_byte, total_at, &mut dispatched).await;
+        let untouched = dispatched.bytes_read() == read_before;
         match (sent, dispatched.end()) {
             (Sent::Answered(Ok(response)), Some(connection)) => self.judge(response, connection),
             (Sent::Answered(Err(error)), Some(connection)) => {
-                let untouched = connection.bytes_read() == read_before;
                 Err(self.diagnose(error, connection.is_reused(), untouched))
             }
             // The lease has been orphaned, with the connection.
             (Sent::Late(fault), _) => {
                 // After others, the deadline of the whole left this one less than its time.
-                if fault == Fault::FirstByteTimeout || self.tried.len() == 1 {
+                let had_its_time = fault == Fault::FirstByteTimeout;
+                if had_its_time || self.exchange.attempts() == 1 {
                     self.exchange.endpoint_failed(Evidence::Late, || fault.to_string());
                 }
-                Err(Failed::Fault(fault))
+                // What has come may have been passed on already: a 103.
+                Err(match had_its_time && untouched {
+                    true => Failed::Unanswered(Failure::FirstByte, fault),
+                    false => Failed::Fault(fault),
+                })
             }
             (Sent::Answered(_), None) => Err(Failed::Fault(Fault::UpstreamBroke)),
         }
     }
 
-    /// The request for one attempt. The head is copied only where it may be needed again: after
-    /// this, only a reused connection's death leads to another attempt.
+    /// The request for one attempt. The head is copied only where it may be needed again.
     fn request(&mut self, reused: bool) -> Result<Request<Body>, Failed> {
-        let kept = reused && self.may_be_repeated();
+        let kept = if reused { self.repeatable } else { self.may_come_back() };
         let body = self.upload.body().ok_or(Failed::Fault(Fault::UpstreamBroke))?;
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();
@@ -278,7 +292,7 @@ impl Journey<'_> {
         if let Some(fault) = error.source().and_then(|source| source.downcast_ref::<Fault>()) {
             return Failed::Fault(*fault);
         }
-        if reused && (unsent.is_some() || (untouched && self.may_be_repeated())) {
+        if reused && (unsent.is_some() || (untouched && self.repeatable)) {
             self.unsent = unsent.map(Box::new);
             return Failed::Stale;
         }
@@ -292,13 +306,29 @@ impl Journey<'_> {
             let evidence = if malformed { Evidence::Malformed } else { Evidence::Broke };
             self.exchange.endpoint_failed(evidence, || format!("no answer: {error}"));
         }
-        Failed::Fault(if malformed { Fault::UpstreamMalformed } else { Fault::UpstreamBroke })
+        if malformed {
+            return Failed::Fault(Fault::UpstreamMalformed);
+        }
+        let broke = Fault::UpstreamBroke;
+        if unsent.is_some() {
+            // As good as no connection: nothing has gone out.
+            self.unsent = unsent.map(Box::new);
+            return Failed::Unanswered(Failure::Connect, broke);
+        }
+        match untouched {
+            true => Failed::Unanswered(Failure::Broken, broke),
+            false => Failed::Fault(broke),
+        }
     }
 
-    /// Whether doing it twice is doing it once (RFC 9110 §9.2.2), and the body is still there.
-    fn may_be_repeated(&self) -> bool {
-        let safe = is_idempotent(&self.head.method) || has_idempotency_key(&self.head.headers);
-        safe && self.upload.can_be_sent_again()
+    /// What a status says of its endpoint.
+    fn weigh(&self, status: StatusCode) {
+        if status.is_server_error() {
+            let code = status.as_u16();
+            self.exchange.endpoint_failed(Evidence::Status(code), || format!("answered {code}"));
+        } else {
+            self.exchange.endpoint_answered();
+        }
     }
 
     /// Whether the answer is one that may be passed on.
@@ -307,10 +337,17 @@ impl Journey<'_> {
         mut response: Response<Incoming>,
         mut connection: Connection,
     ) -> Result<Said, Failed> {
-        let handshake = self.handshake.take().filter(|asked| asked.is_agreed_by(&response));
+        let handshake = self.handshake.take();
+        let websocket = handshake.is_some();
+        let handshake = handshake.filter(|asked| asked.is_agreed_by(&response));
         if let Some(fault) = unfit(&response, handshake.is_some()) {
             self.exchange.endpoint_failed(Evidence::Malformed, || fault.to_string());
             return Err(Failed::Fault(fault));
+        }
+        self.weigh(response.status());
+        self.learn(&response);
+        if !websocket && self.is_left(response.status()) {
+            return Err(Failed::Left);
         }
         if headers::connection_names(response.headers(), "close") {
             connection.retire();
@@ -321,13 +358,6 @@ impl Journey<'_> {
             && let Some(said) = headers::said_of_promises(response.headers())
         {
             self.exchange.said(said);
-        }
-        if response.status().is_server_error() {
-            let status = response.status().as_u16();
-            self.exchange
-                .endpoint_failed(Evidence::Status(status), || format!("answered {status}"));
-        } else {
-            self.exchange.endpoint_answered();
         }
         headers::toward_client(response.headers_mut());
         if let Some(handshake) = handshake {
@@ -366,12 +396,4 @@ fn unfit(response: &Response<Incoming>, agreed: bool) -> Option<Fault> {
     } else {
         (switches && !agreed).then_some(Fault::UpstreamUpgrade)
     }
-}
-
-fn is_idempotent(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
-}
-
-fn has_idempotency_key(headers: &HeaderMap) -> bool {
-    headers.contains_key("idempotency-key")
 }

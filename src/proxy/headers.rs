@@ -32,6 +32,7 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Why usher answered itself.
 pub const X_USHER_FAULT: HeaderName = HeaderName::from_static("x-usher-fault");
 
+const X_USHER_RETRY: HeaderName = HeaderName::from_static("x-usher-retry");
 const X_USHER_SLO: HeaderName = HeaderName::from_static("x-usher-slo");
 /// Who the client is by its certificate.
 const X_USHER_CLIENT_SUBJECT: HeaderName = HeaderName::from_static("x-usher-client-subject");
@@ -189,6 +190,11 @@ fn say_chunked(headers: &mut HeaderMap) {
 /// What the monolith says its answer is to count for: `X-Usher-Slo`.
 pub fn said_of_promises(headers: &HeaderMap) -> Option<Said> {
     Said::parse(headers.get(X_USHER_SLO)?.as_bytes())
+}
+
+/// Whether the monolith says that what it has just done may be done twice.
+pub fn says_safe(headers: &HeaderMap) -> bool {
+    headers.get(X_USHER_RETRY).is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"safe"))
 }
 
 /// Turns the monolith's head into the one that the client receives.

@@ -84,6 +84,11 @@ impl<'a> Dispatched<'a> {
         Self { exchange, connection: Some(connection), sending: Some(sending), flow }
     }
 
+    /// Bytes read on the connection so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.connection.as_ref().map_or(0, Connection::bytes_read)
+    }
+
     /// The connection, unless it is still waited for an answer on it.
     pub fn end(mut self) -> Option<Connection> {
         if self.sending.is_some() { None } else { self.connection.take() }

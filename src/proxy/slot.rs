@@ -73,7 +73,7 @@ async fn wait(
         return Err(Fault::NoEndpoint);
     };
     let queue = pool.upstream.queue();
-    let entered = queue.enter(stake, asking, patience(pool), now);
+    let entered = queue.enter(stake, asking, patience(exchange, pool), now);
     let mut waiting = entered.map_err(|refused| fault_of(refused, pool))?;
     let presence = errand.head.extensions.get::<Presence>();
     match until(&mut waiting, exchange, presence, errand.total_at).await {
@@ -124,7 +124,7 @@ async fn until(
 }
 
 /// How long and how many may wait, with the pool as large as it is now.
-fn patience(pool: &Pool) -> Patience {
+fn patience(exchange: &Exchange, pool: &Pool) -> Patience {
     let queue = &pool.config.queue;
     let length = match queue.length {
         QueueLength::Fixed(length) => length,
@@ -134,7 +134,8 @@ fn patience(pool: &Pool) -> Patience {
             (times * pool.upstream.queue().slots().max(written) as f64).ceil() as u64
         }
     };
-    Patience { wait: queue.wait, length: usize::try_from(length).unwrap_or(usize::MAX) }
+    let wait = exchange.overrides().queue.unwrap_or(queue.wait);
+    Patience { wait, length: usize::try_from(length).unwrap_or(usize::MAX) }
 }
 
 fn fault_of(refused: Refused, pool: &Pool) -> Fault {

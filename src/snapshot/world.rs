@@ -197,6 +197,8 @@ impl World {
             scopes: Scopes::new(&config.objectives),
             pool,
             stake,
+            timeouts: config.timeouts,
+            rule_timeouts: config.rule_timeouts.iter().copied().collect(),
         }
     }
 
@@ -220,6 +222,8 @@ impl World {
             scopes: Scopes::default(),
             pool: None,
             stake: None,
+            timeouts: config::Overrides::default(),
+            rule_timeouts: FxHashMap::default(),
             name,
         }
     }

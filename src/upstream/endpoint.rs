@@ -167,6 +167,11 @@ impl Endpoints {
         Self { known: Mutex::default(), rows, journal: Journal::default(), court: Mutex::default() }
     }
 
+    /// How many threads count requests at them.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// What has happened to them.
     pub fn journal(&self) -> &Journal {
         &self.journal

@@ -8,6 +8,7 @@
 //! Reading it costs one relaxed load of a word that is written when something changes; counting a
 //! good answer costs a store into memory of the worker alone.
 
+mod check;
 mod checked;
 mod court;
 mod ejection;
@@ -27,6 +28,7 @@ use crate::{
     meters::{Cells, EndpointEvent as What},
 };
 
+pub use check::{Complaint, check};
 pub use court::{Seat, grants};
 pub use evidence::{Cause, Evidence};
 pub use journal::{Event, Journal};
@@ -75,6 +77,8 @@ struct Record {
     since: SystemTime,
     /// Why it stands as it does; nothing of one that always was well.
     reason: Option<String>,
+    /// What is wrong according to the last check; nothing when it passed or there was none.
+    complaint: Option<String>,
 }
 
 /// Health for people.
@@ -86,6 +90,8 @@ pub struct Report {
     pub since: SystemTime,
     /// Why.
     pub reason: Option<String>,
+    /// What is wrong according to the last check.
+    pub complaint: Option<String>,
     /// For how long it stays ejected.
     pub returns_in: Option<Duration>,
     /// Requests of the last while.
@@ -116,6 +122,7 @@ impl Health {
             window: Window::default(),
             since: SystemTime::now(),
             reason: None,
+            complaint: None,
         };
         Self {
             ailments: AtomicU8::new(0),
@@ -234,6 +241,7 @@ impl Health {
         policy: &config::Health,
     ) -> Option<(What, String)> {
         let mut record = self.record.lock();
+        record.complaint = (!passed).then(|| why.to_owned());
         let verdict = record.checked.note(passed, policy);
         if cfg!(debug_assertions) {
             record.checked.check_invariants(policy);
@@ -258,6 +266,7 @@ impl Health {
         let mut record = self.record.lock();
         let was_down = record.checked.is_down();
         record.checked = Checked::default();
+        record.complaint = None;
         if was_down {
             record.now("it is not checked any more".to_owned());
         }
@@ -291,6 +300,7 @@ impl Health {
             standing: self.standing(),
             since: record.since,
             reason: record.reason.clone(),
+            complaint: record.complaint.clone(),
             returns_in: ejected.map(|(until, _)| until.saturating_duration_since(Instant::now())),
             lately: record.window.lately(totals),
         }

@@ -4,6 +4,7 @@
 //! leaves what was known before in place, or is a down endpoint.
 
 mod judging;
+mod retries;
 
 use std::{
     collections::VecDeque,
@@ -27,6 +28,8 @@ use super::{
 };
 use crate::config::{AddressSpec, Balance, EndpointSpec};
 
+pub use retries::Retries;
+
 /// How often names are resolved again. The system's resolver does not tell a time to live.
 pub const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 
@@ -47,6 +50,7 @@ pub struct Pool {
     names: Mutex<FxHashMap<String, Resolution>>,
     /// The numbers of endpoints that are or were its members, the last ones last.
     had: Mutex<VecDeque<u32>>,
+    retries: Arc<Retries>,
 }
 
 /// What was written for a pool, as far as its endpoints are concerned.
@@ -77,9 +81,11 @@ impl Pool {
     /// A pool with these `terms`. Names are not resolved yet.
     pub fn new(terms: Terms, endpoints: Arc<Endpoints>) -> Self {
         let queue = Queue::new();
+        let retries = Arc::new(Retries::new(endpoints.rows()));
         let pool = Self {
             terms,
             endpoints,
+            retries,
             members: ArcSwap::from_pointee(Members::default()),
             number: queue.number(),
             queue,
@@ -104,6 +110,7 @@ impl Pool {
             number: self.queue.number(),
             names: Mutex::new(self.names.lock().clone()),
             had: Mutex::new(self.had.lock().clone()),
+            retries: self.retries.clone(),
         };
         pool.publish();
         pool
@@ -126,6 +133,25 @@ impl Pool {
             return Err(Lacking::Slot);
         }
         members.lease(asking, random)
+    }
+
+    /// What its requests have had of retries and may have.
+    pub fn retries(&self) -> &Retries {
+        &self.retries
+    }
+
+    /// Whether a usable endpoint is not in `tried`.
+    pub fn has_usable_beside(&self, tried: &[u32]) -> bool {
+        let members = self.members.load();
+        let mut others = members.iter().filter(|it| !tried.contains(&it.endpoint.id()));
+        others.any(|member| member.endpoint.is_usable())
+    }
+
+    /// Whether an endpoint that no operator has drained is not in `tried`.
+    pub fn has_any_beside(&self, tried: &[u32]) -> bool {
+        let members = self.members.load();
+        let mut others = members.iter().filter(|it| !tried.contains(&it.endpoint.id()));
+        others.any(|member| !member.endpoint.is_drained())
     }
 
     /// Its members now.

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::{shop::Shop, visitor::Visitor};
 use crate::{
     puma::Puma,
-    support::{client::Answer, origin::PATIENCE},
+    support::{client::Answer, origin::PATIENCE, usher::Samples},
 };
 
 /// Visitors of each audience.
@@ -75,8 +75,10 @@ async fn the_only_one_is_killed(shop: &mut Shop, load: &Load) {
 }
 
 async fn one_of_two_is_frozen(shop: &Shop, load: &Load) {
+    let retried = |samples: &Samples| samples.sum("usher_retries_total", &["first_byte_timeout"]);
     shop.pumas[1].freeze();
-    load.is_told("customer", 504).await;
+    // Nobody is told: what had waited for it in vain is answered by the other.
+    shop.usher.when("requests go elsewhere", |samples| retried(samples) >= 1.0).await;
     load.goes_on_except("").await;
     shop.pumas[1].thaw();
     load.is_served_by("customer", &shop.pumas[1]).await;

@@ -17,6 +17,9 @@ const UP: &str = r#"usher_pool_endpoints{pool="rails",state="up"}"#;
 /// Ejections that tests need not wait for.
 const SHORT: &str = "    ejection: { hold: 100ms, hold_max: 200ms }\n";
 
+/// Everybody in turn: by default, whoever fails gets less.
+const TURNS: &str = "    balance: round_robin\n";
+
 fn event(event: &str) -> String {
     format!(r#"usher_endpoint_events_total{{pool="rails",event="{event}"}}"#)
 }
@@ -40,7 +43,7 @@ async fn an_endpoint_that_refuses_is_ejected_and_comes_back_and_no_client_notice
     let (well, _) = obedient(200).await;
     let closed = Closed::bind();
     let (address, endpoints) = (closed.endpoint(), vec![well, closed.endpoint()]);
-    let usher = Usher::start(&one_pool(&endpoints, SHORT)).await;
+    let usher = Usher::start(&one_pool(&endpoints, &format!("{TURNS}{SHORT}"))).await;
     let mut client = Client::connect(usher.address()).await;
     while usher.samples().get(&event("returned")) < 2.0 {
         assert_eq!(client.get("/").await.status, 200);
@@ -69,7 +72,7 @@ async fn one_that_answers_500_is_ejected_and_when_all_do_none_is() {
     let (one, _) = obedient(500).await;
     let (other, told) = obedient(200).await;
     let endpoints = [one, other];
-    let usher = Usher::start(&one_pool(&endpoints, "")).await;
+    let usher = Usher::start(&one_pool(&endpoints, TURNS)).await;
     let mut client = Client::connect(usher.address()).await;
     let mut seen = 0;
     while usher.samples().get(EJECTED) < 1.0 {
@@ -86,7 +89,7 @@ async fn one_that_answers_500_is_ejected_and_when_all_do_none_is() {
     drop(client);
     assert_eq!(usher.stop().await.get(EJECTED), 1.0);
 
-    let usher = Usher::start(&one_pool(&endpoints, "")).await;
+    let usher = Usher::start(&one_pool(&endpoints, TURNS)).await;
     let mut client = Client::connect(usher.address()).await;
     for _ in 0..60 {
         assert_eq!(client.get("/").await.status, 500);
@@ -99,13 +102,14 @@ async fn one_that_answers_500_is_ejected_and_when_all_do_none_is() {
 async fn nothing_is_ejected_where_that_is_off() {
     let (one, _) = obedient(500).await;
     let (other, _) = obedient(200).await;
-    let usher = Usher::start(&one_pool(&[one, other], "    ejection: off\n")).await;
+    let usher =
+        Usher::start(&one_pool(&[one, other], &format!("{TURNS}    ejection: off\n"))).await;
     let mut client = Client::connect(usher.address()).await;
     let mut failed = 0;
     for _ in 0..200 {
         failed += u32::from(client.get("/").await.status == 500);
     }
-    assert!(failed > 40, "it gets its share: {failed}");
+    assert_eq!(failed, 100, "it gets its share");
     drop(client);
     assert_eq!(usher.stop().await.get(&event("ejected")), 0.0);
 }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bodies;
+mod checks;
 mod crowds;
 mod drain;
 mod endings;
@@ -14,6 +15,7 @@ mod promises;
 mod reload;
 mod requests;
 mod slots;
+mod retries;
 mod started;
 #[path = "../support/mod.rs"]
 mod support;

@@ -177,6 +177,19 @@ impl Client {
         (read > 0).then_some(())
     }
 
+    /// Waits until usher has closed, or has answered as far as it will.
+    pub async fn closed_or_answered(&mut self) {
+        let read = async {
+            loop {
+                match self.try_answer(false).await {
+                    Some(answer) if answer.status < 200 => {}
+                    _ => return,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("usher answers or closes in time");
+    }
+
     /// Closes with a reset.
     pub fn reset(self) {
         let stream = self.stream.into_socket().into_std().expect("a plain socket");

@@ -68,6 +68,12 @@ impl Origin {
         Line { stream, buffer: Vec::new() }
     }
 
+    /// The next connection, however long it takes; `None` when there can be none.
+    pub async fn try_accept(&self) -> Option<Line> {
+        let (stream, _) = self.listener.accept().await.ok()?;
+        Some(Line { stream, buffer: Vec::new() })
+    }
+
     /// Answers every request on every connection with what `answer` says, for ever.
     pub fn serve(self, answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) {
         let answer = std::sync::Arc::new(answer);

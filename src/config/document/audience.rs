@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 
 use super::{
-    At, FilePath, Later, Many, Moment, NameLeaf, Named, Off, OneOrMany, Or, Pattern, PercentLeaf,
-    PriorityLeaf, Statuses, Wait, document,
+    At, FilePath, Later, Many, Moment, NameLeaf, Named, Off, OneOrMany, Or, Overrides, Pattern,
+    PercentLeaf, PriorityLeaf, Statuses, Wait, document,
 };
 use crate::classify::{HostPattern, PathPattern, Text};
 
@@ -23,6 +23,8 @@ document! {
         optional slo: OneOrMany<Objective>,
         /// An HTML file for the answers that usher makes up.
         optional page: FilePath,
+        /// What differs from the pool's timeouts.
+        optional timeouts: Overrides,
     }
 }
 
@@ -45,6 +47,8 @@ document! {
         optional slo: OneOrMany<Objective>,
         /// An HTML file for the answers that usher makes up.
         optional page: FilePath,
+        /// What differs from the pool's timeouts.
+        optional timeouts: Overrides,
     }
 }
 
@@ -131,6 +135,8 @@ matchers! {
     Rule {
         /// Matchers of which none may match.
         optional not: OneOrMany<Not>,
+        /// What differs from the audience's timeouts for requests that this rule takes.
+        optional timeouts: Overrides,
     }
 }
 

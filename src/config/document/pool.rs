@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
     Address, At, BalanceLeaf, Count, EjectionOrOff, FilePath, Health, Kind, Length, Many, Node,
-    PercentLeaf, Read, Reader, RetryOrOff, Size, Switch, Wait, WhenEmptyLeaf, WhenUnhealthy,
+    PercentLeaf, Read, Reader, RetryOrOff, Size, Surge, Switch, Wait, WhenEmptyLeaf, WhenUnhealthy,
     document,
 };
 
@@ -46,6 +46,12 @@ macro_rules! pool {
                 optional when_unhealthy: WhenUnhealthy,
                 /// When a request is sent again; or `off`.
                 optional retry: RetryOrOff,
+                /// Database connections of one endpoint; its capacity when left out.
+                optional database_connections: Count,
+                /// The most endpoints that the pool is scaled out to.
+                optional endpoints_max: Count,
+                /// How many more endpoints there are during a deploy: `1`, `25%`.
+                optional surge: Surge,
             }
         }
     };
@@ -79,6 +85,22 @@ document! {
     Timeouts {
         /// To take a connection.
         optional connect: Wait,
+        /// From dispatch to the answer's head, for one attempt.
+        optional first_byte: Wait,
+        /// Between two reads of an answer that has begun.
+        optional between_bytes: Wait,
+        /// From the request read whole to the answer's head, over all attempts.
+        optional total: Wait,
+    }
+}
+
+document! {
+    /// What differs from the pool's timeouts.
+    Overrides {
+        /// To take a connection.
+        optional connect: Wait,
+        /// To get a slot.
+        optional queue: Wait,
         /// From dispatch to the answer's head, for one attempt.
         optional first_byte: Wait,
         /// Between two reads of an answer that has begun.

@@ -103,7 +103,8 @@ fn lower_audience(
     let catch_all = "leave `match` out for the audience that takes all that is left";
     let rules = audience.r#match.as_ref().map(|list| rules::lower(list, catch_all, reader));
     let admits = "leave `only` out to admit everyone";
-    let only = audience.only.as_ref().map(|list| rules::lower(list, admits, reader));
+    let only = audience.only.as_ref().map(|list| rules::lower_only(list, admits, reader));
+    let timeouts = audience.timeouts.as_ref().map(|at| rules::overrides(at, reader));
     let objectives = promises::lower(audience.slo.as_ref(), reader);
     let page = audience.page.as_ref().and_then(|page| read_page(page, reader));
     if let Some(pool) = &audience.pool {
@@ -120,6 +121,13 @@ fn lower_audience(
             share: audience.share.as_ref().map(|at| at.value.0),
             objectives,
             page,
+            timeouts: timeouts.unwrap_or_default(),
+            rule_timeouts: rules
+                .iter()
+                .flatten()
+                .enumerate()
+                .filter_map(|(index, rule)| rule.timeouts.map(|(timeouts, _)| (index, timeouts)))
+                .collect(),
         },
         name: name.span,
         rules: rules.unwrap_or_default(),

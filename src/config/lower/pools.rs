@@ -1,11 +1,11 @@
 //! Pools.
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{LoweredPool, NAMES_MAX, bounded, health, house::positive, no_effect_yet};
 use crate::{
     config::{
-        AddressSpec, Buffer, EndpointSpec, Pool, Queue, Timeouts, defaults,
+        AddressSpec, Buffer, Demand, EndpointSpec, Health, Pool, Queue, Surge, Timeouts, defaults,
         document::{self, At, Endpoint, Named, Reader},
         source::Span,
     },
@@ -24,11 +24,13 @@ pub(super) fn lower(pools: &At<Named<document::Pool>>, reader: &mut Reader) -> V
     }
     let mut lowered: Vec<LoweredPool> = Vec::new();
     let mut capacities = HashMap::new();
+    let mut checks = HashMap::new();
     for (name, pool) in &pools.value.entries {
         match Name::parse(&name.value) {
             Ok(parsed) => {
                 let pool = lower_pool(name.span, parsed, pool, reader);
                 one_capacity_an_address(&pool, &mut capacities, reader);
+                one_check_an_address(&pool, &mut checks, reader);
                 lowered.push(LoweredPool {
                     pool: pool.0,
                     name: name.span,
@@ -78,6 +80,11 @@ fn lower_pool(
         ejection: health::ejection(pool.ejection.as_ref(), reader),
         when_unhealthy: pool.when_unhealthy.as_ref().map_or_else(Default::default, |at| at.value.0),
         retry: health::retry(pool.retry.as_ref(), reader),
+        database: Demand {
+            connections: pool.database_connections.as_ref().map_or(capacity, |at| at.value.0),
+            endpoints_max: pool.endpoints_max.as_ref().map(|at| at.value.0),
+            surge: pool.surge.as_ref().map_or(Surge::Count(0), |at| at.value.0),
+        },
     };
     let places = Places {
         timeouts: pool.timeouts.as_ref().map_or(span, |at| at.key),
@@ -87,10 +94,6 @@ fn lower_pool(
 }
 
 fn warn_of_what_is_idle(pool: &document::Pool, reader: &mut Reader) {
-    let health = "endpoints are not asked in this version";
-    no_effect_yet(pool.health.as_ref(), "health", health, reader);
-    let retry = "requests are sent again only where no connection could be made";
-    no_effect_yet(pool.retry.as_ref(), "retry", retry, reader);
     let answer = pool.buffer.as_ref().and_then(|at| at.value.answer.as_ref());
     no_effect_yet(answer, "buffer.answer", "answers are passed on as they come", reader);
 }
@@ -193,6 +196,27 @@ fn event_streams(
         );
     }
     share
+}
+
+/// What checks say of an address holds in all pools, so that it is asked in one way.
+fn one_check_an_address(
+    (pool, places): &(Pool, Places),
+    seen: &mut HashMap<AddressSpec, (Arc<Health>, Name)>,
+    reader: &mut Reader,
+) {
+    let Some(health) = &pool.health else { return };
+    for (endpoint, span) in pool.endpoints.iter().zip(&places.endpoints) {
+        let this = (health.clone(), pool.name.clone());
+        let (first, name) = seen.entry(endpoint.address.clone()).or_insert(this);
+        if *first != *health {
+            let message = format!(
+                "{} is asked in two ways: by the `health` of pool `{name}` and of pool `{}`",
+                endpoint.address, pool.name
+            );
+            let hint = "write the same `health` in both pools, or in one of them only";
+            reader.error_with(*span, message, hint);
+        }
+    }
 }
 
 fn queue(at: Option<&At<document::Queue>>) -> Queue {

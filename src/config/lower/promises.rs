@@ -45,7 +45,7 @@ pub(super) fn lower(
 fn lower_objective(at: &At<document::Objective>, reader: &mut Reader) -> (Objective, Span) {
     let written = &at.value;
     let whole = "leave `only` out to speak about the whole audience";
-    let only = written.only.as_ref().map(|list| rules::lower(list, whole, reader));
+    let only = written.only.as_ref().map(|list| rules::lower_only(list, whole, reader));
     let objective = Objective {
         name: written.name.as_ref().map(|name| name.value.name.clone()),
         only: only.into_iter().flatten().map(|rule| rule.spec).collect(),

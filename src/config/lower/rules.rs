@@ -2,11 +2,14 @@
 
 use ipnet::IpNet;
 
+use super::house::positive;
 use crate::{
     classify::{Matcher, RuleSpec, Text},
     config::{
+        Overrides,
         document::{
-            At, Later, Many, Matchers, Named, OneOrMany, Pattern, Reader, Rule, header_name,
+            self, At, Later, Many, Matchers, Named, OneOrMany, Pattern, Reader, Rule, Wait,
+            header_name,
         },
         source::Span,
     },
@@ -16,6 +19,8 @@ use crate::{
 pub(crate) struct LoweredRule {
     pub(crate) spec: RuleSpec,
     pub(crate) span: Span,
+    /// What differs for requests that it takes, and where that stands.
+    pub(crate) timeouts: Option<(Overrides, Span)>,
 }
 
 /// The most values of a matcher, and the most rules of an `only`.
@@ -43,7 +48,9 @@ fn lower_rule(rule: &At<Rule>, reader: &mut Reader) -> Option<LoweredRule> {
             none.add(&not.value.matchers(), "not ", reader);
         }
     }
-    says_something(&rule.value.written, rule.span, reader);
+    let matchers: Vec<&str> =
+        rule.value.written.iter().copied().filter(|key| *key != "timeouts").collect();
+    says_something(&matchers, rule.span, reader);
     let nothing = list.matchers.is_empty() && none.matchers.is_empty();
     if nothing || list.unreadable || none.unreadable {
         return None;
@@ -55,7 +62,37 @@ fn lower_rule(rule: &At<Rule>, reader: &mut Reader) -> Option<LoweredRule> {
         all: list.matchers,
         not: none.matchers,
     };
-    Some(LoweredRule { spec, span: rule.span })
+    let timeouts = rule.value.timeouts.as_ref();
+    let timeouts = timeouts.map(|at| (overrides(at, reader), at.key));
+    Some(LoweredRule { spec, span: rule.span, timeouts })
+}
+
+/// Lowers rules that only say yes or no: they have no requests of their own.
+pub(super) fn lower_only(
+    rules: &At<Many<Rule>>,
+    empty: &str,
+    reader: &mut Reader,
+) -> Vec<LoweredRule> {
+    let lowered = lower(rules, empty, reader);
+    for (_, span) in lowered.iter().filter_map(|rule| rule.timeouts) {
+        let message = "`timeouts` belong to the rules of a `match`, or to the audience";
+        reader.error_with(span, message, "write them there");
+    }
+    lowered
+}
+
+/// Lowers what differs from the pool's timeouts.
+pub(super) fn overrides(at: &At<document::Overrides>, reader: &mut Reader) -> Overrides {
+    let mut wait =
+        |at: &Option<At<Wait>>| at.as_ref().map(|at| positive(Some(at), at.value.0, reader));
+    let written = &at.value;
+    Overrides {
+        connect: wait(&written.connect),
+        queue: written.queue.as_ref().map(|at| at.value.0),
+        first_byte: wait(&written.first_byte),
+        between_bytes: wait(&written.between_bytes),
+        total: wait(&written.total),
+    }
 }
 
 fn says_something(written: &[&str], span: Span, reader: &mut Reader) {

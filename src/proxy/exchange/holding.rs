@@ -32,6 +32,9 @@ impl Exchange {
         let taken = Instant::now();
         if let Some(pool) = self.pool() {
             pool.meter.lease_taken(self.worker.index, taken);
+            if self.attempts == 1 {
+                pool.upstream.retries().request(self.worker.index, taken);
+            }
         }
         if let Some(stake) = &self.audience().stake {
             stake.took(self.worker.index);

@@ -1,0 +1,166 @@
+//! One check: a request of usher's own to an endpoint, and what is wrong with the answer.
+//!
+//! A check has a connection of its own, so that no Puma thread stays with it afterwards. What a
+//! Rails application answers to a stranger is explained: those two settings (`force_ssl` and
+//! `config.hosts`) are why checks of new pools fail.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::{
+    body::Body,
+    config,
+    deadline::Wheel,
+    units::format_duration,
+    upstream::{Address, connect::connect, heads::Asked},
+};
+
+/// As much of a body as is read to be compared.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// As much of it as is shown.
+const SHOWN_CHARACTERS: usize = 60;
+
+/// What is wrong with an endpoint, according to a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Complaint {
+    /// There was no answer in time.
+    Late(Duration),
+    /// No connection, or no answer on it.
+    Broken(String),
+    /// The answer is not what is expected.
+    Answer(String),
+}
+
+/// Asks what is at `address`.
+pub async fn check(
+    address: &Address,
+    policy: &config::Health,
+    wheel: &Wheel,
+) -> Result<(), Complaint> {
+    let at = Instant::now() + policy.timeout;
+    let asked = wheel.within(at, ask(address, policy, wheel)).await;
+    asked.unwrap_or(Err(Complaint::Late(policy.timeout)))
+}
+
+async fn ask(address: &Address, policy: &config::Health, wheel: &Wheel) -> Result<(), Complaint> {
+    let address = asked_at(address, policy.port);
+    let connection = connect(&address, policy.timeout, wheel).await;
+    let mut connection = connection.map_err(|error| Complaint::Broken(error.to_string()))?;
+    let request = request(&address, policy)?;
+    let asked = if policy.method == Method::HEAD { Asked::HeadOnly } else { Asked::All };
+    let answer = connection.dispatch(asked).try_send_request(request).await;
+    let answer =
+        answer.map_err(|error| Complaint::Broken(format!("no answer: {}", error.error())))?;
+    if !policy.expects(answer.status().as_u16()) {
+        return Err(Complaint::Answer(explain(&answer, &address, policy)));
+    }
+    match &policy.body {
+        Some(_) => compare(answer, policy).await,
+        None => Ok(()),
+    }
+}
+
+/// The endpoint's address with the port that is asked.
+fn asked_at(address: &Address, port: Option<u16>) -> Address {
+    match (address, port) {
+        (Address::Socket(socket), Some(port)) => Address::Socket((socket.ip(), port).into()),
+        (Address::Socket(_) | Address::Unix(_), _) => address.clone(),
+    }
+}
+
+fn request(address: &Address, policy: &config::Health) -> Result<Request<Body>, Complaint> {
+    let own = || match address {
+        Address::Socket(socket) => HeaderValue::from_str(&socket.to_string()).ok(),
+        Address::Unix(_) => Some(HeaderValue::from_static("localhost")),
+    };
+    let broken = || Complaint::Broken("the check cannot be written as a request".to_owned());
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = policy.method.clone();
+    *request.uri_mut() = policy.path.parse::<Uri>().map_err(|_| broken())?;
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, policy.host.clone().or_else(own).ok_or_else(broken)?);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    let agent = concat!("usher/", env!("CARGO_PKG_VERSION"), " (health check)");
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+    headers.extend(policy.headers.clone());
+    Ok(request)
+}
+
+/// Why an answer has another status than is expected, as far as that can be told.
+fn explain(answer: &Response<Incoming>, address: &Address, policy: &config::Health) -> String {
+    let status = answer.status().as_u16();
+    let location = answer.headers().get(header::LOCATION).and_then(|at| at.to_str().ok());
+    let to_https = location.is_some_and(|at| at.starts_with("https://"));
+    match answer.status() {
+        status if status.is_redirection() && to_https && !policy.says_https() => format!(
+            "answered {} to https: Rails' `force_ssl` wants `headers: {{ X-Forwarded-Proto: \
+             https }}` in `health`",
+            status.as_u16()
+        ),
+        status if status.is_redirection() => {
+            let to = cut(location.unwrap_or("nowhere"));
+            format!("answered {} to {to}: write a `path` that is not redirected", status.as_u16())
+        }
+        StatusCode::FORBIDDEN => {
+            let host = policy.host.as_ref().and_then(|host| host.to_str().ok());
+            let host = host.map_or_else(|| address.to_string(), str::to_owned);
+            format!(
+                "answered 403: Rails' `config.hosts` may not admit `{host}`; write a `host` that \
+                 it does, or exclude {} in `config.host_authorization`",
+                policy.path
+            )
+        }
+        StatusCode::NOT_FOUND => format!(
+            "answered 404: there is nothing at {}; Rails has `/up` from 7.1 on, write another \
+             `path` where it has not",
+            policy.path
+        ),
+        StatusCode::UNAUTHORIZED => "answered 401: write a `path` that needs no log-in".to_owned(),
+        _ => format!("answered {status}"),
+    }
+}
+
+async fn compare(answer: Response<Incoming>, policy: &config::Health) -> Result<(), Complaint> {
+    let read = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
+    let body: Bytes = match read {
+        Ok(body) => body.to_bytes(),
+        Err(error) => {
+            let told = format!("its body cannot be read ({BODY_BYTES_MAX} bytes at most): {error}");
+            return Err(Complaint::Answer(told));
+        }
+    };
+    if policy.body.as_ref().is_none_or(|expected| expected.matches(&body)) {
+        return Ok(());
+    }
+    let shown = cut(&String::from_utf8_lossy(&body));
+    Err(Complaint::Answer(format!("its body is not as expected: {shown:?}")))
+}
+
+fn cut(text: &str) -> String {
+    let mut rest = text.chars();
+    let mut start: String = rest.by_ref().take(SHOWN_CHARACTERS).collect();
+    if rest.next().is_some() {
+        start.push('…');
+    }
+    start
+}
+
+// === impl Complaint ===
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Complaint::Late(timeout) => {
+                write!(f, "no answer within {}", format_duration(*timeout))
+            }
+            Complaint::Broken(why) | Complaint::Answer(why) => f.write_str(why),
+        }
+    }
+}
