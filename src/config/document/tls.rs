@@ -1,11 +1,11 @@
-//! TLS, as it is written: towards clients, and towards endpoints.
+//! TLS towards clients, as it is written.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    FilePath, Many, Words, document,
+    FilePath, Many, document,
     leaf::leaves,
     read::{Complaint, Leaf, Read, leaf},
     reader::Reader,
@@ -46,21 +46,6 @@ document! {
         required roots: FilePath,
         /// Whether a client without one is turned away (`required`) or served (`optional`).
         optional verify: VerifyLeaf,
-    }
-}
-
-document! {
-    /// How connections to endpoints are encrypted.
-    UpstreamTls {
-        /// A PEM file with those who must have signed an endpoint's certificate, or the
-        /// certificate itself.
-        required roots: FilePath,
-        /// What an endpoint's certificate must be good for; its address when left out.
-        optional name: Words,
-        /// A PEM file with the certificate that usher shows.
-        optional cert: FilePath,
-        /// A PEM file with its key.
-        optional key: FilePath,
     }
 }
 
