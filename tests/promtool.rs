@@ -67,12 +67,7 @@ fn rendered() -> Result<String, Box<dyn Error>> {
             queue_length: 0,
             event_streams: 0,
         }],
-        verbs: vec![VerbGauges {
-            verb: "pause".into(),
-            kind: "audience".into(),
-            target: "driver".into(),
-            waiting: Some(34),
-        }],
+        verbs: vec![paused()],
         listeners: vec![ListenerGauges {
             listener: "[::]:8443".into(),
             connections: 1,
@@ -89,6 +84,15 @@ fn rendered() -> Result<String, Box<dyn Error>> {
         config_generation: 1,
         ..Gauges::default()
     }))
+}
+
+fn paused() -> VerbGauges {
+    VerbGauges {
+        verb: "pause".into(),
+        kind: "audience".into(),
+        target: "driver".into(),
+        waiting: Some(34),
+    }
 }
 
 fn promised(audience: Name) -> PromiseGauges {
