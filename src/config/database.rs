@@ -16,8 +16,8 @@ pub struct Database {
 /// What one pool needs of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Demand {
-    /// Connections of one endpoint.
-    pub connections: u32,
+    /// Connections of one endpoint; one for each slot when left out.
+    pub connections: Option<u32>,
     /// The most endpoints that the pool is scaled out to; as many as there are when left out.
     pub endpoints_max: Option<u32>,
     /// How many more there are during a deploy.
@@ -47,8 +47,8 @@ pub struct Need {
 // === impl Demand ===
 
 impl Demand {
-    fn need(self, endpoints_now: u64) -> Need {
-        let per_endpoint = u64::from(self.connections);
+    fn need(self, capacity: u32, endpoints_now: u64) -> Need {
+        let per_endpoint = u64::from(self.connections.unwrap_or(capacity));
         let endpoints_max = self.endpoints_max.map_or(endpoints_now, u64::from).max(endpoints_now);
         let surge = match self.surge {
             Surge::Count(count) => u64::from(count),
@@ -69,7 +69,8 @@ impl Need {
     /// configuration says nothing of the database.
     pub fn of(config: &Config, endpoints: impl Fn(&Pool) -> u64) -> Option<(Self, u64)> {
         let database = config.database?;
-        let needs = config.pools.iter().map(|pool| pool.database.need(endpoints(pool)));
+        let needs =
+            config.pools.iter().map(|pool| pool.database.need(pool.capacity, endpoints(pool)));
         let sum = needs.fold(Self::default(), |sum, need| Self {
             now: sum.now + need.now,
             scaled_out: sum.scaled_out + need.scaled_out,
@@ -90,13 +91,13 @@ mod tests {
 
     #[test]
     fn a_deploy_needs_more_than_a_pool_that_is_scaled_out_and_that_more_than_now() {
-        let demand = |surge| Demand { connections: 5, endpoints_max: Some(10), surge };
-        let need = demand(Surge::Count(2)).need(4);
+        let demand = |surge| Demand { connections: None, endpoints_max: Some(10), surge };
+        let need = demand(Surge::Count(2)).need(5, 4);
         assert_eq!(need, Need { now: 20, scaled_out: 50, deploying: 60 });
         let share = Percent::of_share(0.25);
-        let need = demand(Surge::Share(share)).need(4);
+        let need = demand(Surge::Share(share)).need(5, 4);
         assert_eq!(need.deploying, 65, "a quarter of ten, rounded up");
-        let grown = demand(Surge::Count(0)).need(12);
+        let grown = demand(Surge::Count(0)).need(5, 12);
         assert_eq!(grown, Need { now: 60, scaled_out: 60, deploying: 60 });
     }
 }

@@ -32,14 +32,7 @@ impl Meters {
         self.render_leases(&mut text);
         render_pools(&gauges.pools, &mut text);
         render_verbs(&gauges.verbs, &mut text);
-        if let Some((needs, max)) = gauges.database {
-            text.family(&names::DATABASE_CONNECTIONS);
-            for (at, needed) in needs {
-                text.sample(&names::DATABASE_CONNECTIONS, &[at], needed);
-            }
-            text.family(&names::DATABASE_CONNECTIONS_MAX);
-            text.sample(&names::DATABASE_CONNECTIONS_MAX, &[], max);
-        }
+        render_database(gauges, &mut text);
         text.family(&names::CONNECTIONS);
         for listener in &gauges.listeners {
             text.sample(&names::CONNECTIONS, &[&listener.listener], listener.connections);
@@ -218,6 +211,17 @@ fn render_verbs(verbs: &[VerbGauges], text: &mut Text) {
         if let Some(waiting) = verb.waiting {
             text.sample(&names::PAUSED_REQUESTS, &[&verb.kind, &verb.target], waiting);
         }
+    }
+}
+
+fn render_database(gauges: &Gauges, text: &mut Text) {
+    text.family(&names::DATABASE_CONNECTIONS);
+    for (at, needed) in gauges.database.iter().flat_map(|(needs, _)| needs) {
+        text.sample(&names::DATABASE_CONNECTIONS, &[at], needed);
+    }
+    text.family(&names::DATABASE_CONNECTIONS_MAX);
+    if let Some((_, max)) = gauges.database {
+        text.sample(&names::DATABASE_CONNECTIONS_MAX, &[], max);
     }
 }
 

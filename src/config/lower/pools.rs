@@ -81,7 +81,7 @@ fn lower_pool(
         when_unhealthy: pool.when_unhealthy.as_ref().map_or_else(Default::default, |at| at.value.0),
         retry: health::retry(pool.retry.as_ref(), reader),
         database: Demand {
-            connections: pool.database_connections.as_ref().map_or(capacity, |at| at.value.0),
+            connections: pool.database_connections.as_ref().map(|at| at.value.0),
             endpoints_max: pool.endpoints_max.as_ref().map(|at| at.value.0),
             surge: pool.surge.as_ref().map_or(Surge::Count(0), |at| at.value.0),
         },
