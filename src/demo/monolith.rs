@@ -1,6 +1,7 @@
 //! The stand-in for the monolith: endpoints with, like Puma, a fixed number of threads each.
 //!
-//! A request that finds all threads busy waits inside, unseen by usher. Unlike Puma, an endpoint
+//! A request that finds all threads busy would wait inside; usher, which knows how many there are,
+//! has it wait at the pool instead. Unlike Puma, an endpoint
 //! stops working on a request whose connection has gone.
 
 use std::{

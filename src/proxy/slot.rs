@@ -57,7 +57,10 @@ pub async fn slot(exchange: &mut Exchange, errand: Errand<'_>) -> Result<Grant, 
         return Err(Fault::NoEndpoint);
     }
     let granted = wait(exchange, errand, &asking, now).await;
-    exchange.waited(now.elapsed());
+    // Whoever left was neither granted a slot nor refused one.
+    if !matches!(granted, Err(Fault::ClientLeft)) {
+        exchange.waited(now.elapsed());
+    }
     granted
 }
 

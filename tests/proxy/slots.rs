@@ -218,6 +218,7 @@ async fn whoever_leaves_while_it_waits_costs_no_slot() {
     drop((first, last));
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_upstream_seconds_count", &[]), 2.0);
+    assert_eq!(samples.sum("usher_queue_wait_seconds_count", &[]), 2.0);
     assert_eq!(samples.sum("usher_faults_total", &["client_left"]), 2.0);
 }
 
