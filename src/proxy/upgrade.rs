@@ -37,6 +37,9 @@ use crate::{
 use activity::Activity;
 use carrier::{CLOSE_WAIT, Carrier};
 
+/// How long the first tunnel stays when usher stops.
+const FIRST_TURN: Duration = Duration::from_millis(500);
+
 /// The end of a tunnel in which nothing passed for too long.
 const SILENT: (TunnelEnd, Blame) = (TunnelEnd::Idle, Blame::Client);
 
@@ -145,7 +148,9 @@ impl Prepared {
         let begun = Instant::now();
         let patience = self.common.published.current().config.drain.tunnels;
         let window = patience.saturating_sub(CLOSE_WAIT).max(patience / 2);
-        let turn = begun + window.mul_f64(self.common.tunnels.turn());
+        // Doors close meanwhile: whoever is told must not come back to the one that goes.
+        let first = FIRST_TURN.min(window / 4);
+        let turn = begun + first + (window - first).mul_f64(self.common.tunnels.turn());
         self.wheel.at(turn).await;
         begun + patience
     }

@@ -48,7 +48,7 @@ impl Shop {
         Self { address, served }
     }
 
-    /// How many requests it has answered.
+    /// How many requests it has answered, those for WebSockets aside.
     pub fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
     }
@@ -67,10 +67,10 @@ async fn serve(mut socket: TcpStream, name: &str, served: Arc<AtomicU64>) {
         };
         let head: Vec<u8> = buffer.drain(..end).collect();
         let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-        served.fetch_add(1, Ordering::Relaxed);
         if head.contains("upgrade: websocket") {
             return hold(socket).await;
         }
+        served.fetch_add(1, Ordering::Relaxed);
         let audience = head.lines().find_map(|line| line.strip_prefix("x-audience: "));
         let body = format!("{name} for {}", audience.unwrap_or("nobody"));
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
