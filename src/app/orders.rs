@@ -111,7 +111,9 @@ impl Orders {
         let ordered = found.and_then(|(targets, notes)| self.put(&order, &by, &targets, notes));
         match ordered {
             Ok(mut view) => {
-                view.notes.extend(self.keep().await);
+                let kept = self.keep().await;
+                // What has ended has nothing to outlive.
+                view.notes.extend(kept.filter(|_| !view.after.is_empty()));
                 self.note(&order, &by, &view);
                 Ok(view)
             }

@@ -46,7 +46,7 @@ pub(super) fn find(
         Asked::Drain => drained(order, snapshot),
         Asked::Undrain => {
             let mut found = endpoints(&order.target, snapshot);
-            if register.drains(&order.target) {
+            if register.drains(&order.target) && !found.contains(&order.target) {
                 found.push(order.target.clone());
             }
             match found.is_empty() {
