@@ -119,7 +119,7 @@ pub struct Redirect {
 /// What a client may cost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Connections over all; `None` is `auto`: half of the descriptors this process may have.
+    /// Connections over all; `None` is `auto`: what the descriptors of this process allow.
     pub connections: Option<u64>,
     /// Connections of one client address.
     pub per_client: u64,

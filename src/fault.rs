@@ -140,6 +140,8 @@ faults! {
     Draining "draining" Usher Failed 503,
     /// No connection to the service behind could be made.
     NoEndpoint "no_endpoint" Usher Failed 503,
+    /// There was no room for another connection to the service behind.
+    NoDescriptor "no_descriptor" Usher Failed 503,
     /// The service behind broke before its answer was complete.
     UpstreamBroke "upstream_broke" Upstream Failed 502,
     /// The service behind sent an answer that is not HTTP.

@@ -12,6 +12,7 @@ pub mod peer;
 pub mod body;
 pub mod deadline;
 pub mod drain;
+pub mod descriptors;
 pub mod durable;
 pub mod telemetry;
 pub mod systemd;

@@ -27,7 +27,7 @@ mod wire;
 
 pub use address::Address;
 pub use balance::{Asking, Lacking, Member, Members, stable_hash};
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, reach};
 pub use connections::{Connection, Connections};
 pub use endpoint::{Endpoint, Endpoints, Trouble, TunnelTo};
 pub use heads::{Asked, Flaw};

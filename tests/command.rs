@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "command/descriptors.rs"]
+mod descriptors;
 #[path = "command/explains.rs"]
 mod explains;
 #[path = "command/operates.rs"]

@@ -25,7 +25,7 @@ use super::{
     threads::{self, Doors, Threads},
 };
 use crate::{
-    control,
+    control, descriptors,
     drain::{Drain, Drainer, Stage},
     edge::Door,
     meters::CutOff,
@@ -382,5 +382,7 @@ async fn upkeep(common: Arc<Common>) {
     loop {
         ticks.tick().await;
         common.meters.upkeep();
+        // What was lent to the ports and could not be had back at once.
+        descriptors::refill();
     }
 }

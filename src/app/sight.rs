@@ -26,6 +26,7 @@ use crate::{
         AudienceView, By, ConfigView, GateOrder, GateView, Guard, Order, Ordered, PromiseView,
         Readiness, RefusedView, ReloadView, RequestsView, Sight, SloView, StatusView, UpgradeView,
     },
+    descriptors,
     drain::Stage,
     edge::{Census, Handshake, Introduction},
     meters::{AudienceReading, Gauges, ListenerGauges, Meters, recent::Recent},
@@ -170,6 +171,7 @@ impl HouseSight {
             problems.into_iter().map(line)
         });
         let guard = self.guard().keys.troubles().into_iter().chain(self.guard().audit.trouble());
+        let guard = guard.chain(descriptors::trouble());
         let kept = self.orders.troubles().into_iter().chain(self.books.troubles());
         refused.chain(guard).chain(kept).chain(standing.warnings).collect()
     }

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    descriptors::Allowance,
     edge::{self, Census, Desk, Door, Doorman, Order},
     proxy::{Common, Worker},
 };
@@ -50,6 +51,7 @@ pub(super) fn workers_auto() -> usize {
 
 /// Starts `workers` workers and the acceptor.
 pub(super) fn start(doors: Doors, workers: usize) -> io::Result<Threads> {
+    let allowance = allowance(&doors.common, workers);
     let (ended, endings) = mpsc::channel(workers + 1);
     let mut handles = Vec::new();
     let mut desks = Vec::new();
@@ -71,7 +73,8 @@ pub(super) fn start(doors: Doors, workers: usize) -> io::Result<Threads> {
         census: doors.census,
         published: doors.common.published.clone(),
         drain: doors.common.drain.clone(),
-        connections_auto: connections_auto(),
+        connections_auto: allowance.connections_auto(workers),
+        connections_max: allowance.connections_max(workers),
     };
     let accept = move || {
         if let Err(error) = runtime.block_on(doorman.mind(doors.first, doors.orders)) {
@@ -82,11 +85,19 @@ pub(super) fn start(doors: Doors, workers: usize) -> io::Result<Threads> {
     Ok(Threads { handles, ended: endings })
 }
 
-/// Half of the descriptors that this process may have: each client's connection may need another
-/// one to an endpoint.
-fn connections_auto() -> u64 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current.map_or(u64::MAX, |descriptors| (descriptors / 2).max(1))
+/// Raises the limit of descriptors before anybody needs one, and says what follows from it.
+fn allowance(common: &Common, workers: usize) -> Allowance {
+    let allowance = Allowance::raise();
+    let Allowance { before, now } = allowance;
+    let (auto, most) = (allowance.connections_auto(workers), allowance.connections_max(workers));
+    tracing::info!(limit = now, before, connections = auto, "descriptors for connections");
+    for listener in &common.published.current().config.listeners {
+        if let Some(wanted) = listener.limits.connections.filter(|wanted| *wanted > most) {
+            let bind = listener.bind;
+            tracing::warn!(%bind, wanted, most, "too few descriptors for `limits.connections`");
+        }
+    }
+    allowance
 }
 
 fn runtime() -> io::Result<Runtime> {

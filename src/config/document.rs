@@ -168,7 +168,7 @@ document! {
 document! {
     /// What a client may cost.
     Limits {
-        /// Connections over all; `auto` is half of the descriptors this process may have.
+        /// Connections over all; `auto` is what the descriptors of this process allow.
         optional connections: Or<Auto, Count>,
         /// Connections of one client address.
         optional per_client: Count,

@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{Closing, guard::From};
+use crate::descriptors::{self, Place};
 
 /// Connections of one port.
 pub(super) const CONNECTIONS_MAX: usize = 128;
@@ -41,6 +42,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn serve(listener: TcpListener, router: Router, closing: Closing) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let mut lent = Vec::new();
     loop {
         while connections.try_join_next().is_some() {}
         // Neither a permit nor a connection is lost when it closes first: the socket lives on.
@@ -54,10 +56,24 @@ pub(super) async fn serve(listener: TcpListener, router: Router, closing: Closin
             Ok((stream, from)) => {
                 let router = router.clone().layer(Extension(From(from)));
                 let connection = converse(stream, router, closing.clone());
+                let lent = std::mem::take(&mut lent);
                 connections.spawn(async move {
                     connection.await;
-                    drop(permit);
+                    drop((permit, lent));
                 });
+            }
+            // Clients have taken all descriptors but those that are kept for this.
+            Err(error) if descriptors::are_exhausted(&error) => {
+                descriptors::lacked(Place::Port);
+                // Somebody else may be quicker; then another one is given up.
+                match descriptors::lend() {
+                    Some(one) => lent.push(one),
+                    None => {
+                        tracing::warn!(%error, "a port of usher's own cannot accept");
+                        sleep(ACCEPT_PAUSE).await;
+                        descriptors::refill();
+                    }
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a port of usher's own cannot accept");

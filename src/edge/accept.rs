@@ -24,6 +24,7 @@ use super::{
     work::{Accepted, Desk},
 };
 use crate::{
+    descriptors::{self, Place},
     drain::{Drain, Stage},
     peer::Peer,
     snapshot::Published,
@@ -31,6 +32,9 @@ use crate::{
 
 /// How long accepting rests when the process is out of descriptors.
 const REST: Duration = Duration::from_millis(100);
+
+/// How often it is said that accepting fails.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// A listening socket, and which listener of the configuration it is.
 #[derive(Debug)]
@@ -72,6 +76,8 @@ pub struct Doorman {
     pub drain: Drain,
     /// Connections over all doors, where the configuration does not say.
     pub connections_auto: u64,
+    /// The most connections over all doors, whatever the configuration says.
+    pub connections_max: u64,
 }
 
 // === impl Open ===
@@ -144,7 +150,8 @@ impl Doorman {
                 () = self.drain.reached(Stage::Finishing) => break,
                 _ = &mut closed => break,
                 accepted = async {
-                    self.census.room(house.connections_max).await;
+                    let max = house.connections_max.min(self.connections_max);
+                    self.census.room(max).await;
                     listener.accept().await
                 } => accepted,
             };
@@ -158,7 +165,7 @@ impl Doorman {
                         self.welcome(&house, &counts, socket, from).await;
                     }
                 }
-                Err(error) => rest(&error, &mut complained).await,
+                Err(error) => self.rest(&error, &mut complained).await,
             }
         }
         // Asked directly: what the poller has not told yet would be lost with the socket. Where
@@ -200,17 +207,23 @@ impl Doorman {
         let Some(desk) = fewest else { return };
         desk.hand(Accepted { socket, peer, house: house.clone(), place }).await;
     }
-}
 
-/// Says at most once a second that accepting fails, and lets connections close meanwhile.
-async fn rest(error: &io::Error, complained: &mut Option<Instant>) {
-    // The client that was to be accepted has gone; the next one is unaffected.
-    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-        return;
+    /// Says at most once a second that accepting fails, and lets connections close meanwhile. What
+    /// waits to be accepted waits on in the system's queue.
+    async fn rest(&self, error: &io::Error, complained: &mut Option<Instant>) {
+        // The client that was to be accepted has gone; the next one is unaffected.
+        let gone = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset];
+        if gone.contains(&error.kind()) {
+            return;
+        }
+        if descriptors::are_exhausted(error) {
+            descriptors::lacked(Place::Client);
+        }
+        if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+            let (open, limit) = (self.census.total(), descriptors::limit_now());
+            tracing::error!(%error, open, limit, "cannot accept connections; trying on");
+            *complained = Some(Instant::now());
+        }
+        tokio::time::sleep(REST).await;
     }
-    if complained.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
-        tracing::error!(%error, "cannot accept connections");
-        *complained = Some(Instant::now());
-    }
-    tokio::time::sleep(REST).await;
 }

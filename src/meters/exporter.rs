@@ -3,12 +3,14 @@
 use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::descriptors::{self, Place};
+
 use super::{
     gauges::Gauges,
     http2::Http2End,
     names::{
-        BUILD_INFO, CONFIG_GENERATION, CONFIG_RELOADS, Family, HTTP2_CLOSED, HTTP2_REFUSED,
-        LOG_LINES_DROPPED,
+        BUILD_INFO, CONFIG_GENERATION, CONFIG_RELOADS, DESCRIPTOR_SHORTAGES, DESCRIPTORS_MAX,
+        Family, HTTP2_CLOSED, HTTP2_REFUSED, LOG_LINES_DROPPED,
     },
 };
 
@@ -29,6 +31,8 @@ const METADATA: Metadata<'static> = Metadata::new("usher", Level::INFO, None);
 pub(super) struct Exporter {
     handle: PrometheusHandle,
     generation: Gauge,
+    descriptors_max: Gauge,
+    shortages: [Counter; Place::ALL.len()],
     log_lines_dropped: Counter,
     reloads: [Counter; Reload::ALL.len()],
     http2_closed: [Counter; Http2End::ALL.len()],
@@ -60,6 +64,11 @@ impl Exporter {
         Self {
             handle: recorder.handle(),
             generation: gauge(&recorder, &CONFIG_GENERATION, Vec::new()),
+            descriptors_max: gauge(&recorder, &DESCRIPTORS_MAX, Vec::new()),
+            shortages: Place::ALL.map(|place| {
+                let place = Label::from_static_parts("place", place.name());
+                counter(&recorder, &DESCRIPTOR_SHORTAGES, vec![place])
+            }),
             log_lines_dropped: counter(&recorder, &LOG_LINES_DROPPED, Vec::new()),
             reloads: Reload::ALL.map(|reload| {
                 let result = Label::from_static_parts("result", reload.name());
@@ -76,6 +85,10 @@ impl Exporter {
     /// What the registry holds, brought up to date with `gauges`.
     pub(super) fn render(&self, gauges: &Gauges) -> String {
         self.generation.set(gauges.config_generation as f64);
+        self.descriptors_max.set(descriptors::limit_now() as f64);
+        for (counter, count) in self.shortages.iter().zip(descriptors::shortages()) {
+            counter.absolute(count);
+        }
         self.log_lines_dropped.absolute(gauges.log_lines_dropped);
         self.handle.render()
     }

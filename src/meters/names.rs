@@ -139,6 +139,10 @@ families! {
     CONFIG_REFUSED = "usher_config_refused", Gauge, [], Max;
     /// The version that runs; always 1.
     BUILD_INFO = "usher_build_info", Gauge, ["version"], Max;
+    /// How many descriptors the process may have open.
+    DESCRIPTORS_MAX = "usher_descriptors_max", Gauge, [], Max;
+    /// How often a descriptor was needed and there was none left, by what it was for.
+    DESCRIPTOR_SHORTAGES = "usher_descriptor_shortages_total", Counter, ["place"], Sum;
     /// Lines of the access log that were dropped because there was no room or the disk failed.
     LOG_LINES_DROPPED = "usher_log_lines_dropped_total", Counter, [], Sum;
 }

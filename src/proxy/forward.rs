@@ -5,6 +5,7 @@
 //! after one that failed is decided by [`again`]. Everything else ends with a fault.
 
 mod again;
+mod fitness;
 
 use std::{error::Error as _, time::Instant as Clock};
 
@@ -32,7 +33,7 @@ use crate::{
     fault::Fault,
     meters::Retry,
     policy::retry::Failure,
-    upstream::{Asked, Connection, Evidence, Flaw, Grant, StreamPlace, connect},
+    upstream::{Asked, ConnectError, Connection, Evidence, Flaw, Grant, StreamPlace, reach},
 };
 
 /// What the monolith said.
@@ -209,10 +210,14 @@ impl Journey<'_> {
         };
         let began = Clock::now();
         let wait = self.timeouts.connect.min(self.total_at - Instant::now());
-        let made = connect(endpoint.address(), wait, &self.exchange.worker().wheel).await;
+        let worker = self.exchange.worker();
+        let made = reach(endpoint.address(), wait, &worker.wheel, &worker.connections).await;
         self.exchange.connected(began.elapsed());
         made.map_err(|error| {
             tracing::debug!(endpoint = endpoint.as_str(), %error, "no connection");
+            if matches!(error, ConnectError::NoDescriptor(_)) {
+                return Failed::Fault(Fault::NoDescriptor);
+            }
             let late = Instant::now() >= self.total_at;
             // Cut short by the deadline of the whole, a connection has not had its time.
             if let Some(evidence) = error.evidence().filter(|_| !late) {
@@ -340,7 +345,7 @@ impl Journey<'_> {
         let handshake = self.handshake.take();
         let websocket = handshake.is_some();
         let handshake = handshake.filter(|asked| asked.is_agreed_by(&response));
-        if let Some(fault) = unfit(&response, handshake.is_some()) {
+        if let Some(fault) = fitness::unfit(&response, handshake.is_some()) {
             self.exchange.endpoint_failed(Evidence::Malformed, || fault.to_string());
             return Err(Failed::Fault(fault));
         }
@@ -382,18 +387,5 @@ impl Journey<'_> {
         };
         let place = pool.upstream.queue().stream(pool.config.event_streams.ratio());
         place.map(Some).ok_or(Failed::Fault(Fault::StreamLimit))
-    }
-}
-
-/// Why an answer may not be passed on.
-fn unfit(response: &Response<Incoming>, agreed: bool) -> Option<Fault> {
-    let headers = response.headers();
-    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if headers::hands_over_a_file(headers) {
-        Some(Fault::SendfileAnswer)
-    } else if !headers::frames_clearly(headers) {
-        Some(Fault::UpstreamMalformed)
-    } else {
-        (switches && !agreed).then_some(Fault::UpstreamUpgrade)
     }
 }

@@ -59,6 +59,7 @@ const DECIDED: &[Fault] = &[
     Fault::QueueFull,
     Fault::QueueTimeout,
     Fault::StreamLimit,
+    Fault::NoDescriptor,
     Fault::UpstreamBroke,
     Fault::UpstreamMalformed,
     Fault::UpstreamUpgrade,

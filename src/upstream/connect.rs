@@ -11,11 +11,14 @@ use tokio::{
 
 use super::{
     address::Address,
-    connections::Connection,
+    connections::{Connection, Connections},
     health::Evidence,
     wire::{Stream, Wire},
 };
-use crate::deadline::Wheel;
+use crate::{
+    deadline::Wheel,
+    descriptors::{self, Place},
+};
 
 /// The most that is read at once, in bytes.
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
@@ -27,6 +30,9 @@ const HEADERS_MAX: usize = 100;
 /// Why there is no connection. Nothing of the request has been sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
+    /// This process is out of descriptors, which says nothing about the endpoint.
+    #[error("no descriptor is left: {0}")]
+    NoDescriptor(#[source] io::Error),
     /// The operating system said no.
     #[error("cannot connect: {0}")]
     Io(#[from] io::Error),
@@ -44,6 +50,7 @@ impl ConnectError {
     /// What this says against the endpoint; nothing where it is usher that has run out.
     pub fn evidence(&self) -> Option<Evidence> {
         match self {
+            ConnectError::NoDescriptor(_) => None,
             ConnectError::Io(error) => match error.kind() {
                 // A Unix socket that is not there is as much nobody listening as a closed port.
                 io::ErrorKind::ConnectionRefused
@@ -70,8 +77,32 @@ pub async fn connect(
     let stream = wheel
         .within(Instant::now() + wait, dial(address))
         .await
-        .map_err(|_late| ConnectError::Timeout(wait))??;
+        .map_err(|_late| ConnectError::Timeout(wait))?
+        .map_err(|error| match descriptors::are_exhausted(&error) {
+            true => ConnectError::NoDescriptor(error),
+            false => ConnectError::Io(error),
+        })?;
     adopt(stream).await
+}
+
+/// Connects to `address` as [`connect`] does. When the process is out of descriptors, connections
+/// of this worker that nobody uses are closed and it is tried once more.
+pub async fn reach(
+    address: &Address,
+    wait: Duration,
+    wheel: &Wheel,
+    unused: &Connections,
+) -> Result<Connection, ConnectError> {
+    let ended = connect(address, wait, wheel).await;
+    let Err(ConnectError::NoDescriptor(_)) = &ended else { return ended };
+    descriptors::lacked(Place::Endpoint);
+    if unused.is_empty() {
+        return ended;
+    }
+    unused.clear();
+    // Their drivers let go of the sockets when it is their turn.
+    tokio::task::yield_now().await;
+    connect(address, wait, wheel).await
 }
 
 /// Speaks HTTP/1.1 on `stream`, and starts the driver of the connection on this worker.

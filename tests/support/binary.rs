@@ -86,6 +86,19 @@ impl Binary {
         binary.await.unwrap_or_else(|log| panic!("usher did not start:\n{log}"))
     }
 
+    /// Starts usher with the configuration `text` below [`PORTS`] in a process that may have so
+    /// many descriptors, and waits until it serves.
+    pub async fn start_with_descriptors(text: &str, soft: u64, hard: u64) -> Self {
+        let text = format!("{PORTS}{text}");
+        let binary = Self::start_by(&text, |program| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "ulimit -Sn $0 && ulimit -Hn $1 && shift && exec \"$@\""]);
+            command.args([soft.to_string(), hard.to_string()]).arg(program).stdin(Stdio::null());
+            command
+        });
+        binary.await.unwrap_or_else(|log| panic!("usher did not start:\n{log}"))
+    }
+
     /// As [`Binary::start_whole`], by the command that `by` makes of the binary's path; the
     /// arguments are added to it. Where it does not start, what it said.
     pub async fn start_by(text: &str, by: impl FnOnce(&Path) -> Command) -> Result<Self, String> {
