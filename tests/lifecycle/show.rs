@@ -1,5 +1,6 @@
 //! Everything that operators do to a running usher, under load: reloads, some of them of broken
-//! files, a new binary, and a stop while a second usher takes over the socket. No request fails, no tunnel is cut, and nothing grows.
+//! files, a new binary, and a stop while a second usher takes over the socket. No request fails, no
+//! tunnel is cut, and nothing grows.
 //!
 //! In small by default. With `USHER_LIFECYCLE=long` in full: 1,000 reloads and 1,000 WebSockets;
 //! `docs/lifecycle.md` has the figures of such a run.
