@@ -62,7 +62,7 @@ impl Site {
              control: off\nmetrics: off\naccess_log: off\n\
              drain: {{ grace: 0s, requests: 5s, tunnels: 5s }}\n\
              audiences: [{{ name: everyone, pool: rails }}]\n\
-             pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5 }} }}\n"
+             pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 100 }} }}\n"
         );
         let usher = Usher::start(&text).await;
         let address = format!("{scheme}://{}", usher.address());

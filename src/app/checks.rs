@@ -75,6 +75,18 @@ pub(super) async fn ask(common: Arc<Common>) {
     }
 }
 
+// === impl Asked ===
+
+impl Asked {
+    /// Tells of a change; one that has come back is offered to those who wait for a slot.
+    fn tell(&self, what: EndpointEvent, reason: String, now: Instant) {
+        self.pool.note(&self.endpoint, what, reason);
+        if what == EndpointEvent::Up {
+            self.pool.recovered(&self.endpoint, now);
+        }
+    }
+}
+
 // === impl Checker ===
 
 impl Checker {
@@ -105,7 +117,7 @@ impl Checker {
         self.asked.retain(|_, asked| {
             if !asked.wanted && asked.endpoint.health().unchecked() {
                 let why = "it is not asked any more".to_owned();
-                asked.pool.note(&asked.endpoint, EndpointEvent::Up, why);
+                asked.tell(EndpointEvent::Up, why, now);
             }
             asked.wanted
         });
@@ -142,7 +154,7 @@ impl Checker {
             Err(complaint) => health.checked(false, &complaint.to_string(), &asked.policy),
         };
         if let Some((what, reason)) = change {
-            asked.pool.note(&asked.endpoint, what, reason);
+            asked.tell(what, reason, Instant::now());
         }
     }
 }

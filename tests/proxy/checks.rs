@@ -96,6 +96,24 @@ async fn when_all_are_down_requests_are_tried_or_refused_as_configured() {
 }
 
 #[tokio::test]
+async fn a_request_that_waits_is_served_once_checks_pass_again() {
+    let origin = checked(500, "").await;
+    let pool = format!(
+        "    health: {{ {QUICK} }}\n    when_unhealthy: refuse\n    when_empty: wait\n    \
+         queue: {{ wait: 30s }}\n    timeouts: {{ total: 60s }}\n"
+    );
+    let usher = Usher::start(&one_pool(&[origin.endpoint], &pool)).await;
+    usher.reaches(DOWN, 1.0).await;
+    let mut client = Client::connect(usher.address()).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    usher.reaches(r#"usher_pool_queue_length{pool="rails"}"#, 1.0).await;
+    origin.status.store(200, Ordering::Relaxed);
+    assert_eq!(client.answer().await.status, 200);
+    drop(client);
+    usher.stop().await;
+}
+
+#[tokio::test]
 async fn what_rails_answers_to_strangers_is_explained() {
     let location = "Location: https://shop.example/up\r\n";
     for (status, more, keys, said) in [
