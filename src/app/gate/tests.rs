@@ -157,7 +157,7 @@ fn an_order_without_a_reason_or_an_end_is_refused() {
         OverrideOrder { reason: Some("  ".into()), ..whole.clone() },
         OverrideOrder { for_seconds: 0, ..whole.clone() },
         OverrideOrder { for_seconds: 8 * 86_400, ..whole.clone() },
-        OverrideOrder { verdict: "unknown".into(), ..whole.clone() },
+        OverrideOrder { verdict: "unknown".into(), ..whole },
     ] {
         let order = GateOrder::Override(wrong.clone());
         assert!(scene.gate.tell(&order, &by("alice"), now()).is_err(), "{wrong:?}");
