@@ -77,6 +77,7 @@ impl Pool {
     /// An endpoint takes requests again: slowly at first where others serve meanwhile, and those
     /// who wait before anybody else.
     pub fn recovered(&self, endpoint: &Arc<Endpoint>, now: Instant) {
+        endpoint.latency().clear();
         let members = self.members();
         let mut others = members.iter().filter(|member| member.endpoint.id() != endpoint.id());
         if others.any(|member| member.endpoint.is_usable()) {
