@@ -1,0 +1,126 @@
+//! What an attempt came to: the answer that is passed on, or why there is none.
+//!
+//! Here an endpoint is told what its answer, or its silence, says of it.
+
+use std::error::Error as _;
+
+use http::{Request, Response, StatusCode};
+use hyper::{body::Incoming, client::conn::TrySendError};
+
+use super::{Failed, Journey, Said, fitness, headers};
+use crate::{
+    body::Body,
+    fault::Fault,
+    policy::retry::Failure,
+    proxy::{answer::Answer, orphan::is_event_stream, upgrade::Tunnel},
+    upstream::{Connection, Evidence, Flaw, StreamPlace},
+};
+
+// === impl Journey ===
+
+impl Journey<'_> {
+    /// Whether the answer is one that may be passed on.
+    pub(super) fn judge(
+        &mut self,
+        mut response: Response<Incoming>,
+        mut connection: Connection,
+    ) -> Result<Said, Failed> {
+        let handshake = self.handshake.take();
+        let websocket = handshake.is_some();
+        let handshake = handshake.filter(|asked| asked.is_agreed_by(&response));
+        if let Some(fault) = fitness::unfit(&response, handshake.is_some()) {
+            self.exchange.endpoint_failed(Evidence::Malformed, || fault.to_string());
+            return Err(Failed::Fault(fault));
+        }
+        self.weigh(response.status());
+        self.learn(&response);
+        if !websocket && self.is_left(response.status()) {
+            return Err(Failed::Left);
+        }
+        if headers::connection_names(response.headers(), "close") {
+            connection.retire();
+        }
+        let events = self.events(&response)?;
+        self.exchange.answered(response.status());
+        if self.exchange.is_promised()
+            && let Some(said) = headers::said_of_promises(response.headers())
+        {
+            self.exchange.said(said);
+        }
+        headers::toward_client(response.headers_mut());
+        if let Some(handshake) = handshake {
+            connection.let_go();
+            let upgraded = hyper::upgrade::on(&mut response);
+            let (mut head, _) = response.into_parts();
+            headers::switch(&mut head.headers);
+            let tunnel = Tunnel::new(upgraded, self.exchange, handshake.into_place());
+            return Ok(Said::Switched(head, Box::new(tunnel)));
+        }
+        let (head, incoming) = response.into_parts();
+        let wheel = &self.exchange.worker().wheel;
+        let answer = Answer::new(incoming, connection, wheel, self.timeouts.between_bytes);
+        Ok(Said::Answer(head, answer.streams_events(events)))
+    }
+
+    /// Why there is no answer, and whether the request may be sent again.
+    pub(super) fn diagnose(
+        &mut self,
+        mut error: TrySendError<Request<Body>>,
+        reused: bool,
+        untouched: bool,
+    ) -> Failed {
+        let unsent = error.take_message();
+        let error = error.into_error();
+        // The client broke its own upload: hyper passes on what the body said.
+        if let Some(fault) = error.source().and_then(|source| source.downcast_ref::<Fault>()) {
+            return Failed::Fault(*fault);
+        }
+        if reused && (unsent.is_some() || (untouched && self.repeatable)) {
+            self.unsent = unsent.map(Box::new);
+            return Failed::Stale;
+        }
+        if let Some(endpoint) = self.exchange.endpoint() {
+            tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");
+        }
+        let flawed = Flaw::behind(&error).is_some();
+        let malformed = flawed || error.is_parse() || error.is_parse_too_large();
+        // That a connection which had been used before is closed says nothing of its endpoint.
+        if malformed || !(reused && untouched) {
+            let evidence = if malformed { Evidence::Malformed } else { Evidence::Broke };
+            self.exchange.endpoint_failed(evidence, || format!("no answer: {error}"));
+        }
+        if malformed {
+            return Failed::Fault(Fault::UpstreamMalformed);
+        }
+        let broke = Fault::UpstreamBroke;
+        if unsent.is_some() {
+            // As good as no connection: nothing has gone out.
+            self.unsent = unsent.map(Box::new);
+            return Failed::Unanswered(Failure::Connect, broke);
+        }
+        match untouched {
+            true => Failed::Unanswered(Failure::Broken, broke),
+            false => Failed::Fault(broke),
+        }
+    }
+
+    /// What a status says of its endpoint.
+    fn weigh(&self, status: StatusCode) {
+        if status.is_server_error() {
+            let code = status.as_u16();
+            self.exchange.endpoint_failed(Evidence::Status(code), || format!("answered {code}"));
+        } else {
+            self.exchange.endpoint_answered();
+        }
+    }
+
+    /// A place among the pool's streams of events for an answer that is one.
+    fn events(&self, response: &Response<Incoming>) -> Result<Option<StreamPlace>, Failed> {
+        let Some(pool) = self.exchange.pool().filter(|_| is_event_stream(response.headers()))
+        else {
+            return Ok(None);
+        };
+        let place = pool.upstream.queue().stream(pool.config.event_streams.ratio());
+        place.map(Some).ok_or(Failed::Fault(Fault::StreamLimit))
+    }
+}
