@@ -46,7 +46,7 @@ use crate::{
     drain::{self, Drain, Drainer},
     edge::{Census, Order},
     meters::Meters,
-    proxy::{Common, Memory, Pulse, Spool, Tunnels},
+    proxy::{Common, Crew, Memory, Pulse, Spool, Tunnels},
     reload::Reloader,
     snapshot::{Published, World},
     telemetry::{
@@ -159,6 +159,7 @@ pub fn build_on(
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
         pulse: Pulse::of(workers),
+        crew: Crew::of(workers),
     });
     let addresses = sockets.addresses();
     let census = Arc::new(Census::default());

@@ -62,7 +62,7 @@ pub use presence::{DroppedNames, Presence};
 pub use reply::{Form, Unheard};
 pub use settle::{End, Settling};
 pub use upgrade::Tunnel;
-pub use worker::{Common, Pulse, Tunnels, Worker};
+pub use worker::{Common, Crew, OnDuty, Pulse, Tunnels, Worker};
 
 /// What a door hands in: a request read and found good, or what is known of one that is not.
 pub struct Arrival {

@@ -4,6 +4,8 @@
 
 #[path = "lifecycle/kit.rs"]
 mod kit;
+#[path = "lifecycle/load.rs"]
+mod load;
 #[path = "lifecycle/show.rs"]
 mod show;
 #[path = "lifecycle/signals.rs"]

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     peer::{Alpn, Peer},
-    proxy::{Proxy, Worker},
+    proxy::{OnDuty, Proxy, Worker},
 };
 
 /// How many accepted connections may wait for one worker.
@@ -82,13 +82,17 @@ impl Desk {
     }
 }
 
-/// Serves the connections that come out of `outbox`, until there will be no more and the last one
-/// has closed.
+/// Serves the connections that come out of `outbox`, until there will be no more, the last one has
+/// closed, and the other workers are as far: their requests may be on connections of this one.
 pub async fn work(worker: Arc<Worker>, mut outbox: mpsc::Receiver<Handed>, load: Load) {
     let mut tasks = JoinSet::new();
     let mut sweep = worker.wheel.at(Instant::now() + SWEEP);
     let mut open = true;
-    while open || !tasks.is_empty() {
+    let mut on_duty = Some(OnDuty::of(&worker.common));
+    loop {
+        if !open && tasks.is_empty() {
+            on_duty = None;
+        }
         // Each arm only waits; what it would have brought comes again.
         tokio::select! {
             accepted = outbox.recv(), if open => match accepted {
@@ -102,6 +106,7 @@ pub async fn work(worker: Arc<Worker>, mut outbox: mpsc::Receiver<Handed>, load:
                     tracing::error!("a connection's task panicked; this is a defect of usher");
                 }
             }
+            () = worker.common.crew.all_have_left(), if on_duty.is_none() => break,
             () = &mut sweep => {
                 worker.sweep(Clock::now());
                 worker.common.pulse.beat(worker.index);

@@ -10,6 +10,7 @@ use std::{
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::{gather::Spool, memory::Memory, orphan::Orphanage};
 use crate::{
@@ -64,11 +65,24 @@ pub struct Common {
     pub tunnels: Arc<Tunnels>,
     /// Whether workers live.
     pub pulse: Pulse,
+    /// Who still has clients when usher stops.
+    pub crew: Crew,
 }
 
 /// A beat a second of each worker, which shows that it turns its loop.
 #[derive(Debug)]
 pub struct Pulse(Box<[CachePadded<AtomicU64>]>);
+
+/// Workers that may still have clients.
+///
+/// A connection to an endpoint lives with the worker that made it, also while a request of another
+/// worker is on it, or a tunnel. So no worker ends before the last of them has nothing to do.
+#[derive(Debug)]
+pub struct Crew(watch::Sender<usize>);
+
+/// One worker that may still have clients. Dropping it says that there will be none.
+#[derive(Debug)]
+pub struct OnDuty(Arc<Common>);
 
 /// Counts tunnels, over all workers.
 #[derive(Debug, Default)]
@@ -181,6 +195,36 @@ impl Pulse {
     /// The beats of all.
     pub fn read(&self) -> Vec<u64> {
         self.0.iter().map(|beats| beats.load(Ordering::Relaxed)).collect()
+    }
+}
+
+// === impl Crew ===
+
+impl Crew {
+    /// `workers` workers, each of which is on duty until it says otherwise.
+    pub fn of(workers: usize) -> Self {
+        Self(watch::Sender::new(workers))
+    }
+
+    /// Ready once nobody is on duty.
+    pub async fn all_have_left(&self) {
+        // The sender is here, so the channel stays open.
+        let _ = self.0.subscribe().wait_for(|on_duty| *on_duty == 0).await;
+    }
+}
+
+// === impl OnDuty ===
+
+impl OnDuty {
+    /// One of the crew of `common`.
+    pub fn of(common: &Arc<Common>) -> Self {
+        Self(common.clone())
+    }
+}
+
+impl Drop for OnDuty {
+    fn drop(&mut self) {
+        self.0.crew.0.send_modify(|on_duty| *on_duty = on_duty.saturating_sub(1));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everything that operators do to a running usher, under load: reloads, some of them of broken
-//! files, a new binary, and a stop while a second usher takes over the socket. No request fails, no
-//! tunnel is cut, and nothing grows.
+//! files, an endpoint drained and put back, a new binary, and a stop while a second usher takes
+//! over the socket. No request fails, no tunnel is cut, and nothing grows.
 //!
 //! In small by default. With `USHER_LIFECYCLE=long` in full: 1,000 reloads and 1,000 WebSockets;
 //! `docs/lifecycle.md` has the figures of such a run.
@@ -9,10 +9,6 @@ use std::{
     fmt::Write as _,
     fs,
     net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
     time::{Duration, Instant},
 };
 
@@ -21,6 +17,7 @@ use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
 use crate::{
     kit::{Shop, open_socket, part},
+    load::Load,
     support::{
         binary::{Binary, lives},
         client::Client,
@@ -29,7 +26,8 @@ use crate::{
     systemd::handed,
 };
 
-const GET: &str = "GET /orders HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+/// How many slots each shop has.
+const CAPACITY: u64 = 5;
 
 /// How much of everything.
 struct Scale {
@@ -39,16 +37,6 @@ struct Scale {
     fresh: usize,
     tunnels: Duration,
     patience: Duration,
-}
-
-/// Clients that ask all the time.
-struct Load {
-    asking: JoinSet<()>,
-    stop: Arc<AtomicBool>,
-    answers: Arc<AtomicU64>,
-    /// Requests whose connection was closed after it had been idle for long: on a machine that
-    /// leaves this process waiting. Such a request is sent again, as every client does.
-    repeated: Arc<AtomicU64>,
 }
 
 // === impl Scale ===
@@ -62,94 +50,6 @@ impl Scale {
         }
         let (tunnels, patience) = (Duration::from_secs(2), Duration::from_secs(60));
         Self { reloads: 40, sockets: 40, kept: 4, fresh: 2, tunnels, patience }
-    }
-}
-
-// === impl Load ===
-
-impl Load {
-    fn begin(address: SocketAddr, scale: &Scale, aside: &Handle) -> Self {
-        let (stop, answers, repeated) = <(Arc<AtomicBool>, Arc<AtomicU64>, _)>::default();
-        let mut load = Self { asking: JoinSet::new(), stop, answers, repeated };
-        for _ in 0..scale.kept {
-            let (stop, answers) = (load.stop.clone(), load.answers.clone());
-            let asking = keep_asking(address, stop, answers, load.repeated.clone());
-            load.asking.spawn_on(asking, aside);
-        }
-        for _ in 0..scale.fresh {
-            let asking = ask_anew(address, load.stop.clone(), load.answers.clone());
-            load.asking.spawn_on(asking, aside);
-        }
-        load
-    }
-
-    fn answers(&self) -> u64 {
-        self.answers.load(Relaxed)
-    }
-
-    /// Waits until `more` requests have been answered.
-    async fn goes_on(&mut self, more: u64) {
-        let enough = self.answers() + more;
-        while self.answers() < enough {
-            // One that has ended has failed.
-            if let Some(ended) = self.asking.try_join_next() {
-                ended.expect("no request fails");
-                panic!("a client has ended");
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Stops asking; every request that was ever sent has been answered.
-    async fn end(mut self) -> (u64, u64) {
-        self.stop.store(true, Relaxed);
-        while let Some(ended) = self.asking.join_next().await {
-            ended.expect("no request fails");
-        }
-        (self.answers(), self.repeated.load(Relaxed))
-    }
-}
-
-/// One request after the other on a connection, and on another one once that says that it closes.
-async fn keep_asking(
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    answers: Arc<AtomicU64>,
-    repeated: Arc<AtomicU64>,
-) {
-    let mut client = Client::connect(address).await;
-    let mut idle_since = Instant::now();
-    while !stop.load(Relaxed) {
-        let was_idle = idle_since.elapsed();
-        let asked = tokio::io::AsyncWriteExt::write_all(&mut client.stream, GET.as_bytes()).await;
-        let answer = match asked {
-            Ok(()) => client.try_answer(false).await,
-            Err(_) => None,
-        };
-        idle_since = Instant::now();
-        let Some(answer) = answer else {
-            assert!(was_idle > Duration::from_millis(500), "cut after {was_idle:?}");
-            repeated.fetch_add(1, Relaxed);
-            client = Client::connect(address).await;
-            continue;
-        };
-        assert!(answer.status == 200 && answer.whole, "{answer:?}");
-        answers.fetch_add(1, Relaxed);
-        if answer.field("connection") == Some("close") {
-            client = Client::connect(address).await;
-            idle_since = Instant::now();
-        }
-    }
-}
-
-/// One request a connection.
-async fn ask_anew(address: SocketAddr, stop: Arc<AtomicBool>, answers: Arc<AtomicU64>) {
-    while !stop.load(Relaxed) {
-        let mut client = Client::connect(address).await;
-        client.send(GET).await;
-        let answer = client.answer().await;
-        assert!(answer.status == 200 && answer.whole, "{answer:?}");
-        answers.fetch_add(1, Relaxed);
     }
 }
 
@@ -173,7 +73,7 @@ fn config(address: SocketAddr, shops: &[Shop; 2], tunnels: Duration, round: u32)
          audiences:\n\
          - {{ name: round, pool: rails, match: [{{ path: /round/{round} }}] }}\n\
          - {{ name: everyone, pool: rails }}\n\
-         pools: {{ rails: {{ endpoints: [{endpoints}], {key}: 5 }} }}\n",
+         pools: {{ rails: {{ endpoints: [{endpoints}], {key}: {CAPACITY} }} }}\n",
         tunnels.as_secs()
     );
     text
@@ -188,6 +88,28 @@ async fn reload(usher: &Binary, text: &str) {
     let wanted = if text.contains("capcity") { 422 } else { 200 };
     let answer = client.answer().await;
     assert_eq!(answer.status, wanted, "{}", answer.text());
+}
+
+/// Has `usher` drain or undrain `shop`.
+async fn order(usher: &Binary, verb: &str, shop: &Shop) {
+    let body = format!("{{\"target\":\"{}\"}}", shop.address);
+    let mut client = Client::connect(usher.control).await;
+    let head = format!(
+        "POST /api/v1/{verb} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    client.send(head + &body).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// Sees that a drained `shop` is sent nothing but what had a slot there before.
+async fn gets_nothing(shop: &Shop, load: &mut Load) {
+    let before = shop.served();
+    load.goes_on(100).await;
+    let since = shop.served() - before;
+    assert!(since <= CAPACITY, "a drained endpoint was sent {since} requests");
 }
 
 /// Resident memory in KiB, and open descriptors.
@@ -290,15 +212,22 @@ async fn show(scale: &Scale) -> String {
     let mut figures = String::new();
 
     let sockets = open_sockets(address, scale.sockets).await;
-    let mut load = Load::begin(address, scale, &aside);
+    let mut load = Load::begin(address, (scale.kept, scale.fresh), &aside);
     load.goes_on(200).await;
     reload_often(&first, scale, &mut load, &text, &mut figures).await;
 
+    order(&first, "drain", &shops[1]).await;
+    gets_nothing(&shops[1], &mut load).await;
     let leaving = Leaving::from(address, sockets);
     let heir = first.upgrade().expect("the same binary serves");
     assert_eq!(first.first_ended().await.code(), Some(0), "{}", first.log());
     let (sockets, over) = leaving.are_back().await;
-    load.goes_on(100).await;
+    gets_nothing(&shops[1], &mut load).await;
+    order(&first, "undrain", &shops[1]).await;
+    let before = shops[1].served();
+    while shops[1].served() == before {
+        load.goes_on(1).await;
+    }
     let all = |samples: &Samples| {
         samples.sum("usher_tunnels_closed_total", &["drained"]) >= scale.sockets as f64
     };

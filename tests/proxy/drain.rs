@@ -11,11 +11,14 @@ use crate::support::{
     origin::{Line, Origin, PATIENCE, ok},
     usher::{Usher, one_pool},
 };
-use crate::websocket::opened;
+use crate::websocket::{self, opened};
 use crate::{GET, started};
 
 /// A frame of text from a server.
 const HELLO: &[u8] = b"\x81\x05hello";
+
+/// What is not sent a second time when its connection dies.
+const ORDER: &str = "POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
 
 /// What a client is told: 1012, without a mask.
 const SERVICE_RESTART: &[u8] = &[0x88, 2, 0x03, 0xf4];
@@ -161,6 +164,58 @@ async fn what_the_system_has_queued_when_accepting_ends_is_taken_and_served() {
     }
     drop(clients);
     thread.join().expect("usher does not panic").expect("usher ends well");
+}
+
+/// usher with one slot, a client whose request has just been answered, and the line to the origin
+/// that went to a second client together with the slot: to another worker, on a connection that
+/// lives with the first.
+async fn handed_over(asks: &str, drain: &str) -> (Origin, Usher, Client, Client, Line) {
+    let origin = Origin::start().await;
+    let text = one_pool(&[origin.endpoint()], "    queue: { wait: 20s }\n");
+    let text = text.replace("capacity: 5", "capacity: 1");
+    let usher = Usher::start(&text.replace("requests: 5s, tunnels: 5s", drain)).await;
+    let mut first = Client::connect(usher.address()).await;
+    first.send(GET).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    let mut second = Client::connect(usher.address()).await;
+    second.send(asks).await;
+    usher.reaches("usher_pool_queue_length{pool=\"rails\"}", 1.0).await;
+    line.write(ok("first")).await;
+    assert_eq!(first.answer().await.text(), "first");
+    line.read().await;
+    (origin, usher, first, second, line)
+}
+
+#[tokio::test]
+async fn a_request_is_not_lost_with_the_worker_that_made_its_connection() {
+    let (_origin, usher, first, mut second, line) =
+        handed_over(ORDER, "requests: 300ms, tunnels: 5s").await;
+    usher.remote.stop();
+    // The worker that made the connection has no client any more.
+    drop(first);
+    assert!(second.closed().await.is_empty());
+    drop(line);
+    let samples = usher.stop().await;
+    // It was cut when its time was over, and by nothing else before that.
+    assert_eq!(samples.sum("usher_faults_total", &["\"draining\""]), 1.0);
+    assert_eq!(samples.sum("usher_faults_total", &["\"upstream\""]), 0.0);
+}
+
+#[tokio::test]
+async fn a_tunnel_is_not_lost_with_the_worker_that_made_its_connection() {
+    let (_origin, usher, first, mut second, mut line) =
+        handed_over(&websocket::valid(), "requests: 5s, tunnels: 1s").await;
+    line.write(websocket::agreement()).await;
+    assert_eq!(second.head().await.expect("an answer").status, 101);
+    usher.remote.stop();
+    drop(first);
+    assert_eq!(second.exactly(4).await.expect("a close"), SERVICE_RESTART);
+    second.send(ANSWERED).await;
+    assert!(second.closed().await.is_empty());
+    drop(line);
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_tunnels_closed_total", &["drained"]), 1.0);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ fn asking(lines: &str) -> String {
     )
 }
 
-fn valid() -> String {
+pub fn valid() -> String {
     asking(&format!("Sec-WebSocket-Version: 13\r\n{KEY}"))
 }
 
@@ -29,7 +29,7 @@ fn agreeing(lines: &str) -> String {
     format!("HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n\r\n")
 }
 
-fn agreement() -> String {
+pub fn agreement() -> String {
     agreeing(&format!("Upgrade: websocket\r\nConnection: Upgrade\r\n{ACCEPT}"))
 }
 
