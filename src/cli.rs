@@ -6,6 +6,7 @@
 pub mod check;
 mod client;
 pub mod curl;
+pub mod dashboards;
 pub mod demo;
 pub mod explain;
 pub mod gate;

@@ -23,6 +23,7 @@ pub mod classify;
 pub mod meters;
 pub mod policy;
 pub mod slo;
+pub mod dashboards;
 
 // F2: means
 pub mod tls;

@@ -37,6 +37,8 @@ enum Command {
     Gate(cli::gate::GateArgs),
     /// Write Prometheus' rules for what was promised
     Rules(cli::rules::RulesArgs),
+    /// Write dashboards for Grafana
+    Dashboards(cli::dashboards::DashboardsArgs),
     /// Show error budgets and how fast they go, or what counts for them
     Slo(cli::slo::SloArgs),
     /// Have a running usher hand over to a new binary without a gap
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => cli::reload::run(args),
         Command::Gate(args) => cli::gate::run(args),
         Command::Rules(args) => cli::rules::run(args),
+        Command::Dashboards(args) => cli::dashboards::run(args),
         Command::Slo(args) => cli::slo::run(args),
         Command::Upgrade(args) => cli::upgrade::run(args),
         Command::Status(args) => cli::status::run(args),

@@ -8,6 +8,8 @@ mod support;
 mod descriptors;
 #[path = "command/explains.rs"]
 mod explains;
+#[path = "command/generates.rs"]
+mod generates;
 #[path = "command/operates.rs"]
 mod operates;
 #[path = "command/promises.rs"]

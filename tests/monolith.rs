@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "support/prometheus.rs"]
+mod prometheus;
 #[path = "support/puma.rs"]
 mod puma;
 

@@ -1,20 +1,12 @@
 //! A real Prometheus scrapes usher, and answers for each audience.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    thread,
-};
-
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::{shop::Shop, visitor::Visitor};
-use crate::support::origin::PATIENCE;
+use crate::prometheus::{Prometheus, rules};
 
-/// The configuration that the project ships.
-const CONFIG: &str = include_str!("../../config/prometheus/prometheus.yml");
+/// Where nobody listens.
+const NOWHERE: &str = "127.0.0.1:1";
 
 /// Where it is said what can be asked.
 const QUESTIONS: &str = include_str!("../../docs/metrics.md");
@@ -28,17 +20,14 @@ const ASKED: [(&str, u32, &str); 5] = [
     ("webhooks", 5, "POST /webhooks/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"),
 ];
 
-/// A Prometheus that scrapes one usher. Dropping it kills it.
-struct Prometheus {
-    address: String,
-    child: Child,
-    _directory: TempDir,
-}
-
 #[tokio::test]
 async fn prometheus_scrapes_usher_and_shows_how_each_audience_fares() {
     let shop = Shop::open_with_one_pool().await;
-    let prometheus = Prometheus::start(&shop.usher.metrics.to_string());
+    let prometheus = Prometheus::start(
+        &[&shop.usher.metrics.to_string()],
+        &rules(&shop.usher.config()),
+        NOWHERE,
+    );
     // Everything is at 0 from the start, so that what comes next is an increase.
     let each = |answer: &Value, fits: &dyn Fn(f64, f64) -> bool| {
         let values = values(answer);
@@ -84,74 +73,4 @@ fn values(answer: &Value) -> Vec<(String, f64)> {
         (audience, value.expect("a number"))
     };
     answer["data"]["result"].as_array().expect("a vector").iter().map(value).collect()
-}
-
-// === impl Prometheus ===
-
-impl Prometheus {
-    /// Scrapes `target` as the project's configuration says, only more often.
-    fn start(target: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let config = CONFIG
-            .replace("usher:9901", target)
-            .replace("_interval: 5s", "_interval: 1s")
-            .replace("scrape_timeout: 4s", "scrape_timeout: 1s");
-        assert!(config.contains(target) && !config.contains("5s") && !config.contains("4s"));
-        let file = directory.path().join("prometheus.yml");
-        fs::write(&file, config).expect("the configuration can be written");
-        let mut child = Command::new("prometheus")
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
-            .arg("--web.listen-address=127.0.0.1:0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("prometheus can be run");
-        let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let mut said = String::new();
-        let address = log.by_ref().map_while(Result::ok).find_map(|line| {
-            said += &format!("{line}\n");
-            let (_, address) = line.split_once("msg=\"Listening on\" address=")?;
-            Some(address.trim().to_owned())
-        });
-        // Read on, so that it never waits for us.
-        thread::spawn(move || log.map_while(Result::ok).for_each(drop));
-        let Some(address) = address else { panic!("prometheus does not listen:\n{said}") };
-        Self { address, child, _directory: directory }
-    }
-
-    fn ask(&self, query: &str) -> Value {
-        let output = Command::new("curl")
-            .args(["--silent", "--show-error", "--get", "--data-urlencode"])
-            .arg(format!("query={query}"))
-            .arg(format!("http://{}/api/v1/query", self.address))
-            .output()
-            .expect("curl can be run");
-        // It answers 503 in plain text until it has started.
-        serde_json::from_slice(&output.stdout).unwrap_or_default()
-    }
-
-    /// Waits until what it answers to `query` fits.
-    async fn when(&self, query: &str, fits: impl Fn(&Value) -> bool) {
-        let reached = async {
-            loop {
-                let answer = self.ask(query);
-                if answer["status"] == "success" && fits(&answer) {
-                    return;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
-            panic!("never: {query}: {:#}", self.ask(query));
-        }
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

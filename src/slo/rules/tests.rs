@@ -22,7 +22,7 @@ fn promise(audience: &str, aim: Aim, target: &str, days: u64) -> Promise {
     }
 }
 
-fn promises() -> Vec<Promise> {
+pub(crate) fn promises() -> Vec<Promise> {
     let available = Aim::Availability { patience: PATIENCE };
     let fast = Aim::Latency { within: Duration::from_millis(300), on: On::FirstByte };
     vec![

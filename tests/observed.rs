@@ -1,0 +1,14 @@
+//! usher under traffic, looked at by a real Prometheus: dashboards, rules and alerts. Prometheus
+//! and Alertmanager are Debian's.
+
+#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
+
+mod support;
+
+#[path = "support/prometheus.rs"]
+mod prometheus;
+#[path = "support/puma.rs"]
+mod puma;
+
+#[path = "observed/dashboards.rs"]
+mod dashboards;
