@@ -13,6 +13,7 @@ mod endpoint;
 pub mod fuzzing;
 mod heads;
 mod health;
+mod kept;
 mod latency;
 mod lease;
 mod line;
@@ -34,6 +35,7 @@ pub use heads::{Asked, Flaw};
 pub use health::{
     Cause, Complaint, Event, Evidence, Health, Journal, Report, Standing, Totals, check,
 };
+pub use kept::Kept;
 pub use latency::clock_ms;
 pub use lease::Lease;
 pub use line::Terms as Patience;

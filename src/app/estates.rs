@@ -1,11 +1,15 @@
 //! The parts of usher that outlive its process, by the names of their sections.
 
+mod endpoints;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::{orders::Orders, sight::HouseSight};
 use crate::{control::Sight, handover::Estate, verbs};
+
+use endpoints::Endpoints;
 
 /// All of them.
 pub(super) struct Estates<'a>(Vec<Box<dyn Estate + 'a>>);
@@ -21,7 +25,11 @@ struct Verbs<'a>(&'a Orders);
 impl<'a> Estates<'a> {
     /// Those of the house that `sight` sees.
     pub(super) fn of(sight: &'a HouseSight) -> Self {
-        Self(vec![Box::new(Counters(sight)), Box::new(Verbs(sight.orders()))])
+        Self(vec![
+            Box::new(Counters(sight)),
+            Box::new(Verbs(sight.orders())),
+            Box::new(Endpoints(sight)),
+        ])
     }
 
     /// Everything, for the successor.

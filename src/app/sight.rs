@@ -82,6 +82,11 @@ impl HouseSight {
         })
     }
 
+    /// The snapshot that is current.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.common.published.current()
+    }
+
     /// What stands between the control port and whoever reaches it.
     pub(super) fn guard(&self) -> &Arc<Guard> {
         self.orders.guard()

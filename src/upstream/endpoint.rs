@@ -9,7 +9,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -19,7 +19,8 @@ use super::{
     address::Address,
     balance::stable_hash,
     health::{Health, Journal},
-    latency::Latency,
+    kept::{Kept, SPAN_MAX, behind, span},
+    latency::{Latency, clock_ms},
     lease::Berth,
 };
 
@@ -135,6 +136,32 @@ impl Endpoint {
     /// whatever speaks against an endpoint is asked here.
     pub fn is_usable(&self) -> bool {
         !self.is_drained() && self.health.is_well()
+    }
+
+    /// What another process is to know of it, at `now`.
+    pub fn keep(&self, now: Instant) -> Kept {
+        let latency = self.latency.micros(clock_ms(now));
+        let mut kept = Kept {
+            address: self.text.to_string(),
+            latency_us: (latency > 0).then_some(latency),
+            warming_ms: self.berth.warming(now),
+            ..Kept::default()
+        };
+        self.health.keep(now, &mut kept);
+        kept
+    }
+
+    /// Takes over what another process knows of it, at `now`; what checks said of it only where it
+    /// is checked here as well.
+    pub fn take_over(self: &Arc<Self>, kept: &Kept, is_checked: bool, now: Instant) {
+        self.health.take_over(kept, is_checked, now);
+        if let Some(micros) = kept.latency_us {
+            self.latency.note(Duration::from_micros(micros), clock_ms(now));
+        }
+        if let Some((for_ms, over_ms)) = kept.warming_ms {
+            self.warm_up(span(over_ms).min(SPAN_MAX), behind(now, for_ms));
+            self.grow(now);
+        }
     }
 
     /// Notes what went wrong.

@@ -34,6 +34,8 @@ pub use evidence::{Cause, Evidence};
 pub use journal::{Event, Journal};
 pub use window::Totals;
 
+use super::kept::Kept;
+
 use checked::Checked;
 use ejection::Ejection;
 use window::Window;
@@ -301,9 +303,36 @@ impl Health {
             since: record.since,
             reason: record.reason.clone(),
             complaint: record.complaint.clone(),
-            returns_in: ejected.map(|(until, _)| until.saturating_duration_since(Instant::now())),
+            returns_in: ejected.map(|until| until.saturating_duration_since(Instant::now())),
             lately: record.window.lately(totals),
         }
+    }
+
+    /// Tells another process, at `now`.
+    pub fn keep(&self, now: Instant, kept: &mut Kept) {
+        let record = self.record.lock();
+        record.ejection.keep(now, kept);
+        record.checked.keep(kept);
+        let since = record.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        kept.since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        kept.reason.clone_from(&record.reason);
+        kept.complaint.clone_from(&record.complaint);
+    }
+
+    /// Takes over what another process has told, at `now`; what checks said of it only where it is
+    /// checked here as well.
+    pub fn take_over(&self, kept: &Kept, is_checked: bool, now: Instant) {
+        let mut record = self.record.lock();
+        record.ejection = Ejection::of(kept, now);
+        record.since = kept.since();
+        record.reason.clone_from(&kept.reason);
+        if is_checked {
+            record.checked = Checked::of(kept);
+            record.complaint.clone_from(&kept.complaint);
+        } else if kept.up == Some(false) {
+            record.now("it is not checked any more".to_owned());
+        }
+        self.publish(&record);
     }
 
     /// Makes what the record says readable without its lock, which the caller holds.

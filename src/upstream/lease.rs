@@ -18,7 +18,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::{
-    connections::Connection, endpoint::Endpoint, queue::Queue, slots::Slots, warm::Warming,
+    connections::Connection, endpoint::Endpoint, kept::millis, queue::Queue, slots::Slots,
+    warm::Warming,
 };
 
 /// An endpoint's slot held for one attempt. Dropping it gives it back, to whoever waits for one.
@@ -90,6 +91,12 @@ impl Berth {
             warming: Mutex::default(),
             queues: ArcSwap::default(),
         }
+    }
+
+    /// For how long it has been getting its slots one by one, and over how long it does.
+    pub(super) fn warming(&self, now: Instant) -> Option<(u64, u64)> {
+        let (past, over) = self.warming.lock().as_ref()?.spans(now);
+        Some((millis(past), millis(over)))
     }
 }
 

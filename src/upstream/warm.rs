@@ -21,6 +21,11 @@ impl Warming {
         (!over.is_zero()).then_some(Self { since, over })
     }
 
+    /// How long it has been getting warm at `now`, and how long it takes.
+    pub fn spans(&self, now: Instant) -> (Duration, Duration) {
+        (now.saturating_duration_since(self.since), self.over)
+    }
+
     /// How many of `capacity` slots it has at `now`; `None`: it is warm.
     pub fn slots(self, capacity: u32, now: Instant) -> Option<u32> {
         let share =

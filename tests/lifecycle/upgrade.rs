@@ -1,6 +1,14 @@
 //! Another binary takes over, or does not.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
@@ -10,7 +18,7 @@ use crate::{
     support::{
         binary::{Binary, lives, said},
         client::{Client, refused},
-        origin::{Origin, PATIENCE, ok},
+        origin::{Closed, Origin, PATIENCE, ok},
         usher::Samples,
     },
 };
@@ -209,5 +217,62 @@ async fn what_operators_have_ordered_holds_in_the_process_that_takes_over() {
     let status = said(&["status", "--control", &control]);
     let screen = String::from_utf8(status.stdout).expect("text");
     assert!(screen.contains("audience everyone is in maintenance for "), "{screen}");
+    stopped(heir).await;
+}
+
+/// How the endpoints stand: address, state, since when and why.
+fn standings(usher: &Binary) -> Vec<[String; 4]> {
+    let control = usher.control.to_string();
+    let status = said(&["status", "--format", "json", "--control", &control]);
+    let view: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    let pools = view["pools"].as_array().expect("pools").iter();
+    let endpoints = pools.flat_map(|pool| pool["endpoints"].as_array().expect("endpoints"));
+    endpoints.map(|it| ["address", "state", "since", "reason"].map(|k| it[k].to_string())).collect()
+}
+
+#[tokio::test]
+async fn what_is_known_of_endpoints_is_known_in_the_process_that_takes_over() {
+    let (shop, closed, ill) = (Shop::open("shop").await, Closed::bind(), Origin::start().await);
+    let checks = Arc::new(AtomicU64::new(0));
+    let (checked, up) = (checks.clone(), ill.endpoint());
+    // The first check finds it ill; all others do not.
+    ill.serve(move |_| match checked.fetch_add(1, Ordering::Relaxed) {
+        0 => b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        _ => ok("well"),
+    });
+    let (one, other) = (shop.address, closed.endpoint());
+    let text = config("").replace(
+        "endpoints: [], capacity: 5",
+        &format!("endpoints: [{one}, \"{other}\"], ejection: {{ hold: 1h, hold_max: 2h }}"),
+    );
+    let text = text.replace(
+        "pools: {",
+        &format!(
+            "pools: {{ ill: {{ endpoints: [\"{up}\"], health: {{ interval: 1h, rise: 3 }} }},"
+        ),
+    );
+    let text = text.replace(
+        "[{ name: everyone",
+        "[{ name: ill, pool: ill, match: [{ path: /ill }] }, { name: everyone",
+    );
+    let mut usher = Binary::start(&text).await;
+    let unwell = |state: &'static str| {
+        move |samples: &Samples| {
+            samples.sum("usher_pool_endpoints", &[&format!("state=\"{state}\"")]) == 1.0
+        }
+    };
+    usher.when("a check has failed", unwell("down")).await;
+    let mut client = Client::connect(usher.clients).await;
+    while !unwell("ejected")(&usher.samples().await) {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    let before = standings(&usher);
+    let heir = usher.upgrade().expect("the same binary serves");
+    drop(client);
+    assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
+    while checks.load(Ordering::Relaxed) < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(standings(&usher), before, "one good check is not three");
     stopped(heir).await;
 }

@@ -3,7 +3,7 @@
 //! Pure. Until the first check it counts as usable; the first one decides alone, so that an
 //! endpoint that never was well is found at once.
 
-use crate::config::Health;
+use crate::{config::Health, upstream::kept::Kept};
 
 /// The active side of an endpoint's health.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,17 @@ pub struct Checked {
 // === impl Checked ===
 
 impl Checked {
+    /// What another process has told.
+    pub fn of(kept: &Kept) -> Self {
+        Self { verdict: kept.up, against: if kept.up.is_some() { kept.against } else { 0 } }
+    }
+
+    /// Tells another process.
+    pub fn keep(self, kept: &mut Kept) {
+        kept.up = self.verdict;
+        kept.against = self.against;
+    }
+
     /// Whether checks have found it unusable.
     pub fn is_down(self) -> bool {
         self.verdict == Some(false)
@@ -31,7 +42,7 @@ impl Checked {
             self.against = 0;
             return None;
         }
-        self.against += 1;
+        self.against = self.against.saturating_add(1);
         let needed = if passed { policy.rise } else { policy.fall };
         if self.against < needed {
             return None;

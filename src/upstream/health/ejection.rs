@@ -20,7 +20,10 @@ use super::{
     evidence::{Cause, Evidence},
     window::Totals,
 };
-use crate::config;
+use crate::{
+    config,
+    upstream::kept::{Kept, KeptEjection, SPAN_MAX, ahead, behind, millis, span},
+};
 
 /// How often a hold is doubled at most, whatever the longest one is.
 const DOUBLINGS_MAX: u32 = 16;
@@ -42,22 +45,57 @@ pub struct Ejection {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Well { since: Option<Instant> },
-    Ejected { until: Instant, cause: Cause },
+    Ejected { until: Instant, unreachable: bool },
     OnTrial,
 }
 
 // === impl Ejection ===
 
 impl Ejection {
+    /// What another process has told, at `now`.
+    pub fn of(kept: &Kept, now: Instant) -> Self {
+        let state = match kept.ejection {
+            KeptEjection::Well => State::Well { since: None },
+            KeptEjection::Recovering { for_ms } => State::Well { since: Some(behind(now, for_ms)) },
+            KeptEjection::Ejected { for_ms, connections } => {
+                State::Ejected { until: ahead(now, for_ms), unreachable: connections }
+            }
+            KeptEjection::OnTrial => State::OnTrial,
+        };
+        // Whatever was told, what must always hold does.
+        let times = if kept.ejection == KeptEjection::Well { 0 } else { kept.ejections.max(1) };
+        let held = span(kept.held_ms).min(SPAN_MAX);
+        Self { state, in_row: kept.in_row, times, held, others: Totals::default() }
+    }
+
+    /// Tells another process, at `now`.
+    pub fn keep(&self, now: Instant, kept: &mut Kept) {
+        kept.ejection = match self.state {
+            State::Well { since: None } => KeptEjection::Well,
+            State::Well { since: Some(since) } => {
+                let span = now.saturating_duration_since(since);
+                KeptEjection::Recovering { for_ms: millis(span) }
+            }
+            State::Ejected { until, unreachable } => {
+                let for_ms = millis(until.saturating_duration_since(now));
+                KeptEjection::Ejected { for_ms, connections: unreachable }
+            }
+            State::OnTrial => KeptEjection::OnTrial,
+        };
+        kept.in_row = self.in_row;
+        kept.ejections = self.times;
+        kept.held_ms = millis(self.held);
+    }
+
     /// Whether it gets no requests.
     pub fn is_ejected(&self) -> bool {
         matches!(self.state, State::Ejected { .. })
     }
 
-    /// Until when and why it gets no requests.
-    pub fn ejected(&self) -> Option<(Instant, Cause)> {
+    /// Until when it gets no requests.
+    pub fn ejected(&self) -> Option<Instant> {
         match self.state {
-            State::Ejected { until, cause } => Some((until, cause)),
+            State::Ejected { until, .. } => Some(until),
             State::Well { .. } | State::OnTrial => None,
         }
     }
@@ -103,7 +141,8 @@ impl Ejection {
         self.held = hold.max(policy.hold);
         self.times = self.times.saturating_add(1);
         self.in_row = 0;
-        self.state = State::Ejected { until: now + self.held, cause };
+        let unreachable = cause.is_unreachable();
+        self.state = State::Ejected { until: now + self.held, unreachable };
         self.held
     }
 
@@ -125,7 +164,7 @@ impl Ejection {
 
     /// A check had an answer from it; true when that ends an ejection for want of connections.
     pub fn refuted(&mut self) -> bool {
-        let refuted = self.ejected().is_some_and(|(_, cause)| cause.is_unreachable());
+        let refuted = matches!(self.state, State::Ejected { unreachable: true, .. });
         if refuted {
             self.state = State::OnTrial;
         }

@@ -204,7 +204,7 @@ impl Run {
         for (endpoint, past) in self.endpoints.iter().zip(&self.pasts) {
             endpoint.check_invariants();
             assert_eq!(endpoint.is_ejected(), past.is_ejected(self.now), "{past:?}");
-            let until = endpoint.ejected().map(|(until, _)| until - self.start);
+            let until = endpoint.ejected().map(|until| until - self.start);
             let model =
                 past.last_ejection().map(|(_, until)| until).filter(|_| past.is_ejected(self.now));
             assert_eq!(until, model, "{past:?}");
