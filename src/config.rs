@@ -6,6 +6,7 @@
 mod changes;
 mod database;
 mod defaults;
+mod dialect;
 pub(crate) mod document;
 mod health;
 mod include;
@@ -29,6 +30,7 @@ use ipnet::IpNet;
 pub use changes::{Changes, changes};
 pub use database::{Database, Demand, Need, Surge};
 pub use defaults::AddressError;
+pub use dialect::Dialect;
 pub use document::Environment;
 pub use health::{Ejection, Health, WhenUnhealthy};
 pub use load::{Examination, LoadOptions, check, control_only, inspect, load, parse_text};
@@ -259,6 +261,8 @@ pub struct Pool {
     pub abandoned_hold: Duration,
     /// What is gathered before it goes on.
     pub buffer: Buffer,
+    /// How its endpoints are spoken to.
+    pub dialect: Dialect,
     /// How its endpoints are asked whether they are well; not at all without it.
     pub health: Option<Arc<Health>>,
     /// When an endpoint gets no requests because those that it got went wrong; never without it.

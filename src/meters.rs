@@ -46,7 +46,7 @@ pub use gauges::{
 };
 pub use histogram::Distribution;
 pub use http2::Http2End;
-pub use pool::{EndpointEvent, PoolMeter, Retry};
+pub use pool::{EndpointEvent, PoolMeter, Retry, SecretEnd};
 pub use reading::{AudienceReading, CutOff};
 pub use slo::{Cause, PromiseKey, SloMeter, SloReading, Verdict};
 

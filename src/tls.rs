@@ -1,10 +1,11 @@
-//! TLS: certificates and keys as they lie in files, and what they make of a listener.
+//! TLS: certificates and keys as they lie in files, and what they make of a listener or a pool.
 //!
 //! rustls does the cryptography, with one provider (`ARCHITECTURE.md` says which and why). Nothing
 //! here reads a file or a socket: bytes come in, and either something valid by construction or an
 //! error comes out.
 
 mod certificate;
+mod client;
 mod names;
 mod server;
 mod x509;
@@ -14,6 +15,7 @@ use std::sync::{Arc, LazyLock};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use certificate::{Certificate, CertificateError, Roots, RootsError};
+pub use client::{Client, ClientSpec, Trust, advice};
 pub use names::Names;
 pub use server::{Clients, Server, ServerSpec, Tickets, UnknownName, Version};
 pub use x509::identity;

@@ -8,6 +8,7 @@ mod balance;
 mod chunks;
 mod connect;
 mod connections;
+mod dialect;
 mod endpoint;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -28,8 +29,9 @@ mod wire;
 
 pub use address::Address;
 pub use balance::{Asking, Lacking, Member, Members, stable_hash};
-pub use connect::{ConnectError, connect, reach};
+pub use connect::{ConnectError, Way, connect, reach};
 pub use connections::{Connection, Connections};
+pub use dialect::Dialect;
 pub use endpoint::{Endpoint, Endpoints, Trouble, TunnelTo};
 pub use heads::{Asked, Flaw};
 pub use health::{

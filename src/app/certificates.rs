@@ -43,7 +43,8 @@ pub(super) async fn watch(common: Arc<Common>) {
         ticks.tick().await;
         let (now, config) = (SystemTime::now(), common.published.current().config.clone());
         let specs = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        for certificate in specs.flat_map(|spec| &spec.certificates) {
+        let shown = config.pools.iter().filter_map(|pool| pool.dialect.certificate());
+        for certificate in specs.flat_map(|spec| &spec.certificates).chain(shown) {
             let Some(end) = End::of(certificate.expires(), now) else { continue };
             if said.is_due(certificate.fingerprint(), now) {
                 end.tell(certificate);
@@ -81,7 +82,9 @@ impl End {
     fn tell(self, certificate: &Certificate) {
         let subject = certificate.subject();
         match self {
-            End::Past => tracing::error!(subject, "a certificate has ended: clients turn away"),
+            End::Past => {
+                tracing::error!(subject, "a certificate has ended: who is shown it turns away")
+            }
             End::In(left) => {
                 let days = left.as_secs() / (24 * 3600);
                 tracing::warn!(subject, days, "a certificate ends soon: has its renewal stopped?");

@@ -20,7 +20,7 @@ use crate::{
     meters::EndpointEvent,
     proxy::Common,
     snapshot::Snapshot,
-    upstream::{self, Complaint, Endpoint, check},
+    upstream::{self, Complaint, Dialect, Endpoint, check},
 };
 
 /// How often it is looked whether there are other endpoints to ask.
@@ -133,7 +133,8 @@ impl Checker {
                 asked.running = true;
                 asked.due = now + jittered(&asked.policy, &mut self.random);
                 let (endpoint, policy) = (asked.endpoint.clone(), asked.policy.clone());
-                self.running.spawn(one(endpoint, policy, self.wheel.clone()));
+                let dialect = asked.pool.dialect().clone();
+                self.running.spawn(one(endpoint, dialect, policy, self.wheel.clone()));
             }
         }
         next
@@ -160,9 +161,14 @@ impl Checker {
 }
 
 /// One check of `endpoint`, with what it did for clients meanwhile.
-async fn one(endpoint: Arc<Endpoint>, policy: Arc<Health>, wheel: Wheel) -> Done {
+async fn one(
+    endpoint: Arc<Endpoint>,
+    dialect: Arc<Dialect>,
+    policy: Arc<Health>,
+    wheel: Wheel,
+) -> Done {
     let before = endpoint.health().totals().good;
-    let result = check(endpoint.address(), &policy, &wheel).await;
+    let result = check(&endpoint, &dialect, &policy, &wheel).await;
     let answered = endpoint.health().totals().good > before;
     Done { endpoint_id: endpoint.id(), result, answered }
 }

@@ -7,7 +7,9 @@ use crate::{
     config::{self, Config, Need},
     control::{EndpointView, EventView, PoolView},
     meters::{CertificateGauges, EndpointGauges, PoolGauges},
+    name::Name,
     snapshot::{Pool, Snapshot},
+    tls::Certificate,
     upstream::{Endpoint, Event, Member},
 };
 
@@ -77,18 +79,36 @@ pub(super) fn database(snapshot: &Snapshot) -> Option<([(&'static str, u64); 3],
 
 /// When the certificates of each listener end; of two for one name, the one that ends first.
 pub(super) fn certificate_gauges(config: &Config) -> Vec<CertificateGauges> {
-    let mut ends: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut all: BTreeMap<(String, String), u64> = BTreeMap::new();
     for listener in &config.listeners {
         for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {
-            let name = certificate.names().first().map_or(certificate.subject(), String::as_str);
-            let expires = certificate.expires().duration_since(SystemTime::UNIX_EPOCH);
-            let expires = expires.unwrap_or_default().as_secs();
-            let known = ends.entry((listener.bind.to_string(), name.to_owned())).or_insert(expires);
+            let (name, expires) = (called(certificate), ends(certificate));
+            let known = all.entry((listener.bind.to_string(), name.to_owned())).or_insert(expires);
             *known = expires.min(*known);
         }
     }
     let gauge = |((listener, name), expires)| CertificateGauges { listener, name, expires };
-    ends.into_iter().map(gauge).collect()
+    all.into_iter().map(gauge).collect()
+}
+
+/// When the certificates end that endpoints are shown.
+pub(super) fn shown_to_endpoints(config: &Config) -> Vec<(Name, String, u64)> {
+    let shown = |pool: &config::Pool| {
+        let certificate = pool.dialect.certificate()?;
+        Some((pool.name.clone(), called(certificate).to_owned(), ends(certificate)))
+    };
+    config.pools.iter().filter_map(shown).collect()
+}
+
+/// The first name of a certificate, or its subject where it has none.
+fn called(certificate: &Certificate) -> &str {
+    certificate.names().first().map_or(certificate.subject(), String::as_str)
+}
+
+/// When it ends, in seconds since 1970.
+fn ends(certificate: &Certificate) -> u64 {
+    let expires = certificate.expires().duration_since(SystemTime::UNIX_EPOCH);
+    expires.unwrap_or_default().as_secs()
 }
 
 /// What has happened lately to endpoints that are still there, or were a moment ago.
@@ -127,5 +147,6 @@ pub(super) fn pool_gauges(pool: &Pool) -> PoolGauges {
         orphans: view.orphans,
         queue_length: view.queue_length,
         event_streams: pool.upstream.queue().streams(),
+        encrypted: pool.upstream.dialect().is_encrypted(),
     }
 }

@@ -16,7 +16,9 @@ use super::{
     books::Books,
     orders::Orders,
     recall,
-    shown::{certificate_gauges, database, events, named, pool_gauges, pool_view},
+    shown::{
+        certificate_gauges, database, events, named, pool_gauges, pool_view, shown_to_endpoints,
+    },
     succession::Succession,
     upgrade,
 };
@@ -202,6 +204,7 @@ impl HouseSight {
             verbs: self.orders.gauges(),
             listeners: listeners.collect(),
             certificates: certificate_gauges(&snapshot.config),
+            shown: shown_to_endpoints(&snapshot.config),
             database: database(snapshot),
             config_hash: snapshot.config.hash.clone(),
             config_refused: self.reloader.standing().refused.is_some(),

@@ -140,6 +140,7 @@ fn pool(old: &Pool, new: &Pool) -> Vec<String> {
         lines.push("buffer changed".to_owned());
     }
     for (key, differs) in [
+        ("tls", old.dialect.tls != new.dialect.tls),
         ("health", old.health != new.health),
         ("ejection", old.ejection != new.ejection),
         ("when_unhealthy", old.when_unhealthy != new.when_unhealthy),

@@ -48,7 +48,7 @@ pub(crate) use pool::{
 pub(crate) use promise::{Moment, Statuses};
 pub(crate) use read::{At, Read, mapping, similar};
 pub(crate) use reader::{Finding, Reader};
-pub(crate) use tls::{Clients, Tls};
+pub(crate) use tls::{Clients, EndpointTls, Tls};
 pub(crate) use tree::{Broken, Entry, Kind, Node, Scalar, parse};
 pub use variables::Environment;
 pub(crate) use variables::replace;

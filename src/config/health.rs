@@ -33,6 +33,8 @@ pub struct Health {
     pub fall: u32,
     /// The port that is asked, where it is not the endpoint's own.
     pub port: Option<u16>,
+    /// Whether it is asked in plain HTTP/1.1, however requests are sent.
+    pub plain: bool,
 }
 
 /// When an endpoint gets no requests for a while because those that it got went wrong.
@@ -85,6 +87,7 @@ impl Default for Health {
             rise: 2,
             fall: 3,
             port: None,
+            plain: false,
         }
     }
 }

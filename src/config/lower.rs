@@ -5,6 +5,7 @@
 
 mod audiences;
 mod control;
+mod dialect;
 mod health;
 mod gate;
 mod house;

@@ -15,6 +15,8 @@ pub struct Gauges {
     pub listeners: Vec<ListenerGauges>,
     /// Every certificate of theirs.
     pub certificates: Vec<CertificateGauges>,
+    /// Every certificate that endpoints are shown: pool, name and end, in seconds since 1970.
+    pub shown: Vec<(Name, String, u64)>,
     /// Database connections that the pools need, by when, and how many there are.
     pub database: Option<([(&'static str, u64); 3], u64)>,
     /// The hash of the configuration in use.
@@ -44,6 +46,8 @@ pub struct PoolGauges {
     pub queue_length: u64,
     /// Streams of events, each of which holds a slot.
     pub event_streams: u64,
+    /// Whether its endpoints are spoken to within TLS.
+    pub encrypted: bool,
 }
 
 /// What is read of a promise. What cannot be said without events is not shown.
@@ -112,6 +116,16 @@ pub struct CertificateGauges {
     pub name: String,
     /// When it ends, in seconds since 1970.
     pub expires: u64,
+}
+
+// === impl Gauges ===
+
+impl Gauges {
+    /// The pools whose endpoints are spoken to within TLS.
+    pub(super) fn encrypted(&self) -> Vec<Name> {
+        let encrypted = self.pools.iter().filter(|pool| pool.encrypted);
+        encrypted.map(|pool| pool.name.clone()).collect()
+    }
 }
 
 // === impl PoolGauges ===

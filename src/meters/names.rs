@@ -125,6 +125,12 @@ families! {
     /// When a listener's certificate ends, in seconds since 1970.
     TLS_CERTIFICATE_EXPIRES = "usher_tls_certificate_expires_timestamp_seconds", Gauge,
         ["listener", "certificate"], Min;
+    /// TLS handshakes with endpoints by how they ended.
+    UPSTREAM_TLS_HANDSHAKES = "usher_upstream_tls_handshakes_total", Counter, ["pool", "result"],
+        Sum;
+    /// When a certificate that endpoints are shown ends, in seconds since 1970.
+    UPSTREAM_CERTIFICATE_EXPIRES = "usher_upstream_tls_certificate_expires_timestamp_seconds",
+        Gauge, ["pool", "certificate"], Min;
     /// Connections over HTTP/2 that have ended, by why they did.
     HTTP2_CLOSED = "usher_http2_connections_closed_total", Counter, ["reason"], Sum;
     /// Requests over HTTP/2 that were refused by a reset, since they were malformed or too many.

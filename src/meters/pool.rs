@@ -51,6 +51,17 @@ pub enum EndpointEvent {
     Removed,
 }
 
+/// How a TLS handshake with an endpoint ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretEnd {
+    /// Whole.
+    Full,
+    /// With the session of an earlier one.
+    Resumed,
+    /// Not well: one side does not believe the other, or speaks no TLS.
+    Failed,
+}
+
 /// What is rendered by pool alone.
 pub(super) struct LeaseMeter {
     origin: Instant,
@@ -59,6 +70,7 @@ pub(super) struct LeaseMeter {
     slot_us_read: AtomicU64,
     retries: Cells,
     events: Cells,
+    handshakes: Cells,
     orphans: Cells,
 }
 
@@ -107,6 +119,11 @@ impl PoolMeter {
         self.leases.retries.add(worker, reason as usize, 1);
     }
 
+    /// A TLS handshake with an endpoint has ended.
+    pub fn shook_hands(&self, worker: usize, end: SecretEnd) {
+        self.leases.handshakes.add(worker, end as usize, 1);
+    }
+
     /// A retry was wanted, and the budget was used up.
     pub fn retry_refused(&self, worker: usize) {
         self.leases.retries.add(worker, REFUSED, 1);
@@ -148,6 +165,22 @@ impl Retry {
     }
 }
 
+// === impl SecretEnd ===
+
+impl SecretEnd {
+    /// Every end there is.
+    pub const ALL: [SecretEnd; 3] = [SecretEnd::Full, SecretEnd::Resumed, SecretEnd::Failed];
+
+    /// The word used in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SecretEnd::Full => "full",
+            SecretEnd::Resumed => "resumed",
+            SecretEnd::Failed => "failed",
+        }
+    }
+}
+
 // === impl EndpointEvent ===
 
 impl EndpointEvent {
@@ -184,6 +217,7 @@ impl LeaseMeter {
             slot_us_read: AtomicU64::new(0),
             retries: Cells::new(rows, Retry::ALL.len() + 1),
             events: Cells::new(rows, EndpointEvent::ALL.len()),
+            handshakes: Cells::new(rows, SecretEnd::ALL.len()),
             orphans: Cells::new(rows, 1),
         }
     }
@@ -206,6 +240,10 @@ impl LeaseMeter {
 
     pub(super) fn events(&self) -> impl Iterator<Item = (EndpointEvent, u64)> {
         EndpointEvent::ALL.into_iter().map(|event| (event, self.events.sum(event as usize)))
+    }
+
+    pub(super) fn handshakes(&self) -> [(&'static str, u64); SecretEnd::ALL.len()] {
+        SecretEnd::ALL.map(|end| (end.name(), self.handshakes.sum(end as usize)))
     }
 
     /// Microseconds, because nanoseconds × slots would soon not fit.

@@ -29,7 +29,7 @@ impl Meters {
         self.render_promises(&mut text);
         self.render_places(&mut text);
         self.render_audiences(&mut text);
-        self.render_leases(&mut text);
+        self.render_leases(&gauges.encrypted(), &mut text);
         render_pools(&gauges.pools, &mut text);
         render_verbs(&gauges.verbs, &mut text);
         render_database(gauges, &mut text);
@@ -53,6 +53,11 @@ impl Meters {
         for certificate in &gauges.certificates {
             let values = [&*certificate.listener, &*certificate.name];
             text.sample(&names::TLS_CERTIFICATE_EXPIRES, &values, certificate.expires);
+        }
+        text.family(&names::UPSTREAM_CERTIFICATE_EXPIRES);
+        for (pool, name, expires) in &gauges.shown {
+            let values = [pool.as_str(), name];
+            text.sample(&names::UPSTREAM_CERTIFICATE_EXPIRES, &values, expires);
         }
         text.family(&names::CONFIG_REFUSED);
         text.sample(&names::CONFIG_REFUSED, &[], u8::from(gauges.config_refused));
@@ -141,7 +146,7 @@ impl Meters {
         }
     }
 
-    fn render_leases(&self, text: &mut Text) {
+    fn render_leases(&self, encrypted: &[Name], text: &mut Text) {
         text.family(&names::UPSTREAM);
         for ((pool, arm), meter) in self.pools.live() {
             let values = [pool.as_str(), arm.name()];
@@ -162,6 +167,15 @@ impl Meters {
         text.family(&names::RETRIES_REFUSED);
         for (pool, meter) in &leases {
             text.sample(&names::RETRIES_REFUSED, &[pool.as_str()], meter.retries_refused());
+        }
+        text.family(&names::UPSTREAM_TLS_HANDSHAKES);
+        for (pool, meter) in &leases {
+            // Where no TLS is spoken there is nothing to count.
+            let encrypted = encrypted.contains(pool);
+            let counts = meter.handshakes().into_iter().filter(|it| encrypted || it.1 > 0);
+            for (result, count) in counts {
+                text.sample(&names::UPSTREAM_TLS_HANDSHAKES, &[pool.as_str(), result], count);
+            }
         }
         text.family(&names::ENDPOINT_EVENTS);
         for (pool, meter) in &leases {

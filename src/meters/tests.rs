@@ -187,6 +187,20 @@ fn nothing_a_client_chooses_adds_to_what_the_configuration_allows() {
     assert!(statuses.len() <= labels && statuses.contains("other"));
 }
 
+/// What is read of a pool in which everything happens.
+fn busy(name: Name) -> PoolGauges {
+    PoolGauges {
+        name,
+        endpoints: EndpointGauges { up: 2, down: 1, ejected: 1, drained: 1 },
+        capacity: 15,
+        in_flight: 7,
+        orphans: 1,
+        queue_length: 3,
+        event_streams: 2,
+        encrypted: false,
+    }
+}
+
 #[test]
 fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
     let meters = Meters::new(1, &[]);
@@ -194,15 +208,7 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
     let pool = meters.pool(&driver, Arm::Stable);
     pool.retried(0, Retry::Replayed);
     let gauges = Gauges {
-        pools: vec![PoolGauges {
-            name: driver,
-            endpoints: EndpointGauges { up: 2, down: 1, ejected: 1, drained: 1 },
-            capacity: 15,
-            in_flight: 7,
-            orphans: 1,
-            queue_length: 3,
-            event_streams: 2,
-        }],
+        pools: vec![busy(driver)],
         listeners: vec![ListenerGauges {
             listener: "0.0.0.0:8080".into(),
             connections: 41,
@@ -247,6 +253,28 @@ fn what_is_read_at_a_scrape_is_rendered_beside_what_is_counted() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
+}
+
+#[test]
+fn handshakes_with_endpoints_are_shown_of_pools_that_shake_hands() {
+    let meters = Meters::new(1, &[]);
+    let pool = |called, encrypted| PoolGauges { encrypted, ..busy(name(called)) };
+    let held = [meters.pool(&name("driver"), Arm::Stable), meters.pool(&name("web"), Arm::Stable)];
+    held[0].shook_hands(0, SecretEnd::Full);
+    let text = meters.render(&Gauges {
+        pools: vec![pool("driver", true), pool("web", false)],
+        shown: vec![(name("driver"), "usher.internal".into(), 1_900_000_000)],
+        ..Gauges::default()
+    });
+    let shown: Vec<_> = text.lines().filter(|it| it.starts_with("usher_upstream_tls_")).collect();
+    let expected = [
+        "handshakes_total{pool=\"driver\",result=\"full\"} 1",
+        "handshakes_total{pool=\"driver\",result=\"resumed\"} 0",
+        "handshakes_total{pool=\"driver\",result=\"failed\"} 0",
+        "certificate_expires_timestamp_seconds{pool=\"driver\",certificate=\"usher.internal\"} \
+         1900000000",
+    ];
+    assert_eq!(shown, expected.map(|line| format!("usher_upstream_tls_{line}")));
 }
 
 #[test]

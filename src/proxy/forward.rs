@@ -5,10 +5,9 @@
 //! after one that failed is decided by [`again`]. Everything else ends with a fault.
 
 mod again;
+mod connect;
 mod fitness;
 mod judge;
-
-use std::time::Instant as Clock;
 
 use http::{HeaderMap, Method, Request, request::Parts};
 use tokio::time::Instant;
@@ -33,7 +32,7 @@ use crate::{
     fault::Fault,
     meters::Retry,
     policy::retry::Failure,
-    upstream::{Asked, ConnectError, Connection, Evidence, Grant, reach},
+    upstream::{Asked, Connection, Evidence, Grant},
 };
 
 /// What the monolith said.
@@ -184,7 +183,7 @@ impl Journey<'_> {
         self.exchange.attempt(lease);
         let connection = match connection {
             Some(connection) => self.again(connection).await,
-            None => self.exchange.worker().connections.take(&endpoint),
+            None => self.idle(&endpoint),
         };
         if let Some(connection) = connection {
             match self.send(connection).await {
@@ -194,39 +193,6 @@ impl Journey<'_> {
         }
         let connection = self.connect().await?;
         self.send(connection).await
-    }
-
-    /// The connection that came with the slot, once it is ready for another request.
-    async fn again(&mut self, connection: Connection) -> Option<Connection> {
-        let until = self.total_at.min(Instant::now() + self.timeouts.connect);
-        let wheel = &self.exchange.worker().wheel;
-        wheel.within(until, connection.again()).await.ok().flatten()
-    }
-
-    /// A new connection to the endpoint of the lease.
-    async fn connect(&mut self) -> Result<Connection, Failed> {
-        let Some(endpoint) = self.exchange.endpoint().cloned() else {
-            return Err(Failed::Fault(Fault::NoEndpoint));
-        };
-        let began = Clock::now();
-        let wait = self.timeouts.connect.min(self.total_at - Instant::now());
-        let worker = self.exchange.worker();
-        let made = reach(endpoint.address(), wait, &worker.wheel, &worker.connections).await;
-        self.exchange.connected(began.elapsed());
-        made.map_err(|error| {
-            tracing::debug!(endpoint = endpoint.as_str(), %error, "no connection");
-            if matches!(error, ConnectError::NoDescriptor(_)) {
-                return Failed::Fault(Fault::NoDescriptor);
-            }
-            let late = Instant::now() >= self.total_at;
-            // Cut short by the deadline of the whole, a connection has not had its time.
-            if let Some(evidence) = error.evidence().filter(|_| !late) {
-                self.exchange.endpoint_failed(evidence, || error.to_string());
-            }
-            // Another attempt may have to wait for its slot; this one is of no more use.
-            self.exchange.give_back(None);
-            if late { Failed::Fault(Fault::TotalTimeout) } else { Failed::Unconnected }
-        })
     }
 
     /// Sends the request on `connection`, and waits for the head of an answer.

@@ -162,6 +162,7 @@ impl World {
             capacity: config.capacity,
             balance: config.balance.clone(),
             slow_start: config.slow_start,
+            dialect: config.dialect.clone(),
         };
         let living = known.get(&config.name).and_then(Weak::upgrade);
         let upstream = match living {

@@ -59,6 +59,9 @@ pub enum RootsError {
     /// One of them is broken.
     #[error("certificate {0} in it is cut or broken, or cannot be a root")]
     Broken(usize),
+    /// This system has none.
+    #[error("this system has no roots (Debian's are in the package `ca-certificates`)")]
+    NoSystem,
 }
 
 // === impl Certificate ===
@@ -140,6 +143,23 @@ impl Roots {
         }
         if store.is_empty() {
             return Err(RootsError::NoCertificate);
+        }
+        Ok(Self { store: Arc::new(store), fingerprints })
+    }
+
+    /// Those that this system believes, as other programs on it do: its own files, or what
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` name. One that cannot be read is passed over.
+    pub fn system() -> Result<Self, RootsError> {
+        let mut store = RootCertStore::empty();
+        let mut fingerprints = Vec::new();
+        for root in rustls_native_certs::load_native_certs().certs {
+            let Some(says) = x509::read(&root) else { continue };
+            if store.add(root).is_ok() {
+                fingerprints.push(says.fingerprint);
+            }
+        }
+        if store.is_empty() {
+            return Err(RootsError::NoSystem);
         }
         Ok(Self { store: Arc::new(store), fingerprints })
     }

@@ -4,20 +4,24 @@ use std::{io, time::Duration};
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::HandshakeKind;
 use tokio::{
     net::{TcpStream, UnixStream},
     time::Instant,
 };
+use tokio_rustls::TlsConnector;
 
 use super::{
     address::Address,
     connections::{Connection, Connections},
+    dialect::Dialect,
     health::Evidence,
-    wire::{Stream, Wire},
+    wire::{Socket, Stream, Wire},
 };
 use crate::{
     deadline::Wheel,
     descriptors::{self, Place},
+    tls,
 };
 
 /// The most that is read at once, in bytes.
@@ -26,6 +30,17 @@ const BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// The most fields in the head of an answer: hyper has room for so many without allocating it for
 /// each answer.
 const HEADERS_MAX: usize = 100;
+
+/// Where a connection leads, and how it begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    /// Where the endpoint is, or what is asked instead of it.
+    pub address: &'a Address,
+    /// Its number.
+    pub endpoint_id: u32,
+    /// How it is spoken to.
+    pub dialect: &'a Dialect,
+}
 
 /// Why there is no connection. Nothing of the request has been sent.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +54,9 @@ pub enum ConnectError {
     /// It did not say anything in time.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
+    /// There is no TLS with it: its certificate is not believed, ours is not, or it speaks none.
+    #[error("no TLS: {0}{hint}", hint = hint(.0))]
+    Tls(#[source] io::Error),
     /// hyper refused to speak on it.
     #[error("cannot speak HTTP/1.1: {0}")]
     Handshake(#[from] hyper::Error),
@@ -63,37 +81,57 @@ impl ConnectError {
                 _ => None,
             },
             ConnectError::Timeout(_) => Some(Evidence::Unreachable),
+            ConnectError::Tls(_) => Some(Evidence::Untrusted),
             ConnectError::Handshake(_) => Some(Evidence::Broke),
         }
     }
 }
 
-/// Connects to `address` within `wait`, and starts the driver of the connection on this worker.
+/// What to do about it, behind a semicolon.
+fn hint(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref());
+    cause.and_then(tls::advice).map(|advice| format!("; {advice}")).unwrap_or_default()
+}
+
+/// Connects along `way` within `wait`, and starts the driver of the connection on this worker.
 pub async fn connect(
-    address: &Address,
+    way: Way<'_>,
     wait: Duration,
     wheel: &Wheel,
 ) -> Result<Connection, ConnectError> {
-    let stream = wheel
-        .within(Instant::now() + wait, dial(address))
-        .await
-        .map_err(|_late| ConnectError::Timeout(wait))?
-        .map_err(|error| match descriptors::are_exhausted(&error) {
-            true => ConnectError::NoDescriptor(error),
-            false => ConnectError::Io(error),
-        })?;
-    adopt(stream).await
+    // A future that is dropped has sent nothing of a request.
+    let opened = wheel.within(Instant::now() + wait, open(way)).await;
+    let (stream, handshake) = opened.map_err(|_late| ConnectError::Timeout(wait))??;
+    let mut connection = adopt(stream).await?;
+    connection.began(way.dialect.number(), handshake);
+    Ok(connection)
 }
 
-/// Connects to `address` as [`connect`] does. When the process is out of descriptors, connections
+/// A stream on which HTTP may be spoken, and how hands were shaken where TLS is.
+async fn open(way: Way<'_>) -> Result<(Stream, Option<HandshakeKind>), ConnectError> {
+    let dialed = dial(way.address).await;
+    let socket = dialed.map_err(|error| match descriptors::are_exhausted(&error) {
+        true => ConnectError::NoDescriptor(error),
+        false => ConnectError::Io(error),
+    })?;
+    let Some(secret) = way.dialect.secret(way.endpoint_id, way.address) else {
+        return Ok((Stream::Plain(socket), None));
+    };
+    let shaken = TlsConnector::from(secret.config).connect(secret.name, socket).await;
+    let stream = shaken.map_err(ConnectError::Tls)?;
+    let kind = stream.get_ref().1.handshake_kind();
+    Ok((Stream::Tls(Box::new(stream)), kind))
+}
+
+/// Connects along `way` as [`connect`] does. When the process is out of descriptors, connections
 /// of this worker that nobody uses are closed and it is tried once more.
 pub async fn reach(
-    address: &Address,
+    way: Way<'_>,
     wait: Duration,
     wheel: &Wheel,
     unused: &Connections,
 ) -> Result<Connection, ConnectError> {
-    let ended = connect(address, wait, wheel).await;
+    let ended = connect(way, wait, wheel).await;
     let Err(ConnectError::NoDescriptor(_)) = &ended else { return ended };
     descriptors::lacked(Place::Endpoint);
     if unused.is_empty() {
@@ -102,7 +140,7 @@ pub async fn reach(
     unused.clear();
     // Their drivers let go of the sockets when it is their turn.
     tokio::task::yield_now().await;
-    connect(address, wait, wheel).await
+    connect(way, wait, wheel).await
 }
 
 /// Speaks HTTP/1.1 on `stream`, and starts the driver of the connection on this worker.
@@ -125,13 +163,13 @@ pub(super) async fn adopt(stream: Stream) -> Result<Connection, ConnectError> {
     Ok(Connection::new(sender, tally, driver.abort_handle()))
 }
 
-async fn dial(address: &Address) -> io::Result<Stream> {
+async fn dial(address: &Address) -> io::Result<Socket> {
     match address {
         Address::Socket(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
+            Ok(Socket::Tcp(stream))
         }
-        Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        Address::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
     }
 }

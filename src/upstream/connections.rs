@@ -14,9 +14,10 @@ use std::{
 use hyper::client::conn::http1::SendRequest;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use rustls::HandshakeKind;
 use tokio::task::AbortHandle;
 
-use super::{endpoint::Endpoint, heads::Asked, wire::Tally};
+use super::{dialect::Dialect, endpoint::Endpoint, heads::Asked, wire::Tally};
 use crate::body::Body;
 
 /// The most idle connections that one worker keeps to one endpoint.
@@ -31,12 +32,16 @@ pub struct Connection {
     /// Whether the endpoint has said that it closes it.
     closes: bool,
     driver: Option<AbortHandle>,
+    /// The number of the dialect in which it was begun.
+    dialect: u32,
+    /// How hands were shaken for it, where it is encrypted.
+    handshake: Option<HandshakeKind>,
 }
 
-/// One worker's idle connections, by the number of their endpoint.
+/// One worker's idle connections, by the numbers of their endpoint and their dialect.
 #[derive(Debug, Default)]
 pub struct Connections {
-    idle: Mutex<FxHashMap<u32, Vec<Idle>>>,
+    idle: Mutex<FxHashMap<(u32, u32), Vec<Idle>>>,
 }
 
 #[derive(Debug)]
@@ -49,7 +54,30 @@ struct Idle {
 
 impl Connection {
     pub(super) fn new(sender: SendRequest<Body>, tally: Arc<Tally>, driver: AbortHandle) -> Self {
-        Self { sender, tally, reused: false, closes: false, driver: Some(driver) }
+        Self {
+            sender,
+            tally,
+            reused: false,
+            closes: false,
+            driver: Some(driver),
+            dialect: 0,
+            handshake: None,
+        }
+    }
+
+    /// It was begun in the dialect of this number, with such a handshake where there was one.
+    pub(super) fn began(&mut self, dialect: u32, handshake: Option<HandshakeKind>) {
+        (self.dialect, self.handshake) = (dialect, handshake);
+    }
+
+    /// Whether the session of an earlier connection was resumed for it; `None` in plain text.
+    pub fn resumed(&self) -> Option<bool> {
+        self.handshake.map(|kind| kind == HandshakeKind::Resumed)
+    }
+
+    /// Whether it was begun as endpoints are spoken to in `dialect`.
+    pub fn speaks(&self, dialect: &Dialect) -> bool {
+        self.dialect == dialect.number()
     }
 
     /// Lets the driver end by itself: after an upgrade the stream belongs to the tunnel.
@@ -108,11 +136,11 @@ impl Drop for Connection {
 // === impl Connections ===
 
 impl Connections {
-    /// The connection to `endpoint` that was used last and is still good.
-    pub fn take(&self, endpoint: &Endpoint) -> Option<Connection> {
+    /// The connection to `endpoint` in `dialect` that was used last and is still good.
+    pub fn take(&self, endpoint: &Endpoint, dialect: &Dialect) -> Option<Connection> {
         let now = Instant::now();
         let mut idle = self.idle.lock();
-        let stack = idle.get_mut(&endpoint.id())?;
+        let stack = idle.get_mut(&(endpoint.id(), dialect.number()))?;
         // Those that were closed or have expired are left for `sweep`.
         let usable = |idle: &Idle| idle.connection.sender.is_ready() && now < idle.until;
         let last = stack.iter().rposition(usable)?;
@@ -127,7 +155,7 @@ impl Connections {
         }
         connection.reused = true;
         let mut all = self.idle.lock();
-        let stack = all.entry(endpoint.id()).or_default();
+        let stack = all.entry((endpoint.id(), connection.dialect)).or_default();
         if stack.len() < IDLE_MAX {
             stack.push(Idle { connection, until: Instant::now() + idle });
         }
@@ -144,7 +172,7 @@ impl Connections {
 
     /// Closes those to `endpoint`.
     pub fn leave(&self, endpoint: &Endpoint) {
-        self.idle.lock().remove(&endpoint.id());
+        self.idle.lock().retain(|(id, _), _| *id != endpoint.id());
     }
 
     /// Closes all of them.

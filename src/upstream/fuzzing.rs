@@ -5,7 +5,11 @@ use http_body_util::BodyExt;
 use hyper::{Response, body::Incoming};
 use tokio::{io::AsyncWriteExt, net::UnixStream, runtime::Builder};
 
-use super::{connect::adopt, heads::Asked, wire::Stream};
+use super::{
+    connect::adopt,
+    heads::Asked,
+    wire::{Socket, Stream},
+};
 use crate::body::Body;
 
 /// An answer that was taken for whole.
@@ -27,7 +31,7 @@ pub fn answer(
     let runtime = Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async {
         let (ours, mut theirs) = UnixStream::pair().ok()?;
-        let mut connection = adopt(Stream::Unix(ours)).await.ok()?;
+        let mut connection = adopt(Stream::Plain(Socket::Unix(ours))).await.ok()?;
         let request = Request::get("/").header("host", "a").body(Body::empty()).ok()?;
         let sending = connection.dispatch(Asked::All).try_send_request(request);
         let saying = async {

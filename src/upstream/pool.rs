@@ -22,11 +22,12 @@ use tokio::task::JoinSet;
 use super::{
     address::Address,
     balance::{Asking, Lacking, Member, Members},
+    dialect::Dialect,
     endpoint::Endpoints,
     lease::Lease,
     queue::Queue,
 };
-use crate::config::{AddressSpec, Balance, EndpointSpec};
+use crate::config::{self, AddressSpec, Balance, EndpointSpec};
 
 pub use retries::Retries;
 
@@ -43,6 +44,7 @@ const HAD_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Pool {
     terms: Terms,
+    dialect: Arc<Dialect>,
     endpoints: Arc<Endpoints>,
     members: ArcSwap<Members>,
     queue: Arc<Queue>,
@@ -64,6 +66,8 @@ pub struct Terms {
     pub balance: Balance,
     /// Over how long one that is new or back gets its slots.
     pub slow_start: Duration,
+    /// How they are spoken to.
+    pub dialect: config::Dialect,
 }
 
 /// What became of a name.
@@ -83,6 +87,7 @@ impl Pool {
         let queue = Queue::new();
         let retries = Arc::new(Retries::new(endpoints.rows()));
         let pool = Self {
+            dialect: Arc::new(Dialect::new(&terms.dialect)),
             terms,
             endpoints,
             retries,
@@ -102,8 +107,13 @@ impl Pool {
     /// It is another pool rather than this one changed: requests that were decided by the snapshot
     /// before go on with the members they knew. Only those that wait are served by the new ones.
     pub fn successor(&self, terms: Terms) -> Self {
+        let dialect = match terms.dialect == self.terms.dialect {
+            true => self.dialect.clone(),
+            false => Arc::new(Dialect::new(&terms.dialect)),
+        };
         let pool = Self {
             terms,
+            dialect,
             endpoints: self.endpoints.clone(),
             members: ArcSwap::from_pointee(Members::default()),
             queue: self.queue.clone(),
@@ -119,6 +129,11 @@ impl Pool {
     /// What was written for it.
     pub fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// How its endpoints are spoken to.
+    pub fn dialect(&self) -> &Arc<Dialect> {
+        &self.dialect
     }
 
     /// Where requests wait for a slot.
@@ -214,15 +229,18 @@ impl Pool {
     fn publish(&self) {
         let names = self.names.lock();
         let mut members: Vec<Member> = Vec::new();
+        let mut written = Vec::new();
         for spec in &self.terms.specs {
             for address in addresses_of(spec, &names) {
                 let endpoint = self.endpoints.at(&address);
                 // Two names, or a name and an address, may stand for the same endpoint.
                 if !members.iter().any(|member| member.endpoint.id() == endpoint.id()) {
+                    written.push((endpoint.id(), &spec.address));
                     members.push(Member { endpoint, weight: spec.weight });
                 }
             }
         }
+        self.dialect.learn(written.into_iter());
         self.remember(&members);
         // Where there is none that serves already, slow is worse than cold.
         let slowly = self.queue.slots() > 0;
@@ -288,7 +306,8 @@ mod tests {
     use super::*;
 
     fn terms(specs: Vec<EndpointSpec>) -> Terms {
-        Terms { specs, capacity: 5, balance: Balance::LeastBusy, slow_start: Duration::ZERO }
+        let (slow_start, dialect) = (Duration::ZERO, config::Dialect::default());
+        Terms { specs, capacity: 5, balance: Balance::LeastBusy, slow_start, dialect }
     }
 
     fn spec(address: AddressSpec) -> EndpointSpec {

@@ -18,16 +18,27 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::client::TlsStream;
 
 use super::heads::{Asked, Heads};
+
+/// A socket that leads to an endpoint.
+#[derive(Debug)]
+pub enum Socket {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+}
 
 /// A stream to an endpoint.
 #[derive(Debug)]
 pub enum Stream {
-    /// Over TCP.
-    Tcp(TcpStream),
-    /// Over a Unix socket.
-    Unix(UnixStream),
+    /// In plain text.
+    Plain(Socket),
+    /// Within TLS: an end without a close_notify is an error, so that nobody can cut an answer
+    /// short and have it pass for whole (RFC 8446 §6.1).
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// A stream that counts, and ends where a head is flawed.
@@ -47,14 +58,68 @@ pub struct Tally {
     dispatched: AtomicU8,
 }
 
+/// Reads and writes whichever of two streams there is.
 macro_rules! either {
-    ($stream:expr, $either:ident => $call:expr) => {
-        match $stream {
-            Stream::Tcp($either) => $call,
-            Stream::Unix($either) => $call,
+    ($type:ident: $one:ident or $other:ident) => {
+        impl AsyncRead for $type {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                match self.get_mut() {
+                    $type::$one(stream) => Pin::new(stream).poll_read(cx, buffer),
+                    $type::$other(stream) => Pin::new(stream).poll_read(cx, buffer),
+                }
+            }
+        }
+
+        impl AsyncWrite for $type {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                match self.get_mut() {
+                    $type::$one(stream) => Pin::new(stream).poll_write(cx, bytes),
+                    $type::$other(stream) => Pin::new(stream).poll_write(cx, bytes),
+                }
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                match self.get_mut() {
+                    $type::$one(stream) => Pin::new(stream).poll_flush(cx),
+                    $type::$other(stream) => Pin::new(stream).poll_flush(cx),
+                }
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                match self.get_mut() {
+                    $type::$one(stream) => Pin::new(stream).poll_shutdown(cx),
+                    $type::$other(stream) => Pin::new(stream).poll_shutdown(cx),
+                }
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bytes: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                match self.get_mut() {
+                    $type::$one(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+                    $type::$other(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+                }
+            }
         }
     };
 }
+
+either!(Socket: Tcp or Unix);
+either!(Stream: Plain or Tls);
 
 // === impl Wire ===
 
@@ -74,7 +139,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let Self { stream, tally, heads } = self.get_mut();
         let before = buffer.filled().len();
-        let polled = either!(stream, stream => Pin::new(stream).poll_read(cx, buffer));
+        let polled = Pin::new(stream).poll_read(cx, buffer);
         let read = &buffer.filled()[before..];
         if !read.is_empty() {
             let seen = tally.read.load(Ordering::Relaxed);
@@ -94,15 +159,15 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_write(cx, bytes))
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_flush(cx))
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(&mut self.get_mut().stream, stream => Pin::new(stream).poll_shutdown(cx))
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -114,8 +179,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let stream = &mut self.get_mut().stream;
-        either!(stream, stream => Pin::new(stream).poll_write_vectored(cx, bytes))
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bytes)
     }
 }
 

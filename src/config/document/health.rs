@@ -5,7 +5,7 @@ use std::{borrow::Cow, ops::RangeInclusive};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    Count, Named, Off, OneOrMany, Or, Pattern, PercentLeaf, Wait, Words, document,
+    Count, Named, Off, OneOrMany, Or, Pattern, PercentLeaf, Switch, Wait, Words, document,
     leaf::{leaves, string},
     read::{Complaint, Leaf, Read, leaf},
     reader::Reader,
@@ -68,6 +68,8 @@ document! {
         optional fall: Count,
         /// The port that is asked, where it is not the endpoint's own.
         optional port: PortLeaf,
+        /// `on`: asks in plain HTTP/1.1, whatever the pool says of `tls`.
+        optional plain: Switch,
     }
 }
 

@@ -5,9 +5,9 @@ use std::{borrow::Cow, collections::BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    Address, At, BalanceLeaf, Count, EjectionOrOff, FilePath, Health, Kind, Length, Many, Node,
-    PercentLeaf, Read, Reader, RetryOrOff, Size, Surge, Switch, Wait, WhenEmptyLeaf, WhenUnhealthy,
-    document,
+    Address, At, BalanceLeaf, Count, EjectionOrOff, EndpointTls, FilePath, Health, Kind, Length,
+    Many, Node, PercentLeaf, Read, Reader, RetryOrOff, Size, Surge, Switch, Wait, WhenEmptyLeaf,
+    WhenUnhealthy, document,
 };
 
 /// The settings of a pool, with what else the mapping may hold.
@@ -38,6 +38,8 @@ macro_rules! pool {
                 optional abandoned: Abandoned,
                 /// What is gathered before it goes on.
                 optional buffer: Buffer,
+                /// TLS towards the endpoints; plain text when left out.
+                optional tls: EndpointTls,
                 /// How endpoints are asked whether they are well; not at all when left out.
                 optional health: Health,
                 /// When an endpoint gets no requests since those before went wrong; or `off`.

@@ -1,11 +1,11 @@
-//! TLS towards clients, as it is written.
+//! TLS towards clients and towards endpoints, as it is written.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    FilePath, Many, document,
+    FilePath, Many, Switch, Words, document,
     leaf::leaves,
     read::{Complaint, Leaf, Read, leaf},
     reader::Reader,
@@ -46,6 +46,22 @@ document! {
         required roots: FilePath,
         /// Whether a client without one is turned away (`required`) or served (`optional`).
         optional verify: VerifyLeaf,
+    }
+}
+
+document! {
+    /// How the endpoints of a pool are spoken to within TLS.
+    EndpointTls {
+        /// A PEM file with those who must have signed the endpoints' certificates; or `system`.
+        optional roots: FilePath,
+        /// The name that the certificates have to be good for, and that is asked for; an
+        /// endpoint's own host or address when left out.
+        optional name: Words,
+        /// What usher shows of itself where it is asked.
+        optional certificate: Certificate,
+        /// `on`: takes any certificate. Whoever stands between usher and an endpoint can then read
+        /// and change everything.
+        optional dangerously_unverified: Switch,
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn health(
         rise: value.rise.as_ref().map_or(default.rise, |at| at.value.0),
         fall: value.fall.as_ref().map_or(default.fall, |at| at.value.0),
         port: value.port.as_ref().map(|at| at.value.0),
+        plain: value.plain.as_ref().is_some_and(|at| at.value.0),
     };
     if let Some(at) = value.body.as_ref().filter(|_| health.method == Method::HEAD) {
         reader.error_with(at.key, "an answer to HEAD has no body", "write `method: GET`");

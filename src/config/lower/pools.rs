@@ -2,10 +2,11 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{LoweredPool, NAMES_MAX, bounded, health, house::positive, no_effect_yet};
+use super::{LoweredPool, NAMES_MAX, bounded, dialect, health, house::positive, no_effect_yet};
 use crate::{
     config::{
-        AddressSpec, Buffer, Demand, EndpointSpec, Health, Pool, Queue, Surge, Timeouts, defaults,
+        AddressSpec, Buffer, Demand, Dialect, EndpointSpec, Health, Pool, Queue, Surge, Timeouts,
+        defaults,
         document::{self, At, Endpoint, Named, Reader},
         source::Span,
     },
@@ -25,12 +26,14 @@ pub(super) fn lower(pools: &At<Named<document::Pool>>, reader: &mut Reader) -> V
     let mut lowered: Vec<LoweredPool> = Vec::new();
     let mut capacities = HashMap::new();
     let mut checks = HashMap::new();
+    let mut dialects = HashMap::new();
     for (name, pool) in &pools.value.entries {
         match Name::parse(&name.value) {
             Ok(parsed) => {
                 let pool = lower_pool(name.span, parsed, pool, reader);
                 one_capacity_an_address(&pool, &mut capacities, reader);
                 one_check_an_address(&pool, &mut checks, reader);
+                one_dialect_an_address(&pool, &mut dialects, reader);
                 lowered.push(LoweredPool {
                     pool: pool.0,
                     name: name.span,
@@ -61,6 +64,7 @@ fn lower_pool(
     let endpoints = endpoints(pool.endpoints.as_ref(), reader);
     let capacity = capacity(span, &name, pool, reader);
     let keep_alive = pool.keep_alive.as_ref().and_then(|at| at.value.idle.as_ref());
+    let dialect = dialect::lower(pool, &endpoints, reader);
     let hold = pool.abandoned.as_ref().and_then(|at| at.value.hold.as_ref());
     let lowered = Pool {
         name,
@@ -76,6 +80,7 @@ fn lower_pool(
         keep_alive_idle: positive(keep_alive, defaults::KEEP_ALIVE_IDLE, reader),
         abandoned_hold: hold.map_or(defaults::ABANDONED_HOLD, |at| at.value.0),
         buffer: buffer(pool.buffer.as_ref(), reader),
+        dialect,
         health: health::health(pool.health.as_ref(), reader),
         ejection: health::ejection(pool.ejection.as_ref(), reader),
         when_unhealthy: pool.when_unhealthy.as_ref().map_or_else(Default::default, |at| at.value.0),
@@ -214,6 +219,26 @@ fn one_check_an_address(
                 endpoint.address, pool.name
             );
             let hint = "write the same `health` in both pools, or in one of them only";
+            reader.error_with(*span, message, hint);
+        }
+    }
+}
+
+/// What listens at an address speaks in one way, whatever pools it is in.
+fn one_dialect_an_address(
+    (pool, places): &(Pool, Places),
+    seen: &mut HashMap<AddressSpec, (Dialect, Name)>,
+    reader: &mut Reader,
+) {
+    for (endpoint, span) in pool.endpoints.iter().zip(&places.endpoints) {
+        let this = (pool.dialect.clone(), pool.name.clone());
+        let (first, name) = seen.entry(endpoint.address.clone()).or_insert(this);
+        if *first != pool.dialect {
+            let message = format!(
+                "{} is spoken to in two ways: in pool `{name}` and in pool `{}`",
+                endpoint.address, pool.name
+            );
+            let hint = "write the same `tls` in both pools";
             reader.error_with(*span, message, hint);
         }
     }

@@ -17,7 +17,11 @@ use crate::{
     config,
     deadline::Wheel,
     units::format_duration,
-    upstream::{Address, connect::connect, heads::Asked},
+    upstream::{
+        Address, Dialect, Endpoint,
+        connect::{Way, connect},
+        heads::Asked,
+    },
 };
 
 /// As much of a body as is read to be compared.
@@ -37,20 +41,29 @@ pub enum Complaint {
     Answer(String),
 }
 
-/// Asks what is at `address`.
+/// Asks `endpoint`, in `dialect` unless the policy wants it plain.
 pub async fn check(
-    address: &Address,
+    endpoint: &Endpoint,
+    dialect: &Dialect,
     policy: &config::Health,
     wheel: &Wheel,
 ) -> Result<(), Complaint> {
     let at = Instant::now() + policy.timeout;
-    let asked = wheel.within(at, ask(address, policy, wheel)).await;
+    let plain = Dialect::plain();
+    let dialect = if policy.plain { &plain } else { dialect };
+    let asked = wheel.within(at, ask(endpoint, dialect, policy, wheel)).await;
     asked.unwrap_or(Err(Complaint::Late(policy.timeout)))
 }
 
-async fn ask(address: &Address, policy: &config::Health, wheel: &Wheel) -> Result<(), Complaint> {
-    let address = asked_at(address, policy.port);
-    let connection = connect(&address, policy.timeout, wheel).await;
+async fn ask(
+    endpoint: &Endpoint,
+    dialect: &Dialect,
+    policy: &config::Health,
+    wheel: &Wheel,
+) -> Result<(), Complaint> {
+    let address = asked_at(endpoint.address(), policy.port);
+    let way = Way { address: &address, endpoint_id: endpoint.id(), dialect };
+    let connection = connect(way, policy.timeout, wheel).await;
     let mut connection = connection.map_err(|error| Complaint::Broken(error.to_string()))?;
     let request = request(&address, policy)?;
     let asked = if policy.method == Method::HEAD { Asked::HeadOnly } else { Asked::All };

@@ -11,6 +11,8 @@ pub enum Evidence {
     Refused,
     /// No connection could be made in time, or its network is gone.
     Unreachable,
+    /// No TLS with it: one side does not believe the other, or it speaks none.
+    Untrusted,
     /// It closed a new connection before the first byte of an answer.
     Broke,
     /// It did not begin its answer in time.
@@ -51,6 +53,7 @@ impl fmt::Display for Evidence {
         match self {
             Evidence::Refused => f.write_str("refused a connection"),
             Evidence::Unreachable => f.write_str("took no connection in time"),
+            Evidence::Untrusted => f.write_str("failed the TLS handshake"),
             Evidence::Broke => f.write_str("closed before it answered"),
             Evidence::Late => f.write_str("did not begin its answer in time"),
             Evidence::BrokeOff => f.write_str("broke its answer off"),
@@ -67,7 +70,9 @@ impl Cause {
     pub fn is_unreachable(self) -> bool {
         match self {
             Cause::Refused => true,
-            Cause::InRow { last, .. } => last == Evidence::Unreachable || last == Evidence::Refused,
+            Cause::InRow { last, .. } => {
+                matches!(last, Evidence::Unreachable | Evidence::Refused | Evidence::Untrusted)
+            }
             Cause::Share { .. } => false,
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::{
-    config::{AddressSpec, Balance, EndpointSpec},
+    config::{AddressSpec, Balance, Dialect, EndpointSpec},
     name::Name,
     upstream::{Asking, Endpoints, Grant, Lacking, Patience, Pool, Refused, Stake, Terms, Waiting},
 };
@@ -20,7 +20,7 @@ fn terms(ports: &[u16], capacity: u32) -> Terms {
         weight: 1,
     };
     let (specs, slow_start) = (ports.iter().map(spec).collect(), Duration::ZERO);
-    Terms { specs, capacity, balance: Balance::LeastBusy, slow_start }
+    Terms { specs, capacity, balance: Balance::LeastBusy, slow_start, dialect: Dialect::default() }
 }
 
 fn stake(pool: &Pool) -> Arc<Stake> {

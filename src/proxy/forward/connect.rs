@@ -1,0 +1,90 @@
+//! The connection for an attempt: one that is there, or a new one.
+
+use std::time::Instant as Clock;
+
+use tokio::time::Instant;
+
+use super::{Failed, Journey};
+use crate::{
+    fault::Fault,
+    meters::SecretEnd,
+    upstream::{ConnectError, Connection, Dialect, Endpoint, Way, reach},
+};
+
+// === impl Journey ===
+
+impl Journey<'_> {
+    /// How the pool's endpoints are spoken to.
+    fn dialect(&self) -> Option<&Dialect> {
+        self.exchange.pool().map(|pool| &**pool.upstream.dialect())
+    }
+
+    /// An idle connection of this worker to `endpoint`.
+    pub(super) fn idle(&self, endpoint: &Endpoint) -> Option<Connection> {
+        self.exchange.worker().connections.take(endpoint, self.dialect()?)
+    }
+
+    /// The connection that came with the slot, once it is ready for another request.
+    pub(super) async fn again(&mut self, connection: Connection) -> Option<Connection> {
+        if !connection.speaks(self.dialect()?) {
+            return None;
+        }
+        let until = self.total_at.min(Instant::now() + self.timeouts.connect);
+        let wheel = &self.exchange.worker().wheel;
+        wheel.within(until, connection.again()).await.ok().flatten()
+    }
+
+    /// A new connection to the endpoint of the lease.
+    pub(super) async fn connect(&mut self) -> Result<Connection, Failed> {
+        let (Some(endpoint), Some(dialect)) = (self.exchange.endpoint(), self.dialect()) else {
+            return Err(Failed::Fault(Fault::NoEndpoint));
+        };
+        let began = Clock::now();
+        let wait = self.timeouts.connect.min(self.total_at - Instant::now());
+        let worker = self.exchange.worker();
+        let way = Way { address: endpoint.address(), endpoint_id: endpoint.id(), dialect };
+        let made = reach(way, wait, &worker.wheel, &worker.connections).await;
+        self.count(&made);
+        self.exchange.connected(began.elapsed());
+        made.map_err(|error| self.unconnected(&error))
+    }
+
+    /// What it means that there is no connection.
+    fn unconnected(&mut self, error: &ConnectError) -> Failed {
+        if let Some(endpoint) = self.exchange.endpoint() {
+            let endpoint = endpoint.as_str();
+            tracing::debug!(endpoint, %error, "no connection");
+            if let ConnectError::Tls(_) = error {
+                // It will be so until somebody does something about it.
+                let say = || tracing::warn!(endpoint, %error, "an endpoint cannot be used");
+                self.exchange.worker().complain(say);
+            }
+        }
+        if matches!(error, ConnectError::NoDescriptor(_)) {
+            return Failed::Fault(Fault::NoDescriptor);
+        }
+        let late = Instant::now() >= self.total_at;
+        // Cut short by the deadline of the whole, a connection has not had its time.
+        if let Some(evidence) = error.evidence().filter(|_| !late) {
+            self.exchange.endpoint_failed(evidence, || error.to_string());
+        }
+        // Another attempt may have to wait for its slot; this one is of no more use.
+        self.exchange.give_back(None);
+        if late { Failed::Fault(Fault::TotalTimeout) } else { Failed::Unconnected }
+    }
+
+    /// Counts how the handshake ended, where there was one.
+    fn count(&self, made: &Result<Connection, ConnectError>) {
+        let Some(pool) = self.exchange.pool().filter(|it| it.upstream.dialect().is_encrypted())
+        else {
+            return;
+        };
+        let end = match made {
+            Ok(connection) if connection.resumed() == Some(true) => SecretEnd::Resumed,
+            Ok(_) => SecretEnd::Full,
+            Err(ConnectError::Tls(_)) => SecretEnd::Failed,
+            Err(_) => return,
+        };
+        pool.meter.shook_hands(self.exchange.worker().index, end);
+    }
+}
