@@ -10,5 +10,7 @@ mod prometheus;
 #[path = "support/puma.rs"]
 mod puma;
 
+#[path = "observed/alerted.rs"]
+mod alerted;
 #[path = "observed/dashboards.rs"]
 mod dashboards;

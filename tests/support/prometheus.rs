@@ -12,6 +12,7 @@ use std::{
 };
 
 use regex::{Captures, Regex};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,6 +20,9 @@ use crate::support::origin::PATIENCE;
 
 /// The configuration that the project ships.
 const SHIPPED: &str = include_str!("../../config/prometheus/prometheus.yml");
+
+/// The name of its file.
+const CONFIG: &str = "prometheus.yml";
 
 /// A Prometheus. Dropping it kills it.
 pub struct Prometheus {
@@ -28,24 +32,23 @@ pub struct Prometheus {
     directory: TempDir,
 }
 
+/// An Alertmanager. Dropping it kills it.
+pub struct Alertmanager {
+    /// Where it listens.
+    pub address: String,
+    child: Child,
+    _directory: TempDir,
+}
+
 // === impl Prometheus ===
 
 impl Prometheus {
     /// Scrapes `targets` every second as the shipped configuration says, judges by `rules`, and
     /// tells the Alertmanager at `alertmanager`.
     pub fn start(targets: &[&str], rules: &str, alertmanager: &str) -> Self {
-        let config = SHIPPED
-            .replace("usher:9901", &targets.join(", "))
-            .replace("alertmanager:9093", alertmanager)
-            .replace("_interval: 5s", "_interval: 1s")
-            .replace("scrape_timeout: 4s", "scrape_timeout: 1s");
-        assert!(config.contains(alertmanager) && !config.contains("5s") && !config.contains("4s"));
-        assert!(targets.iter().all(|target| config.contains(target)), "{config}");
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        fs::write(directory.path().join("usher-rules.yaml"), rules).expect("it can be written");
-        let file = directory.path().join("prometheus.yml");
-        fs::write(&file, config).expect("the configuration can be written");
-        let data = directory.path().join("data");
+        configure(directory.path(), targets, rules, alertmanager);
+        let (file, data) = (directory.path().join(CONFIG), directory.path().join("data"));
         let (child, address) = launch(
             Command::new("prometheus")
                 .arg(format!("--config.file={}", file.display()))
@@ -53,6 +56,13 @@ impl Prometheus {
                 .arg("--web.listen-address=127.0.0.1:0"),
         );
         Self { address, child, directory }
+    }
+
+    /// Has it scrape `targets`, judge by `rules` and tell `alertmanager` from now on.
+    pub fn reload(&self, targets: &[&str], rules: &str, alertmanager: &str) {
+        configure(self.directory.path(), targets, rules, alertmanager);
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process id"), Signal::HUP).expect("the child is ours to signal");
     }
 
     /// What its API says at `path` to these parameters.
@@ -95,6 +105,50 @@ impl Drop for Prometheus {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+// === impl Alertmanager ===
+
+impl Alertmanager {
+    /// Tells of pages at the URL `webhook`, as the shipped configuration says, only sooner.
+    pub fn start(webhook: &str) -> Self {
+        let hook = format!("  - name: pages\n    webhook_configs: [{{ url: \"{webhook}\" }}]\n");
+        let config = include_str!("../../config/alertmanager/alertmanager.yml")
+            .replace("  - name: pages\n", &hook)
+            .replace("group_wait: 10s", "group_wait: 1s")
+            .replace("group_interval: 1m", "group_interval: 1s");
+        assert!(config.contains(webhook) && !config.contains(": 1m") && !config.contains(": 10s"));
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let file = directory.path().join("alertmanager.yml");
+        fs::write(&file, config).expect("it can be written");
+        let (child, address) = launch(
+            Command::new("prometheus-alertmanager")
+                .arg(format!("--config.file={}", file.display()))
+                .arg(format!("--storage.path={}", directory.path().join("data").display()))
+                .args(["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="]),
+        );
+        Self { address, child, _directory: directory }
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Writes the shipped configuration into `directory`, adapted.
+fn configure(directory: &Path, targets: &[&str], rules: &str, alertmanager: &str) {
+    let config = SHIPPED
+        .replace("usher:9901", &targets.join(", "))
+        .replace("alertmanager:9093", alertmanager)
+        .replace("_interval: 5s", "_interval: 1s")
+        .replace("scrape_timeout: 4s", "scrape_timeout: 1s");
+    assert!(config.contains(alertmanager) && !config.contains("5s") && !config.contains("4s"));
+    assert!(targets.iter().all(|target| config.contains(target)), "{config}");
+    fs::write(directory.join("usher-rules.yaml"), rules).expect("it can be written");
+    fs::write(directory.join(CONFIG), config).expect("it can be written");
 }
 
 /// Starts a program of the Prometheus family, and returns it and where it listens.
