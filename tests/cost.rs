@@ -1,9 +1,9 @@
 //! What a request costs the real usher in system calls, counted by `strace`, and an idle connection
 //! in memory.
 //!
-//! `cargo test --features real --test cost -- --nocapture` shows the figures of `docs/cost.md`.
+//! `cargo test --features real --test cost -- --nocapture` shows the figures of `docs/performance.md`.
 
-#![allow(clippy::print_stdout, reason = "the figures of docs/cost.md")]
+#![allow(clippy::print_stdout, reason = "the figures of docs/performance.md")]
 
 #[path = "streams/running.rs"]
 mod running;

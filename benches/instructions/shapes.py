@@ -1,0 +1,215 @@
+"""The requests that are counted, the stand-in that answers them, and who sends them."""
+
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+
+# What a phone sends: an app's own fields, a session's cookie, a token of 500 bytes.
+PHONE = "".join(f"{name}: {value}\r\n" for name, value in [
+    ("Accept", "application/json"),
+    ("Accept-Encoding", "gzip, deflate, br"),
+    ("Accept-Language", "en-GB,en;q=0.9,de;q=0.7"),
+    ("Authorization", "Bearer " + "eyJhbGciOiJFUzI1NiJ9." + "c" * 390 + "." + "s" * 86),
+    ("Cache-Control", "no-cache"),
+    ("Cookie", "_shop_session=" + "k" * 320 + "; visitor=8f14e45f; ab=3; consent=all"),
+    ("If-None-Match", 'W/"6d82cbb050ddc7fa9cbb659014546e59"'),
+    ("Referer", "https://shop.example/menus"),
+    ("Sec-Fetch-Dest", "empty"),
+    ("Sec-Fetch-Mode", "cors"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 "
+                   "(KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1"),
+    ("X-App-Build", "5210"),
+    ("X-App-Version", "5.2.1"),
+    ("X-Device-Id", "9b2f4c1e-6f0a-4b57-9a2c-0d6f3f1f7f10"),
+    ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+])
+
+# What Rails says beside an answer.
+RAILS = "".join(f"{name}: {value}\r\n" for name, value in [
+    ("X-Frame-Options", "SAMEORIGIN"),
+    ("X-XSS-Protection", "1; mode=block"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Download-Options", "noopen"),
+    ("X-Permitted-Cross-Domain-Policies", "none"),
+    ("Referrer-Policy", "strict-origin-when-cross-origin"),
+    ("Content-Type", "application/json; charset=utf-8"),
+    ("Vary", "Accept"),
+    ("ETag", 'W/"6d82cbb050ddc7fa9cbb659014546e59"'),
+    ("Cache-Control", "max-age=0, private, must-revalidate"),
+    ("Set-Cookie", "_shop_session=" + "k" * 320 + "; path=/; HttpOnly; SameSite=Lax"),
+    ("X-Request-Id", "8e1f2b64-7a53-4c1e-9d0b-2f6f3e1a7c55"),
+    ("X-Runtime", "0.006443"),
+])
+
+
+def answer(length, fields=""):
+    return (f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{fields}\r\n").encode() + b"x" * length
+
+
+ANSWERS = {
+    b"/menus/1": answer(1024),
+    b"/orders": answer(1024, RAILS),
+    b"/large": answer(1 << 20),
+}
+
+SWITCHING = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+
+# A text of 32 bytes, as a client masks it and as a server says it.
+MASKED = b"\x81\xa0\0\0\0\0" + b"m" * 32
+UNMASKED = b"\x81\x20" + b"m" * 32
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def exactly(connection, count):
+    """That many bytes, or the end of this program: what was counted would be wrong."""
+    left = count
+    while left:
+        got = len(connection.recv(min(left, 1 << 18)))
+        if got == 0:
+            sys.exit(f"usher hung up with {left} of {count} bytes still to come")
+        left -= got
+
+
+class Origin:
+    """Answers by path, with answers that were made before."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            connection, _ = self.listener.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self.serve, args=[connection], daemon=True).start()
+
+    def serve(self, connection):
+        rest = b""
+        while True:
+            while b"\r\n\r\n" not in rest:
+                read = connection.recv(65536)
+                if not read:
+                    return
+                rest += read
+            head, _, rest = rest.partition(b"\r\n\r\n")
+            path = head.split(b" ", 2)[1]
+            if path == b"/cable":
+                connection.sendall(SWITCHING)
+                return self.echo(connection)
+            for line in head.split(b"\r\n"):
+                if line.lower().startswith(b"content-length:"):
+                    exactly(connection, int(line[15:]) - len(rest))
+                    rest = b""
+            connection.sendall(ANSWERS[path])
+
+    def echo(self, connection):
+        while connection.recv(len(MASKED), socket.MSG_WAITALL):
+            connection.sendall(UNMASKED)
+
+
+class Http1:
+    """One request after the other on a connection; the answers are all alike."""
+
+    def __init__(self, few, path, method="GET", fields="", body=b"", tls=False):
+        self.few = few
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        self.request = (f"{method} {path} HTTP/1.1\r\nHost: shop.example\r\n{fields}{length}"
+                        "\r\n").encode() + body
+        self.tls = tls
+
+    def run(self, ports, requests):
+        with self.connect(ports) as connection:
+            connection.sendall(self.request)
+            length = self.first(connection)
+            for _ in range(requests - 1):
+                connection.sendall(self.request)
+                exactly(connection, length)
+
+    def connect(self, ports):
+        plain = socket.create_connection(("127.0.0.1", ports["tls" if self.tls else "plain"]))
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self.tls:
+            return plain
+        anyone = ssl.create_default_context()
+        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+        return anyone.wrap_socket(plain, server_hostname="localhost")
+
+    def first(self, connection):
+        """Bytes of an answer, found out from the first."""
+        read = b""
+        while b"\r\n\r\n" not in read:
+            read += connection.recv(65536) or sys.exit("usher hung up before it answered")
+        head, _, body = read.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200 "):
+            sys.exit(f"usher answered {head.decode()}")
+        lengths = [line[15:] for line in head.split(b"\r\n")
+                   if line.lower().startswith(b"content-length:")]
+        exactly(connection, int(lengths[0]) - len(body))
+        return len(head) + 4 + int(lengths[0])
+
+
+class Http2:
+    """By h2load, one stream at a time."""
+
+    def __init__(self, few, path, tls=False):
+        self.few, self.path, self.tls = few, path, tls
+
+    def run(self, ports, requests):
+        url = (f"https://localhost:{ports['tls']}" if self.tls
+               else f"http://127.0.0.1:{ports['plain']}")
+        done = subprocess.run(
+            ["h2load", "-t", "1", "-c", "1", "-m", "1", "-n", str(requests), "-H", "Cookie: visitor=1",
+             "-H", "Accept: text/html, */*", url + self.path], capture_output=True, text=True)
+        if f" {requests} succeeded, 0 failed" not in done.stdout:
+            sys.exit(done.stdout + done.stderr)
+
+
+class Messages:
+    """WebSocket messages, each answered by one."""
+
+    few = 1000
+
+    def run(self, ports, requests):
+        with socket.create_connection(("127.0.0.1", ports["plain"])) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(
+                b"GET /cable HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\n"
+                b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(1) or sys.exit("usher hung up before its 101")
+            if b" 101 " not in head:
+                sys.exit(f"usher answered {head.decode()}")
+            for _ in range(requests):
+                connection.sendall(MASKED)
+                exactly(connection, len(UNMASKED))
+
+
+SMALL = "Accept: text/html, */*\r\nCookie: visitor=1\r\n"
+
+ALL = {
+    "GET of 1 KiB": Http1(500, "/menus/1", fields=SMALL),
+    "GET of 1 KiB by a phone, Rails' fields": Http1(500, "/orders", fields=PHONE),
+    "POST of 10 KB": Http1(300, "/orders", "POST", PHONE, b"p" * 10_000),
+    "GET of 1 MiB": Http1(20, "/large", fields=SMALL),
+    "GET of 1 KiB, TLS": Http1(500, "/menus/1", fields=SMALL, tls=True),
+    "GET of 1 KiB, HTTP/2": Http2(500, "/menus/1"),
+    "GET of 1 KiB, HTTP/2 over TLS": Http2(500, "/menus/1", tls=True),
+    "WebSocket message and answer": Messages(),
+}
