@@ -18,6 +18,7 @@ mod fleet;
 mod gate;
 mod house;
 mod orders;
+mod parting;
 mod predecessor;
 mod recall;
 mod shelf;

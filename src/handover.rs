@@ -12,6 +12,7 @@
 //!   ◀────────────────────────────────────── ready
 //!   accepts no more, drains; once a second and at its end:
 //!   state: what it has counted meanwhile ─────────────────▶ replaces what it said before
+//!   ◀── state: what operators have told the new one, whenever that changes
 //!   end of the connection ────────────────────────────────▶ the old process has gone
 //! ```
 //!
@@ -61,8 +62,8 @@ pub enum Message {
         /// Its process.
         pid: u32,
     },
-    /// What parts of the old process know, each in a section of its own. Said again, a section
-    /// replaces what it said before.
+    /// What parts of a process know, each in a section of its own. Said again, a section replaces
+    /// what it said before.
     State {
         /// By the name of the part.
         sections: BTreeMap<String, Value>,
@@ -116,6 +117,19 @@ pub trait Estate: Send + Sync {
     /// # Errors
     /// It is not what this part packs; the part then begins anew.
     fn unpack(&self, section: Value) -> Result<(), serde_json::Error>;
+
+    /// What a predecessor that still drains is told, as often as it changes.
+    fn pack_back(&self) -> Option<Value> {
+        None
+    }
+
+    /// What the successor has told while this process drains. May come again.
+    ///
+    /// # Errors
+    /// It is not what this part packs; then nothing changes.
+    fn unpack_back(&self, _section: Value) -> Result<(), serde_json::Error> {
+        Ok(())
+    }
 
     /// The predecessor has gone.
     fn predecessor_has_gone(&self) {}

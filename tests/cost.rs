@@ -1,7 +1,8 @@
 //! What a request costs the real usher in system calls, counted by `strace`, and an idle connection
 //! in memory.
 //!
-//! `cargo test --features real --test cost -- --nocapture` shows the figures of `docs/performance.md`.
+//! `cargo test --features real --test cost -- --nocapture` shows the figures of
+//! `docs/performance.md`.
 
 #![allow(clippy::print_stdout, reason = "the figures of docs/performance.md")]
 

@@ -43,6 +43,23 @@ impl<'a> Estates<'a> {
         self.0.iter().filter_map(|part| again(&**part)).collect()
     }
 
+    /// What a predecessor that still drains is to know.
+    pub(super) fn pack_back(&self) -> BTreeMap<String, Value> {
+        let back = |part: &dyn Estate| Some((part.name().to_owned(), part.pack_back()?));
+        self.0.iter().filter_map(|part| back(&**part)).collect()
+    }
+
+    /// Does as the successor tells.
+    pub(super) fn unpack_back(&self, mut sections: BTreeMap<String, Value>) {
+        for part in &self.0 {
+            let name = part.name();
+            let Some(section) = sections.remove(name) else { continue };
+            if let Err(error) = part.unpack_back(section) {
+                tracing::warn!(%error, section = name, "what the new usher says is not understood");
+            }
+        }
+    }
+
     /// Takes over what the predecessor told.
     pub(super) fn unpack(&self, mut sections: BTreeMap<String, Value>) {
         for part in &self.0 {
@@ -109,6 +126,15 @@ impl Estate for Verbs<'_> {
             Err(error) => error,
         };
         Err(error)
+    }
+
+    /// Who waits in the old process goes on when the new one is told so.
+    fn pack_back(&self) -> Option<Value> {
+        Some(self.pack())
+    }
+
+    fn unpack_back(&self, section: Value) -> Result<(), serde_json::Error> {
+        self.unpack(section)
     }
 }
 

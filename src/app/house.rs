@@ -4,22 +4,21 @@
 
 use std::{
     net::TcpListener as StdListener,
-    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use tokio::{
     net::TcpListener,
-    task::{AbortHandle, JoinSet},
-    time::{Instant, MissedTickBehavior, interval},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
 };
 
 use super::{
     Bound, Ended, House, certificates, checks,
-    estates::Estates,
     fleet::ASK_EVERY,
     health,
+    parting::{attend_and_tell, settle_estate},
     sight::HouseSight,
     signals::{self, Signals},
     threads::{self, Doors, Threads},
@@ -59,12 +58,6 @@ const TASKS_WAIT: Duration = Duration::from_secs(2);
 /// How long a worker may do nothing before usher is not said to live.
 const PULSE_WAIT: Duration = Duration::from_secs(5);
 
-/// How often is looked whether a predecessor has gone.
-const PREDECESSOR_LOOK: Duration = Duration::from_millis(50);
-
-/// How often a successor is told what is still counted here.
-const TELL_EVERY: Duration = Duration::from_secs(1);
-
 /// Runs `bound` in `house` until it is stopped.
 pub(super) fn run(bound: Bound, house: House) -> Result<(), Ended> {
     let House { runtime, signals } = house;
@@ -97,16 +90,7 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
         predecessor.take_over(&sight).await;
         serve_ports(&mut ports, sockets.control.take(), sockets.metrics.take(), &sight)?;
     }
-    tasks.spawn(resolve_again(common.clone()));
-    tasks.spawn(read(sight.clone()));
-    tasks.spawn(keep(sight.clone()));
-    tasks.spawn(ask_fleet(sight.clone()));
-    tasks.spawn(upkeep(common.clone()));
-    tasks.spawn(health::mind(common.clone()));
-    tasks.spawn(checks::ask(common.clone()));
-    tasks.spawn(look(sight.clone()));
-    tasks.spawn(expire(sight.clone()));
-    tasks.spawn(certificates::watch(common.clone()));
+    begin(&mut tasks, &sight, &common);
     let doors = config.listeners.iter().zip(sockets.listeners);
     let first = doors.map(|(listener, socket)| Door { bind: listener.bind, socket }).collect();
     let doors = Doors { first, orders, common: common.clone(), census };
@@ -120,12 +104,12 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     if let Some(every) = systemd::watchdog() {
         tasks.spawn(show_life(every, common.clone()));
     }
-    let ended = attend_and_tell(attend(threads, drain, &drainer, &common), &sight).await;
+    let (ended, parting) = attend_and_tell(attend(threads, drain, &drainer, &common), &sight).await;
     // The last lines are written when there is nobody left to write more.
     drop(log_stop);
     let _ = tokio::time::timeout(TASKS_WAIT, log).await;
-    if sight.succession().has_heir() {
-        settle_estate(&sight, &common, outlived, &mut ports).await;
+    if let Some(parting) = parting {
+        settle_estate(parting, &sight, outlived, &mut ports).await;
     }
     ports.shutdown().await;
     tasks.shutdown().await;
@@ -135,48 +119,18 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     ended
 }
 
-/// Attends to the threads until they have ended. A successor is told meanwhile what is counted.
-async fn attend_and_tell(
-    attending: impl Future<Output = Result<(), Ended>>,
-    sight: &HouseSight,
-) -> Result<(), Ended> {
-    let mut attending = pin!(attending);
-    let mut ticks = interval(TELL_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        // Ticks only wait; what attends is kept.
-        tokio::select! {
-            ended = attending.as_mut() => return ended,
-            _ = ticks.tick() => sight.succession().tell_heir(&Estates::of(sight)).await,
-        }
-    }
-}
-
-/// Tells the successor the last of what was counted, and whoever asked for the upgrade what came of
-/// it.
-async fn settle_estate(
-    sight: &HouseSight,
-    common: &Common,
-    outlived: Option<AbortHandle>,
-    ports: &mut JoinSet<()>,
-) {
-    if let Some(outlived) = outlived {
-        hear_out(&outlived, common).await;
-    }
-    sight.succession().tell_heir(&Estates::of(sight)).await;
-    let answered = async { while ports.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(TASKS_WAIT, answered).await;
-}
-
-/// Waits for the end of a predecessor that still drains, so that a successor hears from here what
-/// it has counted. It began to drain before this process did, so it ends soon.
-async fn hear_out(outlived: &AbortHandle, common: &Common) {
-    let drain = &common.published.current().config.drain;
-    let until = Instant::now() + drain.requests.max(drain.tunnels) + END_WAIT;
-    let mut looks = interval(PREDECESSOR_LOOK);
-    while !outlived.is_finished() && Instant::now() < until {
-        looks.tick().await;
-    }
+/// What the house does as long as usher runs.
+fn begin(tasks: &mut JoinSet<()>, sight: &Arc<HouseSight>, common: &Arc<Common>) {
+    tasks.spawn(resolve_again(common.clone()));
+    tasks.spawn(read(sight.clone()));
+    tasks.spawn(keep(sight.clone()));
+    tasks.spawn(ask_fleet(sight.clone()));
+    tasks.spawn(upkeep(common.clone()));
+    tasks.spawn(health::mind(common.clone()));
+    tasks.spawn(checks::ask(common.clone()));
+    tasks.spawn(look(sight.clone()));
+    tasks.spawn(expire(sight.clone()));
+    tasks.spawn(certificates::watch(common.clone()));
 }
 
 fn serve_ports(

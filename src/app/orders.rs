@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{sight::rfc3339, targets};
 use crate::{
@@ -32,6 +32,7 @@ pub(super) struct Orders {
     store: Option<Store>,
     turn: Semaphore,
     state: Mutex<State>,
+    changed: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -52,11 +53,11 @@ impl Orders {
         config: &Config,
     ) -> Self {
         let store = config.state_dir.as_deref().map(Store::new);
-        let (turn, state) = (Semaphore::new(1), Mutex::default());
-        let orders = Self { common, world, guard: Arc::new(guard), store, turn, state };
+        let (turn, state, changed) = (Semaphore::new(1), Mutex::default(), watch::Sender::new(()));
+        let orders = Self { common, world, guard: Arc::new(guard), store, turn, state, changed };
         match orders.store.as_ref().map(Store::load) {
             None => {}
-            Some(Ok((verbs, complaints))) => orders.restore(verbs, complaints),
+            Some(Ok((verbs, complaints))) => orders.take_over(verbs, complaints),
             Some(Err(error)) => {
                 tracing::error!("operators' verbs of before cannot be read: {error}");
                 let trouble = format!("operators' verbs of before are forgotten: {error}");
@@ -66,29 +67,33 @@ impl Orders {
         orders
     }
 
-    /// Puts `verbs` in force, which a predecessor handed over, and nothing else: what this process
-    /// has read from `state_dir` is older.
+    /// Puts `verbs` in force and nothing else: another process knows better, whether it goes and
+    /// hands over or has come and is told what this one only carries out. What is in force already
+    /// stays so without a gap.
     pub(super) fn take_over(&self, verbs: Vec<Verb>, complaints: Vec<String>) {
-        let register = std::mem::take(&mut self.state.lock().register);
-        let before: Vec<Verb> = register.iter().cloned().collect();
-        self.apply(&Register::default(), &before);
-        self.restore(verbs, complaints);
-    }
-
-    /// Puts `verbs` of before in force.
-    fn restore(&self, verbs: Vec<Verb>, complaints: Vec<String>) {
         for complaint in complaints {
-            tracing::warn!("operators' verbs of before: {complaint}");
+            tracing::warn!("operators' verbs of another process: {complaint}");
         }
         let mut state = self.state.lock();
+        let before: Vec<Verb> = state.register.iter().cloned().collect();
+        let mut register = Register::default();
         for verb in verbs {
-            tracing::warn!(by = verb.by, "{} is {}, as before", verb.target, verb.action.state());
-            if let Err(error) = state.register.put(verb) {
-                tracing::error!("operators' verbs of before: {error}");
+            if !before.contains(&verb) {
+                let (target, action) = (&verb.target, &verb.action);
+                tracing::warn!(by = verb.by, "{target} is {}, as was ordered", action.state());
+            }
+            if let Err(error) = register.put(verb) {
+                tracing::error!("operators' verbs of another process: {error}");
             }
         }
-        state.register.expire(SystemTime::now());
-        self.apply(&state.register, &[]);
+        register.expire(SystemTime::now());
+        self.apply(&register, &before);
+        state.register = register;
+    }
+
+    /// Tells when something may have been put in force or ended.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// What stands between the control port and whoever reaches it.
@@ -198,6 +203,7 @@ impl Orders {
                 endpoints.undrain(&address);
             }
         }
+        self.changed.send_replace(());
     }
 
     /// Ends what is over at `now`.

@@ -23,7 +23,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::estates::Estates;
+use super::{estates::Estates, parting::Parting};
 use crate::{
     drain::{Drain, Drainer, Stage},
     edge::{Door, Order},
@@ -38,9 +38,6 @@ pub(super) const READY_WAIT: Duration = Duration::from_secs(30);
 /// How long a new process that gives up may take to end, and how often it is looked at.
 const END_WAIT: Duration = Duration::from_secs(2);
 const END_LOOK: Duration = Duration::from_millis(20);
-
-/// How long the successor may take to hear what has been counted.
-const TELL_WAIT: Duration = Duration::from_secs(1);
 
 /// How this process was started.
 #[derive(Clone, Debug)]
@@ -174,9 +171,9 @@ impl Succession {
         self.handed_over.subscribe()
     }
 
-    /// Whether another process serves and hears what is still counted here.
-    pub(super) fn has_heir(&self) -> bool {
-        self.heir.lock().is_some()
+    /// The talk with the process that serves now, once there is one; for whoever asks first.
+    pub(super) fn parting(&self) -> Option<Parting> {
+        self.heir.lock().take().map(Parting::by)
     }
 
     /// Starts the binary that lies where this one came from, and hands over to it.
@@ -307,18 +304,6 @@ impl Succession {
             Broken::Stopping => NotUpgraded::Stopping,
             Broken::Said(why) => NotUpgraded::Failed { why },
             Broken::Channel(error) => NotUpgraded::Channel(error),
-        }
-    }
-
-    /// Tells the successor what has been counted by now, when there is one.
-    #[expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
-    pub(super) async fn tell_heir(&self, estates: &Estates<'_>) {
-        let Some(mut channel) = self.heir.lock().take() else { return };
-        let message = Message::State { sections: estates.pack_again() };
-        match tokio::time::timeout(TELL_WAIT, channel.send(&message)).await {
-            Ok(Ok(())) => *self.heir.lock() = Some(channel),
-            // Half a message may have been said: nothing more can be.
-            Ok(Err(_)) | Err(_) => tracing::warn!("the new usher does not hear what is counted"),
         }
     }
 }

@@ -3,23 +3,29 @@
 //! It holds no slot and no place in a queue here: it has not asked for either. What it holds is its
 //! client's connection and its gathered body, which is why not everybody may wait.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{exchange::Exchange, presence::Presence};
+use super::{exchange::Exchange, presence::Presence, worker::Worker};
 use crate::{
+    drain::Stage,
     fault::Fault,
     snapshot::Pool,
     verbs::{Held, Line, Turn},
 };
+
+/// How long before usher cuts what is left nobody waits any more: an answer takes its time, and who
+/// came after stopping had begun counts from when it came.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Waits until neither audience nor pool is paused. The exchange keeps the turns until its slot is
 /// free again, so that those behind it do not all go on at once.
 ///
 /// # Errors
 ///
-/// Too many wait, or it has waited for too long; the client has left; maintenance has begun.
+/// Too many wait, or it has waited for too long, or usher is about to end; the client has left;
+/// maintenance has begun.
 pub async fn hold(exchange: &mut Exchange, presence: Option<Presence>) -> Result<(), Fault> {
     let began = Instant::now();
     let mut passed: Vec<Arc<Line>> = Vec::new();
@@ -66,13 +72,22 @@ async fn turn(
             None => std::future::pending().await,
         }
     };
+    let cut_off = cut_is_near(exchange.worker());
     // A turn that comes too late lies in its channel, and is passed on when that is dropped.
     tokio::select! {
         biased;
         () = gone => Err(Fault::ClientLeft),
         turn = waiting.turn() => Ok(turn),
         () = over => Err(Fault::Paused),
+        () = cut_off => Err(Fault::Paused),
     }
+}
+
+/// Ready when usher stops and will soon cut what is left: who would be cut is told to come back.
+async fn cut_is_near(worker: &Worker) {
+    worker.common.drain.latch(Stage::Finishing).await;
+    let requests = worker.common.published.current().config.drain.requests;
+    worker.wheel.at(Instant::now() + requests - FAREWELL.min(requests / 4)).await;
 }
 
 /// How many requests the pool can serve at once.

@@ -276,3 +276,29 @@ async fn what_is_known_of_endpoints_is_known_in_the_process_that_takes_over() {
     assert_eq!(standings(&usher), before, "one good check is not three");
     stopped(heir).await;
 }
+
+#[tokio::test]
+async fn who_waits_in_the_old_process_hears_what_operators_tell_the_new_one() {
+    let shop = Shop::open("shop").await;
+    let mut usher = Binary::start(&config(&shop.address.to_string())).await;
+    let control = usher.control.to_string();
+    let tell = |arguments: &[&str]| {
+        let told = said(&[arguments, &["--control", &control]].concat());
+        assert_eq!(told.status.code(), Some(0), "{told:?}");
+    };
+    tell(&["pause", "everyone", "--wait", "10m"]);
+    let waiting = |samples: &Samples| samples.sum("usher_paused_requests", &[]) == 1.0;
+    let mut client = Client::connect(usher.clients).await;
+    client.send(GET).await;
+    usher.when("it waits", waiting).await;
+    let heir = usher.upgrade().expect("the same binary serves");
+    // Another verb of the new process is no reason to let anybody go on.
+    tell(&["drain", &shop.address.to_string(), "--last"]);
+    tell(&["undrain", &shop.address.to_string()]);
+    assert_eq!(shop.served(), 0);
+    tell(&["resume", "everyone"]);
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.text()), (200, "shop for everyone"));
+    assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
+    stopped(heir).await;
+}

@@ -284,17 +284,21 @@ async fn two_operators_are_told_what_the_other_one_did() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_a_pause() {
+async fn a_stop_does_not_wait_for_a_pause_and_answers_those_who_do() {
     let origin = Origin::start().await;
-    let text = one_pool(&[origin.endpoint()], "").replace("requests: 5s", "requests: 100ms");
+    let text = one_pool(&[origin.endpoint()], "").replace("requests: 5s", "requests: 800ms");
     let usher = Usher::start(&text).await;
     let mut client = Client::connect(usher.address()).await;
     done(&usher, "pause", json!({ "target": "everyone", "wait": "10m" })).await;
     client.send(GET).await;
     usher.reaches(WAITING, 1.0).await;
     let address = usher.address();
+    usher.remote.stop();
+    let answer = client.answer().await;
+    assert_eq!(fault(&answer), (503, "paused"));
+    assert!(answer.field("retry-after").is_some());
     let samples = usher.stop().await;
     assert_eq!(samples.get(WAITING), 0.0);
+    assert_eq!(samples.sum("usher_faults_total", &["\"draining\""]), 0.0, "it was not cut");
     assert!(TcpStream::connect(address).await.is_err());
-    drop(client);
 }
