@@ -29,7 +29,7 @@ use usher::{
     },
     meters::Meters,
     peer::Peer,
-    proxy::{Common, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
+    proxy::{Common, Crew, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
     snapshot::{Published, World},
     telemetry::{AccessLog, access_log::Target},
     verbs::Gates,
@@ -217,11 +217,13 @@ fn common(origin: SocketAddr, target: Target, remembered: usize, drain: drain::D
         log,
         gates: Gates::default(),
         memory: Memory::new(1, remembered),
+        buffers: Arc::default(),
         spool: Spool::default(),
         drain,
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
         pulse: Pulse::of(1),
+        crew: Crew::of(1),
     }
 }
 

@@ -155,6 +155,7 @@ pub fn build_on(
         log,
         gates: Gates::default(),
         memory: Memory::new(workers, config.why_requests),
+        buffers: Arc::default(),
         spool: Spool::default(),
         drain: drain.clone(),
         pseudonym: Common::draw_pseudonym(),

@@ -133,6 +133,8 @@ pub struct Limits {
     pub target_bytes: u64,
     /// Bytes of a request's body.
     pub body_bytes: u64,
+    /// Memory of all bodies that are kept; `None` is `auto`: a part of what the process may have.
+    pub buffers_bytes: Option<u64>,
     /// TLS handshakes in progress.
     pub handshakes: u64,
     /// From the accepted connection to the end of its TLS handshake.
@@ -259,7 +261,7 @@ pub struct Pool {
     pub keep_alive_idle: Duration,
     /// How long an orphaned lease is held.
     pub abandoned_hold: Duration,
-    /// What is gathered before it goes on.
+    /// What of bodies is kept on their way.
     pub buffer: Buffer,
     /// How its endpoints are spoken to.
     pub dialect: Dialect,
@@ -353,7 +355,7 @@ pub enum QueueLength {
     TimesCapacity(f64),
 }
 
-/// What is gathered before it goes on.
+/// What of bodies is kept on their way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buffer {
     /// Whether a request's body is read whole before it goes to an endpoint.
@@ -362,6 +364,8 @@ pub struct Buffer {
     pub directory: PathBuf,
     /// How many bytes of bodies may lie there at once.
     pub disk_bytes: u64,
+    /// How much of one answer is read ahead of its client, in bytes; 0 is off.
+    pub ahead_bytes: u64,
 }
 
 // === free functions ===

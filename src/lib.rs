@@ -13,6 +13,7 @@ pub mod body;
 pub mod deadline;
 pub mod drain;
 pub mod descriptors;
+pub mod allowance;
 pub mod durable;
 pub mod telemetry;
 pub mod systemd;

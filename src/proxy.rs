@@ -4,8 +4,10 @@
 //! [`Exchange`] opens its ledger; `forward` brings the monolith's answer; the answer's body, a
 //! [`Settling`], carries the exchange to its end.
 
+mod ahead;
 mod answer;
 mod asked;
+mod buffers;
 mod exchange;
 mod forward;
 mod gather;
@@ -54,6 +56,7 @@ use asked::Asked;
 use forward::{Said, forward};
 use panics::Caught;
 
+pub use buffers::Buffers;
 pub use exchange::Exchange;
 pub use gather::Spool;
 pub use informational::Informational;

@@ -19,7 +19,7 @@ use usher::{
     fault::Fault,
     meters::Meters,
     peer::{Peer, Protocol},
-    proxy::{Arrival, Common, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
+    proxy::{Arrival, Common, Crew, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
     snapshot::{Published, World},
     telemetry::{AccessLog, access_log::Target},
 };
@@ -56,11 +56,13 @@ fn common(fault_header: &str) -> Common {
         log,
         gates: usher::verbs::Gates::default(),
         memory: Memory::new(1, 0),
+        buffers: Arc::default(),
         spool: Spool::default(),
         drain: drain::channel().1,
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
         pulse: Pulse::of(1),
+        crew: Crew::of(1),
     }
 }
 

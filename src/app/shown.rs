@@ -6,10 +6,12 @@ use super::sight::rfc3339;
 use crate::{
     config::{self, Config, Need},
     control::{EndpointView, EventView, PoolView},
-    meters::{CertificateGauges, EndpointGauges, PoolGauges},
+    meters::{BufferGauges, CertificateGauges, EndpointGauges, PoolGauges},
     name::Name,
+    proxy::{Buffers, Common},
     snapshot::{Pool, Snapshot},
     tls::Certificate,
+    units::format_size,
     upstream::{Endpoint, Event, Member},
 };
 
@@ -57,6 +59,26 @@ pub(super) fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView 
         last_error: endpoint.trouble().map(|trouble| trouble.what),
         resolved_from: None,
     }
+}
+
+/// Bodies that are kept, under the highest ceiling that a listener has.
+pub(super) fn buffers(common: &Common, config: &Config) -> BufferGauges {
+    let ceilings = config.listeners.iter().map(|it| it.limits.buffers_bytes);
+    let ceilings = ceilings.map(|bytes| bytes.unwrap_or_else(Buffers::auto_bytes));
+    BufferGauges {
+        memory: common.buffers.bytes(),
+        memory_max: ceilings.max().unwrap_or_default(),
+        disk: common.spool.used(),
+        shortages: common.buffers.shortages().to_vec(),
+    }
+}
+
+/// What an operator should know of them.
+pub(super) fn buffers_trouble(common: &Common, config: &Config) -> Option<String> {
+    common.buffers.was_short_lately().then(|| {
+        let most = format_size(buffers(common, config).memory_max);
+        format!("the memory for bodies was full within the last minute; limits.buffers is {most}")
+    })
 }
 
 /// Every name with its count.

@@ -17,7 +17,8 @@ use super::{
     orders::Orders,
     recall,
     shown::{
-        certificate_gauges, database, events, named, pool_gauges, pool_view, shown_to_endpoints,
+        buffers, buffers_trouble, certificate_gauges, database, events, named, pool_gauges,
+        pool_view, shown_to_endpoints,
     },
     succession::Succession,
     upgrade,
@@ -178,7 +179,9 @@ impl HouseSight {
             problems.into_iter().map(line)
         });
         let guard = self.guard().keys.troubles().into_iter().chain(self.guard().audit.trouble());
-        let guard = guard.chain(descriptors::trouble());
+        let current = self.common.published.current();
+        let full = buffers_trouble(&self.common, &current.config);
+        let guard = guard.chain(descriptors::trouble()).chain(full);
         let kept = self.orders.troubles().into_iter().chain(self.books.troubles());
         refused.chain(guard).chain(kept).chain(standing.warnings).collect()
     }
@@ -206,6 +209,7 @@ impl HouseSight {
             certificates: certificate_gauges(&snapshot.config),
             shown: shown_to_endpoints(&snapshot.config),
             database: database(snapshot),
+            buffers: buffers(&self.common, &snapshot.config),
             config_hash: snapshot.config.hash.clone(),
             config_refused: self.reloader.standing().refused.is_some(),
             config_generation: snapshot.generation,

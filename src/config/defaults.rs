@@ -47,6 +47,7 @@ impl Default for Limits {
             headers: 100,
             target_bytes: 8 << 10,
             body_bytes: 1 << 30,
+            buffers_bytes: None,
             handshakes: 4096,
             handshake_wait: Duration::from_secs(10),
             head_wait: Duration::from_secs(10),
@@ -84,7 +85,12 @@ impl Default for Queue {
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self { request: true, directory: std::env::temp_dir(), disk_bytes: 4 << 30 }
+        Self {
+            request: true,
+            directory: std::env::temp_dir(),
+            disk_bytes: 4 << 30,
+            ahead_bytes: 1 << 20,
+        }
     }
 }
 

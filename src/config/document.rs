@@ -180,6 +180,8 @@ document! {
         optional target: Size,
         /// Size of a request's body.
         optional body: Size,
+        /// Memory of all bodies that are kept; `auto` is a quarter of what the process may have.
+        optional buffers: Or<Auto, Size>,
         /// TLS handshakes in progress; others wait for their turn.
         optional handshakes: Count,
         /// From the accepted connection to the end of its TLS handshake.

@@ -17,7 +17,7 @@ mod tls;
 
 use super::{
     Audience, Config, Database, Pool,
-    document::{At, Document, Reader},
+    document::{Document, Reader},
     source::Span,
     view,
 };
@@ -119,13 +119,6 @@ fn hash(written: &super::document::Node, audiences: &[LoweredAudience], reader: 
     let pages = audiences.iter().filter_map(|lowered| lowered.audience.page.as_deref());
     let read = reader.read.iter().map(Vec::as_slice);
     view::hash(written, pages.map(str::as_bytes).chain(read))
-}
-
-/// Warns that a key is read and checked, and does nothing.
-fn no_effect_yet<T>(at: Option<&At<T>>, name: &str, hint: &str, reader: &mut Reader) {
-    if let Some(at) = at {
-        reader.warn(at.key, format!("`{name}` has no effect yet"), hint);
-    }
 }
 
 /// Complains about what is more than `most`.

@@ -19,6 +19,8 @@ pub struct Gauges {
     pub shown: Vec<(Name, String, u64)>,
     /// Database connections that the pools need, by when, and how many there are.
     pub database: Option<([(&'static str, u64); 3], u64)>,
+    /// Bodies that are kept.
+    pub buffers: BufferGauges,
     /// The hash of the configuration in use.
     pub config_hash: String,
     /// Whether the file holds an error and an older configuration is in use.
@@ -27,6 +29,19 @@ pub struct Gauges {
     pub config_generation: u64,
     /// Lines that the access log has dropped since the start.
     pub log_lines_dropped: u64,
+}
+
+/// What is read of bodies that are kept.
+#[derive(Clone, Debug, Default)]
+pub struct BufferGauges {
+    /// Bytes in memory.
+    pub memory: u64,
+    /// The most that there may be.
+    pub memory_max: u64,
+    /// Bytes on disk.
+    pub disk: u64,
+    /// Requests and answers that have met the ceiling.
+    pub shortages: Vec<(&'static str, u64)>,
 }
 
 /// What is read of a pool.

@@ -145,6 +145,12 @@ families! {
     CONFIG_REFUSED = "usher_config_refused", Gauge, [], Max;
     /// The version that runs; always 1.
     BUILD_INFO = "usher_build_info", Gauge, ["version"], Max;
+    /// Bodies that are kept: requests that are gathered, answers that are read ahead.
+    BUFFER_BYTES = "usher_buffer_bytes", Gauge, ["place"], Sum;
+    /// How much memory bodies may occupy together.
+    BUFFER_MEMORY_MAX = "usher_buffer_memory_max_bytes", Gauge, [], Sum;
+    /// Bodies that met the ceiling: requests went to disk at once, answers waited for clients.
+    BUFFER_SHORTAGES = "usher_buffer_shortages_total", Counter, ["what"], Sum;
     /// How many descriptors the process may have open.
     DESCRIPTORS_MAX = "usher_descriptors_max", Gauge, [], Max;
     /// How often a descriptor was needed and there was none left, by what it was for.

@@ -6,7 +6,7 @@ use crate::name::{NONE, Name};
 
 use super::{
     Meters,
-    gauges::{Gauges, PoolGauges, PromiseGauges, VerbGauges},
+    gauges::{BufferGauges, Gauges, PoolGauges, PromiseGauges, VerbGauges},
     names::{self, Family},
     text::Text,
 };
@@ -33,6 +33,7 @@ impl Meters {
         render_pools(&gauges.pools, &mut text);
         render_verbs(&gauges.verbs, &mut text);
         render_database(gauges, &mut text);
+        render_buffers(&gauges.buffers, &mut text);
         text.family(&names::CONNECTIONS);
         for listener in &gauges.listeners {
             text.sample(&names::CONNECTIONS, &[&listener.listener], listener.connections);
@@ -236,6 +237,19 @@ fn render_database(gauges: &Gauges, text: &mut Text) {
     text.family(&names::DATABASE_CONNECTIONS_MAX);
     if let Some((_, max)) = gauges.database {
         text.sample(&names::DATABASE_CONNECTIONS_MAX, &[], max);
+    }
+}
+
+fn render_buffers(buffers: &BufferGauges, text: &mut Text) {
+    text.family(&names::BUFFER_BYTES);
+    for (place, bytes) in [("memory", buffers.memory), ("disk", buffers.disk)] {
+        text.sample(&names::BUFFER_BYTES, &[place], bytes);
+    }
+    text.family(&names::BUFFER_MEMORY_MAX);
+    text.sample(&names::BUFFER_MEMORY_MAX, &[], buffers.memory_max);
+    text.family(&names::BUFFER_SHORTAGES);
+    for (what, count) in &buffers.shortages {
+        text.sample(&names::BUFFER_SHORTAGES, &[what], count);
     }
 }
 

@@ -278,6 +278,25 @@ fn handshakes_with_endpoints_are_shown_of_pools_that_shake_hands() {
 }
 
 #[test]
+fn bodies_that_are_kept_are_shown_by_where_they_are() {
+    let buffers = BufferGauges {
+        memory: 70_000,
+        memory_max: 1 << 30,
+        disk: 5,
+        shortages: vec![("request", 0), ("answer", 4)],
+    };
+    let text = Meters::new(1, &[]).render(&Gauges { buffers, ..Gauges::default() });
+    for line in [
+        r#"usher_buffer_bytes{place="memory"} 70000"#,
+        r#"usher_buffer_bytes{place="disk"} 5"#,
+        "usher_buffer_memory_max_bytes 1073741824",
+        r#"usher_buffer_shortages_total{what="answer"} 4"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
 fn every_family_is_rendered_once_with_its_type_and_help() {
     let meters = Meters::new(1, &[]);
     meters.upkeep();

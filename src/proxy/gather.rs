@@ -19,6 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
+use super::buffers::Share;
 use crate::{body::Body, fault::Fault};
 
 use filed::{CHUNK_BYTES, Filed, Replay, append};
@@ -26,14 +27,10 @@ use filed::{CHUNK_BYTES, Filed, Replay, append};
 /// What stays in memory of one body, in bytes.
 const MEMORY_BYTES_MAX: usize = 64 * 1024;
 
-/// What stays in memory of all bodies together, in bytes; beyond it each goes to a file at once.
-const MEMORY_BYTES_ALL: u64 = 256 * 1024 * 1024;
-
-/// How many bytes of bodies are kept now, over all requests.
+/// How many bytes of bodies lie in files now, over all requests.
 #[derive(Debug, Default)]
 pub struct Spool {
     filed: Arc<AtomicU64>,
-    in_memory: Arc<AtomicU64>,
 }
 
 /// A body read whole.
@@ -43,13 +40,6 @@ pub struct Gathered {
     file: Option<Arc<Filed>>,
     trailers: Option<HeaderMap>,
     _share: Arc<Share>,
-}
-
-/// A body's share of the memory of all. Dropping it gives it back.
-#[derive(Debug)]
-struct Share {
-    bytes: u64,
-    of: Arc<AtomicU64>,
 }
 
 /// Where a body goes that does not fit into memory.
@@ -64,28 +54,37 @@ pub struct Room {
 // === impl Spool ===
 
 impl Spool {
-    /// Reads `body` to its end.
+    /// Reads `body` to its end. What stays in memory is counted in `share`; where that may not
+    /// grow, the body goes to a file at once.
     ///
     /// # Errors
     /// The body's own fault, or [`Fault::BufferFull`] when there is no room or the disk fails.
-    pub async fn gather(&self, mut body: Body, room: &Room) -> Result<Gathered, Fault> {
+    pub async fn gather(
+        &self,
+        mut body: Body,
+        room: &Room,
+        mut share: Share,
+    ) -> Result<Gathered, Fault> {
         let mut memory = BytesMut::new();
         let mut filed: Option<Filed> = None;
         let mut trailers = None;
-        let mut share = Share { bytes: 0, of: self.in_memory.clone() };
         while let Some(frame) = body.frame().await {
             match frame?.into_data() {
-                Ok(data) if memory.is_empty() && body.is_end_stream() && filed.is_none() => {
-                    share.grow_to(data.len());
+                Ok(data)
+                    if memory.is_empty()
+                        && body.is_end_stream()
+                        && filed.is_none()
+                        && share.may_grow() =>
+                {
+                    share.set(data.len() as u64);
                     let _share = Arc::new(share);
                     return Ok(Gathered { memory: data, file: None, trailers: None, _share });
                 }
                 Ok(data) => memory.extend_from_slice(&data),
                 Err(frame) => trailers = frame.into_trailers().ok(),
             }
-            share.grow_to(memory.len());
-            let room_left = self.in_memory.load(Ordering::Relaxed) <= MEMORY_BYTES_ALL;
-            let full = match (&filed, room_left) {
+            share.set(memory.len() as u64);
+            let full = match (&filed, share.may_grow()) {
                 (Some(_), true) => CHUNK_BYTES,
                 (None, true) => MEMORY_BYTES_MAX,
                 (_, false) => 0,
@@ -97,7 +96,7 @@ impl Spool {
         if filed.is_some() && !memory.is_empty() {
             filed = Some(self.file(filed, memory.split().freeze(), room).await?);
         }
-        share.grow_to(memory.len());
+        share.set(memory.len() as u64);
         let (memory, file, _share) = (memory.freeze(), filed.map(Arc::new), Arc::new(share));
         Ok(Gathered { memory, file, trailers, _share })
     }
@@ -157,25 +156,6 @@ impl Gathered {
     }
 }
 
-// === impl Share ===
-
-impl Share {
-    /// So many bytes are in memory now; fewer than before count until the body has gone.
-    fn grow_to(&mut self, bytes: usize) {
-        let more = (bytes as u64).saturating_sub(self.bytes);
-        if more > 0 {
-            self.of.fetch_add(more, Ordering::Relaxed);
-            self.bytes += more;
-        }
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -187,6 +167,9 @@ mod tests {
     use http_body::Frame;
 
     use super::*;
+    use crate::proxy::buffers::{Buffers, Kind};
+
+    const CEILING: u64 = 1 << 20;
 
     struct Pieces(VecDeque<Result<Frame<Bytes>, Fault>>);
 
@@ -215,7 +198,11 @@ mod tests {
         pieces: impl IntoIterator<Item = Result<Frame<Bytes>, Fault>>,
     ) -> Result<Gathered, Fault> {
         let body = Body::new(Pieces(pieces.into_iter().collect()));
-        spool.gather(body, &room(1 << 30)).await
+        spool.gather(body, &room(1 << 30), share()).await
+    }
+
+    fn share() -> Share {
+        Arc::new(Buffers::default()).share(Kind::Request, CEILING)
     }
 
     async fn read(gathered: &Gathered) -> Bytes {
@@ -247,15 +234,22 @@ mod tests {
 
     #[tokio::test]
     async fn when_all_bodies_together_have_too_much_memory_even_a_small_one_goes_to_a_file() {
-        let spool = Spool::default();
-        let small = gather(&spool, [data(3, b'a'), data(4, b'b')]).await.unwrap();
-        assert_eq!(spool.in_memory.load(Ordering::Relaxed), 7);
-        spool.in_memory.fetch_add(MEMORY_BYTES_ALL, Ordering::Relaxed);
-        let filed = gather(&spool, [data(3, b'a'), data(4, b'b')]).await.unwrap();
+        let (spool, buffers) = (Spool::default(), Arc::new(Buffers::default()));
+        let gather = async || {
+            let body = Body::new(Pieces([data(3, b'a'), data(4, b'b')].into()));
+            let share = buffers.share(Kind::Request, CEILING);
+            spool.gather(body, &room(1 << 30), share).await.unwrap()
+        };
+        let small = gather().await;
+        assert_eq!(buffers.bytes(), 7);
+        let mut others = buffers.share(Kind::Answer, CEILING);
+        others.set(CEILING);
+        let filed = gather().await;
         assert_eq!((spool.used(), filed.len()), (7, 7));
         assert_eq!(read(&filed).await, "aaabbbb");
+        assert_eq!(buffers.shortages(), [("request", 1), ("answer", 0)]);
         drop((small, filed));
-        assert_eq!(spool.in_memory.load(Ordering::Relaxed), MEMORY_BYTES_ALL);
+        assert_eq!(buffers.bytes(), CEILING);
         assert_eq!(spool.used(), 0);
     }
 
@@ -276,12 +270,12 @@ mod tests {
         let spool = Spool::default();
         let pieces = (0..40).map(|n| data(30_000, n));
         let body = Body::new(Pieces(pieces.collect()));
-        let refused = spool.gather(body, &room(300_000)).await.unwrap_err();
+        let refused = spool.gather(body, &room(300_000), share()).await.unwrap_err();
         assert_eq!(refused, Fault::BufferFull);
         assert_eq!(spool.used(), 0);
         let nowhere = Room { directory: "/nonexistent".into(), bytes_max: 1 << 30 };
         let body = Body::new(Pieces((0..40).map(|n| data(30_000, n)).collect()));
-        assert_eq!(spool.gather(body, &nowhere).await.unwrap_err(), Fault::BufferFull);
+        assert_eq!(spool.gather(body, &nowhere, share()).await.unwrap_err(), Fault::BufferFull);
         assert_eq!(spool.used(), 0);
     }
 

@@ -40,6 +40,7 @@ const X_USHER_CLIENT_FINGERPRINT: HeaderName =
     HeaderName::from_static("x-usher-client-fingerprint");
 
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 /// The one protocol that is switched to.
@@ -230,6 +231,11 @@ fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
 /// Whether the monolith wants a file sent in its stead, as it would tell nginx or Apache.
 pub fn hands_over_a_file(headers: &HeaderMap) -> bool {
     headers.contains_key(X_ACCEL_REDIRECT) || headers.contains_key(X_SENDFILE)
+}
+
+/// Whether the application wants to feel how fast its client reads, as it would tell nginx.
+pub fn wants_no_buffering(headers: &HeaderMap) -> bool {
+    headers.get(X_ACCEL_BUFFERING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"))
 }
 
 /// Whether the head of an answer says unambiguously where its body ends.

@@ -97,16 +97,31 @@ impl Settling {
     fn orphan(&mut self, exchange: &mut Exchange, end: End) {
         let End::Broken(fault) = end else { return };
         let goes_on = fault.blame() != Blame::Upstream || fault == Fault::BetweenBytesTimeout;
-        if !goes_on || !matches!(self.source, Source::Answer(_)) {
-            return;
+        let Source::Answer(answer) = &mut self.source else { return };
+        if goes_on {
+            leave(answer, exchange);
         }
-        let Source::Answer(answer) = std::mem::replace(&mut self.source, Source::Made(None)) else {
-            return;
-        };
-        if let Some((incoming, connection)) = answer.abandon()
-            && let Some(orphan) = exchange.orphan()
-        {
-            orphan.hold(connection, Unwanted::Saying(incoming));
+    }
+
+    /// Takes what the monolith has ready off its hands while the client takes nothing, so that a
+    /// slow client costs memory and no slot. A door calls it, with the waker of the task that
+    /// delivers, when it has as much of the answer as it keeps itself.
+    pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        let Some(Owner::Exchange(exchange)) = &mut self.owner else { return };
+        let Source::Answer(answer) = &mut self.source else { return };
+        match answer.read_ahead(cx, |bytes_max| exchange.ahead(bytes_max)) {
+            Ok(()) => self.let_go_when_ended(),
+            Err(fault) => {
+                accuse(exchange, fault);
+                // Neither slot nor thread has to wait until the client has read what came.
+                match fault {
+                    Fault::BetweenBytesTimeout => leave(answer, exchange),
+                    _ => {
+                        drop(answer.abandon());
+                        exchange.give_back(None);
+                    }
+                }
+            }
         }
     }
 
@@ -153,9 +168,11 @@ impl http_body::Body for Settling {
             }
             Poll::Ready(Some(Err(fault))) => {
                 let fault = *fault;
-                if let Some(Owner::Exchange(exchange)) = &self.owner {
-                    let what = || format!("answer broke off: {fault}");
-                    exchange.endpoint_failed(Evidence::BrokeOff, what);
+                if let (Some(Owner::Exchange(exchange)), Source::Answer(answer)) =
+                    (&self.owner, &self.source)
+                    && !answer.has_broken_off()
+                {
+                    accuse(exchange, fault);
                 }
                 self.settle(End::Broken(fault));
             }
@@ -168,7 +185,7 @@ impl http_body::Body for Settling {
         match &self.source {
             Source::Made(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Source::Body(body) => body.is_end_stream(),
-            Source::Answer(answer) => answer.has_ended(),
+            Source::Answer(answer) => answer.is_end_stream(),
         }
     }
 
@@ -186,5 +203,19 @@ impl http_body::Body for Settling {
 impl Drop for Settling {
     fn drop(&mut self) {
         self.settle(End::Broken(Fault::ClientLeft));
+    }
+}
+
+/// What an answer that broke off says of its endpoint.
+fn accuse(exchange: &Exchange, fault: Fault) {
+    exchange.endpoint_failed(Evidence::BrokeOff, || format!("answer broke off: {fault}"));
+}
+
+/// Leaves the lease to an orphan while the monolith says the rest of `answer`.
+fn leave(answer: &mut Answer, exchange: &mut Exchange) {
+    if let Some((incoming, connection)) = answer.abandon()
+        && let Some(orphan) = exchange.orphan()
+    {
+        orphan.hold(connection, Unwanted::Saying(incoming));
     }
 }

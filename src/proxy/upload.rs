@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
+    buffers::Kind,
     exchange::Exchange,
     gather::{Gathered, Room},
 };
@@ -75,8 +76,8 @@ impl Upload {
             return Ok(Self::Streamed(Some(body), flow));
         }
         let room = Room { directory: buffer.directory.clone(), bytes_max: buffer.disk_bytes };
-        let common = exchange.worker().common.clone();
-        let gathered = common.spool.gather(body, &room).await?;
+        let (common, share) = (exchange.worker().common.clone(), exchange.share(Kind::Request));
+        let gathered = common.spool.gather(body, &room, share).await?;
         exchange.read_whole(Clock::now(), gathered.len());
         Ok(Self::Gathered(gathered))
     }

@@ -12,7 +12,7 @@ use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{gather::Spool, memory::Memory, orphan::Orphanage};
+use super::{buffers::Buffers, gather::Spool, memory::Memory, orphan::Orphanage};
 use crate::{
     deadline::Wheel,
     drain::Drain,
@@ -55,6 +55,8 @@ pub struct Common {
     pub gates: Gates,
     /// What is remembered of requests that have ended.
     pub memory: Memory,
+    /// How much memory bodies occupy.
+    pub buffers: Arc<Buffers>,
     /// Where large bodies lie while they are gathered.
     pub spool: Spool,
     /// How far stopping has come.

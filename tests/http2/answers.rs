@@ -171,6 +171,43 @@ async fn a_stream_that_is_not_read_blocks_no_other_and_ends_after_a_while() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_not_read_holds_no_slot() {
+    let (origin, usher, _) =
+        started_with("limits: { buffers: 8MiB }", "    queue: { length: 0 }").await;
+    origin.serve(|asked| match asked.target() {
+        "/large" => ok(&"x".repeat(1_000_000)),
+        _ => ok("small"),
+    });
+    let mut client = Http2::connect_with(
+        usher.address(),
+        Builder::new().initial_window_size(100_000).initial_connection_window_size(10_000_000),
+    )
+    .await;
+    let mut unread = Vec::new();
+    for number in 1..=7 {
+        let sent = client.begin(get("/large"), true).await;
+        unread.push(within(sent.answer).await.expect("a head"));
+        usher.reaches("usher_pool_in_flight{pool=\"rails\"}", 0.0).await;
+        let kept = usher.samples().sum("usher_buffer_bytes", &["memory"]);
+        assert!(kept > f64::from(number) * 500_000.0, "{kept}");
+    }
+    assert_eq!(client.get("/").await.text(), "small");
+    for response in unread {
+        let mut body = response.into_body();
+        let mut read = 0;
+        while let Some(data) = within(body.data()).await {
+            let data = data.expect("all of it comes");
+            body.flow_control().release_capacity(data.len()).expect("it was read");
+            read += data.len();
+        }
+        assert_eq!(read, 1_000_000);
+    }
+    drop(client);
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["\"served\""]), 8.0);
+}
+
+#[tokio::test]
 async fn a_hundred_streams_over_four_audiences_get_each_its_own_answer() {
     let listener = format!("listeners: [{{ bind: 127.0.0.1:0{} }}]\n", listener_tls());
     let mut text = with_http2(&listener, "")

@@ -1,6 +1,7 @@
 //! One request's way through a whole usher, between a client and an origin that do as they are
 //! told.
 
+mod ahead;
 mod answers;
 mod bodies;
 mod checks;

@@ -108,6 +108,7 @@ impl Usher {
             let gauge = ["usher_requests_in_flight", "usher_connections", "usher_tunnels{"]
                 .iter()
                 .chain(&["usher_pool_in_flight", "usher_pool_orphans", "usher_pool_queue_length"])
+                .chain(&["usher_buffer_bytes"])
                 .any(|gauge| name.starts_with(gauge));
             assert!(!gauge || *value == 0.0, "{name} is still {value}");
         }

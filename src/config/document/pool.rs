@@ -36,7 +36,7 @@ macro_rules! pool {
                 optional keep_alive: KeepAlive,
                 /// What becomes of slots whose request has gone.
                 optional abandoned: Abandoned,
-                /// What is gathered before it goes on.
+                /// What of bodies is kept on their way.
                 optional buffer: Buffer,
                 /// TLS towards the endpoints; plain text when left out.
                 optional tls: EndpointTls,
@@ -129,12 +129,14 @@ document! {
 }
 
 document! {
-    /// What is gathered before it goes on.
+    /// What of bodies is kept on their way.
     Buffer {
         /// Whether a request's body is read whole before it goes to an endpoint.
         optional request: Switch,
-        /// Whether an answer is taken off the monolith's hands. No effect yet.
+        /// Whether an answer is taken off the monolith's hands when its client is slow.
         optional answer: Switch,
+        /// How much of one answer is read ahead of its client.
+        optional ahead: Size,
         /// Where bodies that exceed the memory go; the system's temporary directory.
         optional directory: FilePath,
         /// How many bytes of bodies may lie there at once.

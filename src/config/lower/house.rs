@@ -23,6 +23,8 @@ use crate::config::{
 
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 const WORKERS_MAX: u32 = 1024;
+/// The least memory for bodies.
+const BUFFERS_BYTES_MIN: u64 = 1 << 20;
 /// How many requests are remembered when nothing is written.
 const WHY_REQUESTS: usize = 10_000;
 /// The most: 256 MiB.
@@ -252,6 +254,7 @@ fn limits(at: Option<&At<document::Limits>>, reader: &mut Reader) -> Limits {
         head_bytes: room(value.head.as_ref(), default.head_bytes, reader),
         headers: count(&value.headers, default.headers),
         target_bytes: room(value.target.as_ref(), default.target_bytes, reader),
+        buffers_bytes: buffers(value.buffers.as_ref(), reader),
         body_bytes: value.body.as_ref().map_or(default.body_bytes, |at| at.value.0),
         handshakes: count(&value.handshakes, default.handshakes),
         handshake_wait,
@@ -270,6 +273,15 @@ fn limits(at: Option<&At<document::Limits>>, reader: &mut Reader) -> Limits {
         reader.warn(at.key, message, "raise `head` or lower `target`");
     }
     limits
+}
+
+/// The ceiling on the memory of bodies; below 1 MiB nobody could be served at a time.
+fn buffers(at: Option<&At<Or<Auto, Size>>>, reader: &mut Reader) -> Option<u64> {
+    let At { value: Or::Value(Size(bytes)), span, .. } = at? else { return None };
+    if *bytes < BUFFERS_BYTES_MIN {
+        reader.error(*span, "the memory for bodies is at least 1MiB");
+    }
+    Some(*bytes)
 }
 
 /// A head or target of less than 256 bytes, or of more than 1 MiB for each connection.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{LoweredPool, NAMES_MAX, bounded, dialect, health, house::positive, no_effect_yet};
+use super::{LoweredPool, NAMES_MAX, bounded, dialect, health, house::positive};
 use crate::{
     config::{
         AddressSpec, Buffer, Demand, Dialect, EndpointSpec, Health, Pool, Queue, Surge, Timeouts,
@@ -60,7 +60,6 @@ fn lower_pool(
     pool: &document::Pool,
     reader: &mut Reader,
 ) -> (Pool, Places) {
-    warn_of_what_is_idle(pool, reader);
     let endpoints = endpoints(pool.endpoints.as_ref(), reader);
     let capacity = capacity(span, &name, pool, reader);
     let keep_alive = pool.keep_alive.as_ref().and_then(|at| at.value.idle.as_ref());
@@ -96,11 +95,6 @@ fn lower_pool(
         endpoints: endpoints.into_iter().map(|(_, span)| span).collect(),
     };
     (lowered, places)
-}
-
-fn warn_of_what_is_idle(pool: &document::Pool, reader: &mut Reader) {
-    let answer = pool.buffer.as_ref().and_then(|at| at.value.answer.as_ref());
-    no_effect_yet(answer, "buffer.answer", "answers are passed on as they come", reader);
 }
 
 fn capacity(span: Span, name: &Name, pool: &document::Pool, reader: &mut Reader) -> u32 {
@@ -279,5 +273,17 @@ fn buffer(at: Option<&At<document::Buffer>>, reader: &mut Reader) -> Buffer {
         request: value.request.as_ref().map_or(default.request, |at| at.value.0),
         directory,
         disk_bytes: value.disk.as_ref().map_or(default.disk_bytes, |at| at.value.0),
+        ahead_bytes: ahead(value, default.ahead_bytes, reader),
     }
+}
+
+fn ahead(buffer: &document::Buffer, default: u64, reader: &mut Reader) -> u64 {
+    let on = buffer.answer.as_ref().is_none_or(|at| at.value.0);
+    let Some(at) = &buffer.ahead else { return if on { default } else { 0 } };
+    if !on {
+        let message = "`ahead` has no effect where `answer` is off";
+        reader.warn(at.key, message, "leave one of the two out");
+        return 0;
+    }
+    at.value.0
 }

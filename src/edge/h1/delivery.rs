@@ -33,6 +33,13 @@ impl<'a> Delivery<'a> {
         self.verdict
     }
 
+    /// Lets the service run ahead of a client that takes nothing, when the writer is full.
+    pub(super) fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        if self.verdict.is_none() {
+            self.settling.read_ahead(cx);
+        }
+    }
+
     /// Moves what the service has ready. Pending when that is all for now; ready when the body has
     /// ended or the writer is full.
     pub(super) fn poll_gather(&mut self, cx: &mut Context<'_>, writer: &mut Writer) -> Poll<()> {

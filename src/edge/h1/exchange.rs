@@ -210,6 +210,9 @@ impl Exchange<'_> {
                     }
                     (Poll::Ready(Ok(())), None) if gathered.is_ready() => {}
                     (Poll::Ready(Ok(())) | Poll::Pending, _) => {
+                        if gathered.is_ready() {
+                            delivery.read_ahead(cx);
+                        }
                         return self.poll_gone(cx).map(Written::Gone);
                     }
                 }

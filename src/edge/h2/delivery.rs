@@ -36,7 +36,7 @@ use super::streams::Common;
 /// piece would take the connection's window from all other streams.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
-/// So much of one answer is read ahead of its client, in bytes.
+/// So much of one answer waits here for its client, in bytes.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
 /// A piece of a body in the hands of the `h2` crate.
@@ -185,6 +185,13 @@ impl Source {
         Poll::Ready(())
     }
 
+    /// Lets the service run ahead of a client that takes nothing, when enough waits here.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        if self.end.is_none() {
+            self.carried.settling.lock().read_ahead(cx);
+        }
+    }
+
     /// Takes one piece. What is more than was promised is left out, and the end is a bad one.
     fn take(&mut self, mut data: Bytes, ends: bool) {
         if let Some(owed) = &mut self.owed {
@@ -244,7 +251,13 @@ impl Sink {
         loop {
             let gathered = source.poll_gather(cx);
             if !source.waiting.is_empty() {
-                let room = ready!(self.poll_room(cx, source))?;
+                let Poll::Ready(room) = self.poll_room(cx, source) else {
+                    if gathered.is_ready() {
+                        source.read_ahead(cx);
+                    }
+                    return Poll::Pending;
+                };
+                let room = room?;
                 let (piece, is_last) = source.piece(room);
                 self.stream.send_data(piece, is_last).map_err(|_| Fault::ClientLeft)?;
                 if is_last {

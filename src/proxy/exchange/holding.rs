@@ -4,7 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::Exchange;
 use crate::{
-    proxy::{memory::Ended, orphan::Orphan},
+    proxy::{
+        ahead::Ahead,
+        buffers::{Buffers, Kind, Share},
+        memory::Ended,
+        orphan::Orphan,
+    },
     upstream::{Connection, Lease},
 };
 
@@ -83,6 +88,17 @@ impl Exchange {
         let places = (self.decision.audience, pool);
         let (worker, view) = (self.worker.clone(), self.view.clone());
         Some(Orphan::new(held.lease, held.taken, worker, view, places))
+    }
+
+    /// A share of the memory for bodies.
+    pub fn share(&self, kind: Kind) -> Share {
+        let ceiling = self.limits().buffers_bytes.unwrap_or_else(Buffers::auto_bytes);
+        self.worker.common.buffers.share(kind, ceiling)
+    }
+
+    /// Room for what is read of its answer ahead of its client, `bytes_max` of it.
+    pub fn ahead(&self, bytes_max: u64) -> Ahead {
+        Ahead::new(self.share(Kind::Answer), bytes_max)
     }
 
     /// How long an unused connection of its pool is kept.

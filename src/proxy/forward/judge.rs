@@ -59,7 +59,8 @@ impl Journey<'_> {
         let (head, incoming) = response.into_parts();
         let wheel = &self.exchange.worker().wheel;
         let answer = Answer::new(incoming, connection, wheel, self.timeouts.between_bytes);
-        Ok(Said::Answer(head, answer.streams_events(events)))
+        let answer = answer.streams_events(events).may_run_ahead(self.ahead_max(&head));
+        Ok(Said::Answer(head, answer))
     }
 
     /// Why there is no answer, and whether the request may be sent again.
@@ -112,6 +113,13 @@ impl Journey<'_> {
         } else {
             self.exchange.endpoint_answered();
         }
+    }
+
+    /// How much of an answer may be read ahead of its client: nothing where the application asks
+    /// for no buffering, as it would ask nginx.
+    fn ahead_max(&self, head: &http::response::Parts) -> u64 {
+        let Some(pool) = self.exchange.pool() else { return 0 };
+        if headers::wants_no_buffering(&head.headers) { 0 } else { pool.config.buffer.ahead_bytes }
     }
 
     /// A place among the pool's streams of events for an answer that is one.
