@@ -12,7 +12,7 @@ use std::{
     str::FromStr,
 };
 
-pub use write::{Version, write};
+pub use write::{Version, write, write_local};
 
 /// The longest header in text, its end included.
 const TEXT_BYTES_MAX: usize = 107;

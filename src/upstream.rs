@@ -31,7 +31,7 @@ pub use address::Address;
 pub use balance::{Asking, Lacking, Member, Members, stable_hash};
 pub use connect::{ConnectError, Way, connect, reach};
 pub use connections::{Connection, Connections};
-pub use dialect::Dialect;
+pub use dialect::{Behalf, Dialect};
 pub use endpoint::{Endpoint, Endpoints, Trouble, TunnelTo};
 pub use heads::{Asked, Flaw};
 pub use health::{

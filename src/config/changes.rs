@@ -141,6 +141,7 @@ fn pool(old: &Pool, new: &Pool) -> Vec<String> {
     }
     for (key, differs) in [
         ("tls", old.dialect.tls != new.dialect.tls),
+        ("proxy_protocol", old.dialect.proxy_protocol != new.dialect.proxy_protocol),
         ("health", old.health != new.health),
         ("ejection", old.ejection != new.ejection),
         ("when_unhealthy", old.when_unhealthy != new.when_unhealthy),

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::tls::{Certificate, ClientSpec};
+use crate::{
+    proxy_protocol::Version,
+    tls::{Certificate, ClientSpec},
+};
 
 /// How the endpoints of a pool are spoken to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dialect {
     /// TLS; plain text without it.
     pub tls: Option<Arc<ClientSpec>>,
+    /// Which PROXY header each connection begins with; none without it.
+    pub proxy_protocol: Option<Version>,
 }
 
 // === impl Dialect ===
@@ -21,6 +26,6 @@ impl Dialect {
 
     /// Whether it is HTTP/1.1 without anything around it.
     pub fn is_plain(&self) -> bool {
-        self.tls.is_none()
+        *self == Self::default()
     }
 }

@@ -40,7 +40,7 @@ pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy
 pub(crate) use leaf::{
     Address, Bind, Count, FilePath, Length, NameLeaf, PercentLeaf, Rate, Size, Switch, Wait, Words,
 };
-pub(crate) use manners::{Hsts, ProxyProtocolLeaf, RedirectLeaf};
+pub(crate) use manners::{Hsts, ProxyHeaderLeaf, ProxyProtocolLeaf, RedirectLeaf};
 pub(crate) use pattern::{Pattern, header_name};
 pub(crate) use pool::{
     Buffer, Endpoint, Overrides, Pool, PoolDefaults, Queue, Timeouts, WeightedEndpoint,

@@ -114,6 +114,14 @@ fn a_checksum_has_to_be_right() {
     assert!(read(&header).is_ok());
 }
 
+#[test]
+fn what_is_on_nobodys_behalf_is_read_as_the_senders_own() {
+    for version in [Version::V1, Version::V2] {
+        let header = write_local(version);
+        assert_eq!(read(&header), Ok((Source::Sender, header.len())));
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_comes_is_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -45,6 +45,18 @@ pub fn write(version: Version, source: SocketAddr, destination: SocketAddr) -> V
     }
 }
 
+/// The header of a connection that is on nobody's behalf.
+///
+/// A line of version 1 holds addresses, which no reader may look at, because Puma (5 and 6) reads
+/// `UNKNOWN` only where something stands behind it.
+pub fn write_local(version: Version) -> Vec<u8> {
+    match version {
+        Version::V1 => b"PROXY UNKNOWN 127.0.0.1 127.0.0.1 0 0\r\n".to_vec(),
+        // Version 2, LOCAL; no family, and no address.
+        Version::V2 => [&SIGNATURE[..], &[0x20, 0, 0, 0]].concat(),
+    }
+}
+
 /// Both of one family: IPv4 is written as IPv6 beside an IPv6 address.
 fn family(from: IpAddr, to: IpAddr) -> (IpAddr, IpAddr) {
     match from.is_ipv4() == to.is_ipv4() {

@@ -6,6 +6,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::HandshakeKind;
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpStream, UnixStream},
     time::Instant,
 };
@@ -14,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use super::{
     address::Address,
     connections::{Connection, Connections},
-    dialect::Dialect,
+    dialect::{Behalf, Dialect},
     health::Evidence,
     wire::{Socket, Stream, Wire},
 };
@@ -40,6 +41,8 @@ pub struct Way<'a> {
     pub endpoint_id: u32,
     /// How it is spoken to.
     pub dialect: &'a Dialect,
+    /// On whose behalf; nobody's for what usher asks by itself, and where that is not told.
+    pub behalf: Option<Behalf>,
 }
 
 /// Why there is no connection. Nothing of the request has been sent.
@@ -103,17 +106,21 @@ pub async fn connect(
     let opened = wheel.within(Instant::now() + wait, open(way)).await;
     let (stream, handshake) = opened.map_err(|_late| ConnectError::Timeout(wait))??;
     let mut connection = adopt(stream).await?;
-    connection.began(way.dialect.number(), handshake);
+    connection.began(way.dialect.number(), way.behalf, handshake);
     Ok(connection)
 }
 
 /// A stream on which HTTP may be spoken, and how hands were shaken where TLS is.
 async fn open(way: Way<'_>) -> Result<(Stream, Option<HandshakeKind>), ConnectError> {
     let dialed = dial(way.address).await;
-    let socket = dialed.map_err(|error| match descriptors::are_exhausted(&error) {
+    let mut socket = dialed.map_err(|error| match descriptors::are_exhausted(&error) {
         true => ConnectError::NoDescriptor(error),
         false => ConnectError::Io(error),
     })?;
+    if let Some(header) = way.dialect.header(way.behalf) {
+        // As the first there is, it fits into the socket's buffer.
+        socket.write_all(&header).await?;
+    }
     let Some(secret) = way.dialect.secret(way.endpoint_id, way.address) else {
         return Ok((Stream::Plain(socket), None));
     };

@@ -17,7 +17,12 @@ use rustc_hash::FxHashMap;
 use rustls::HandshakeKind;
 use tokio::task::AbortHandle;
 
-use super::{dialect::Dialect, endpoint::Endpoint, heads::Asked, wire::Tally};
+use super::{
+    dialect::{Behalf, Dialect},
+    endpoint::Endpoint,
+    heads::Asked,
+    wire::Tally,
+};
 use crate::body::Body;
 
 /// The most idle connections that one worker keeps to one endpoint.
@@ -34,6 +39,8 @@ pub struct Connection {
     driver: Option<AbortHandle>,
     /// The number of the dialect in which it was begun.
     dialect: u32,
+    /// On whose behalf, where the endpoint has been told: nobody else's requests may go there.
+    behalf: Option<Box<Behalf>>,
     /// How hands were shaken for it, where it is encrypted.
     handshake: Option<HandshakeKind>,
 }
@@ -61,13 +68,21 @@ impl Connection {
             closes: false,
             driver: Some(driver),
             dialect: 0,
+            behalf: None,
             handshake: None,
         }
     }
 
-    /// It was begun in the dialect of this number, with such a handshake where there was one.
-    pub(super) fn began(&mut self, dialect: u32, handshake: Option<HandshakeKind>) {
+    /// It was begun in the dialect of this number, on behalf of this client where the endpoint was
+    /// told, with such a handshake where there was one.
+    pub(super) fn began(
+        &mut self,
+        dialect: u32,
+        behalf: Option<Behalf>,
+        handshake: Option<HandshakeKind>,
+    ) {
         (self.dialect, self.handshake) = (dialect, handshake);
+        self.behalf = behalf.map(Box::new);
     }
 
     /// Whether the session of an earlier connection was resumed for it; `None` in plain text.
@@ -75,9 +90,14 @@ impl Connection {
         self.handshake.map(|kind| kind == HandshakeKind::Resumed)
     }
 
-    /// Whether it was begun as endpoints are spoken to in `dialect`.
-    pub fn speaks(&self, dialect: &Dialect) -> bool {
-        self.dialect == dialect.number()
+    /// Whether it was begun as endpoints are spoken to in `dialect`, and on this client's behalf
+    /// where they are told.
+    pub fn suits(&self, dialect: &Dialect, behalf: Option<Behalf>) -> bool {
+        self.dialect == dialect.number() && self.is_for(behalf)
+    }
+
+    fn is_for(&self, behalf: Option<Behalf>) -> bool {
+        self.behalf.as_deref() == behalf.as_ref()
     }
 
     /// Lets the driver end by itself: after an upgrade the stream belongs to the tunnel.
@@ -136,13 +156,22 @@ impl Drop for Connection {
 // === impl Connections ===
 
 impl Connections {
-    /// The connection to `endpoint` in `dialect` that was used last and is still good.
-    pub fn take(&self, endpoint: &Endpoint, dialect: &Dialect) -> Option<Connection> {
+    /// The connection to `endpoint` in `dialect`, on this client's behalf where it is told, that
+    /// was used last and is still good.
+    pub fn take(
+        &self,
+        endpoint: &Endpoint,
+        dialect: &Dialect,
+        behalf: Option<Behalf>,
+    ) -> Option<Connection> {
         let now = Instant::now();
         let mut idle = self.idle.lock();
         let stack = idle.get_mut(&(endpoint.id(), dialect.number()))?;
         // Those that were closed or have expired are left for `sweep`.
-        let usable = |idle: &Idle| idle.connection.sender.is_ready() && now < idle.until;
+        let usable = |idle: &Idle| {
+            let Idle { connection, until } = idle;
+            connection.sender.is_ready() && now < *until && connection.is_for(behalf)
+        };
         let last = stack.iter().rposition(usable)?;
         Some(stack.remove(last).connection)
     }

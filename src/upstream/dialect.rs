@@ -5,7 +5,7 @@
 //! busy finish what they are at.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -19,6 +19,7 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use super::address::Address;
 use crate::{
     config::{self, AddressSpec},
+    proxy_protocol::{Version, write, write_local},
     tls,
 };
 
@@ -30,8 +31,18 @@ const HTTP1: &[&[u8]] = &[b"http/1.1"];
 pub struct Dialect {
     number: u32,
     tls: Option<tls::Client>,
+    proxy: Option<Version>,
     /// The names under which endpoints were written, by their numbers.
     names: Mutex<FxHashMap<u32, ServerName<'static>>>,
+}
+
+/// On whose behalf a connection is made: what its PROXY header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behalf {
+    /// The client; port 0 where only its address is known.
+    pub source: SocketAddr,
+    /// Where it has connected to.
+    pub destination: SocketAddr,
 }
 
 /// What a TLS handshake with an endpoint begins with.
@@ -46,7 +57,7 @@ pub(super) struct Secret {
 impl Dialect {
     /// HTTP/1.1 without anything around it.
     pub fn plain() -> Self {
-        Self { number: 0, tls: None, names: Mutex::default() }
+        Self { number: 0, tls: None, proxy: None, names: Mutex::default() }
     }
 
     /// As `spec` wants it.
@@ -60,7 +71,7 @@ impl Dialect {
             client.expect("it was tried when the configuration was read")
         });
         let number = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        Self { number, tls, names: Mutex::default() }
+        Self { number, tls, proxy: spec.proxy_protocol, names: Mutex::default() }
     }
 
     /// A number that no other dialect of this process has; 0 for all that are plain.
@@ -71,6 +82,21 @@ impl Dialect {
     /// Whether TLS is spoken.
     pub fn is_encrypted(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Whether each connection begins with a PROXY header, so that it belongs to one client.
+    pub fn introduces(&self) -> bool {
+        self.proxy.is_some()
+    }
+
+    /// The header that a connection on behalf of this client begins with, or one that is on
+    /// nobody's; `None` where there is none.
+    pub(super) fn header(&self, behalf: Option<Behalf>) -> Option<Vec<u8>> {
+        let version = self.proxy?;
+        Some(match behalf {
+            Some(Behalf { source, destination }) => write(version, source, destination),
+            None => write_local(version),
+        })
     }
 
     /// Learns which endpoints, by their numbers, were written under a name of a host: that is what

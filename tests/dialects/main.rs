@@ -2,6 +2,7 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+mod introductions;
 mod tls;
 mod vault;
 
@@ -18,8 +19,13 @@ struct House {
 impl House {
     /// An usher in front of `endpoint`, with more of the pool's keys in `pool`.
     async fn open(directory: tempfile::TempDir, endpoint: &str, pool: &str) -> Self {
+        Self::open_with(directory, &text(endpoint, pool)).await
+    }
+
+    /// An usher that runs by `text`.
+    async fn open_with(directory: tempfile::TempDir, text: &str) -> Self {
         let path = directory.path().join("usher.yaml");
-        std::fs::write(&path, text(endpoint, pool)).expect("it can be written");
+        std::fs::write(&path, text).expect("it can be written");
         Self { usher: Usher::start_at(&path).await, directory }
     }
 }

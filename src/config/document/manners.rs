@@ -12,6 +12,7 @@ use super::{
     tls::{one_of, words},
     tree::{Node, Scalar},
 };
+use crate::proxy_protocol::Version;
 
 document! {
     /// Has browsers come by https alone (RFC 6797).
@@ -37,7 +38,11 @@ pub(crate) struct RedirectLeaf {
     pub(crate) port: u16,
 }
 
-leaves!(ProxyProtocolLeaf, RedirectLeaf);
+/// `v1`, `v2` or `off`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProxyHeaderLeaf(pub(crate) Option<Version>);
+
+leaves!(ProxyProtocolLeaf, RedirectLeaf, ProxyHeaderLeaf);
 
 // === impl Leaf ===
 
@@ -50,6 +55,19 @@ impl Leaf for ProxyProtocolLeaf {
 
     fn schema() -> Schema {
         words(["required", "off"])
+    }
+}
+
+impl Leaf for ProxyHeaderLeaf {
+    const WHAT: &'static str = "a version of the PROXY protocol";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        let versions = [("v1", Some(Version::V1)), ("v2", Some(Version::V2)), ("off", None)];
+        one_of(scalar, versions).map(Self)
+    }
+
+    fn schema() -> Schema {
+        words(["v1", "v2", "off"])
     }
 }
 

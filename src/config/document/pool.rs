@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
     Address, At, BalanceLeaf, Count, EjectionOrOff, EndpointTls, FilePath, Health, Kind, Length,
-    Many, Node, PercentLeaf, Read, Reader, RetryOrOff, Size, Surge, Switch, Wait, WhenEmptyLeaf,
-    WhenUnhealthy, document,
+    Many, Node, PercentLeaf, ProxyHeaderLeaf, Read, Reader, RetryOrOff, Size, Surge, Switch, Wait,
+    WhenEmptyLeaf, WhenUnhealthy, document,
 };
 
 /// The settings of a pool, with what else the mapping may hold.
@@ -40,6 +40,9 @@ macro_rules! pool {
                 optional buffer: Buffer,
                 /// TLS towards the endpoints; plain text when left out.
                 optional tls: EndpointTls,
+                /// The PROXY header that each connection to an endpoint begins with: `v1`, `v2`,
+                /// or `off`.
+                optional proxy_protocol: ProxyHeaderLeaf,
                 /// How endpoints are asked whether they are well; not at all when left out.
                 optional health: Health,
                 /// When an endpoint gets no requests since those before went wrong; or `off`.

@@ -24,13 +24,16 @@ pub(super) fn lower(
     reader: &mut Reader,
 ) -> Dialect {
     let tls = pool.tls.as_ref().and_then(|at| encrypted(at, endpoints, reader));
+    let proxy_protocol = pool.proxy_protocol.as_ref().and_then(|at| at.value.0);
     if let Some(at) = pool.health.as_ref().and_then(|at| at.value.plain.as_ref())
         && at.value.0
         && pool.tls.is_none()
+        && proxy_protocol.is_none()
     {
-        reader.warn(at.key, "`plain` has no effect: the pool has no `tls`", "remove it");
+        let message = "`plain` has no effect: the pool has neither `tls` nor `proxy_protocol`";
+        reader.warn(at.key, message, "remove it");
     }
-    Dialect { tls: tls.map(Arc::new) }
+    Dialect { tls: tls.map(Arc::new), proxy_protocol }
 }
 
 /// TLS towards the endpoints; `None` after a complaint.

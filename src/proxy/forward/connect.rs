@@ -1,6 +1,6 @@
 //! The connection for an attempt: one that is there, or a new one.
 
-use std::time::Instant as Clock;
+use std::{net::SocketAddr, time::Instant as Clock};
 
 use tokio::time::Instant;
 
@@ -8,7 +8,8 @@ use super::{Failed, Journey};
 use crate::{
     fault::Fault,
     meters::SecretEnd,
-    upstream::{ConnectError, Connection, Dialect, Endpoint, Way, reach},
+    proxy::asked::Asked,
+    upstream::{Behalf, ConnectError, Connection, Dialect, Endpoint, Way, reach},
 };
 
 // === impl Journey ===
@@ -19,14 +20,24 @@ impl Journey<'_> {
         self.exchange.pool().map(|pool| &**pool.upstream.dialect())
     }
 
+    /// On whose behalf a connection is made, where endpoints are told.
+    fn behalf(&self) -> Option<Behalf> {
+        self.dialect().filter(|dialect| dialect.introduces())?;
+        let Asked { peer, client, .. } = self.exchange.asked();
+        // The port of a client behind a trusted proxy is not known.
+        let port = if peer.ip() == *client { peer.address.port() } else { 0 };
+        let source = SocketAddr::new(*client, port);
+        Some(Behalf { source, destination: peer.local })
+    }
+
     /// An idle connection of this worker to `endpoint`.
     pub(super) fn idle(&self, endpoint: &Endpoint) -> Option<Connection> {
-        self.exchange.worker().connections.take(endpoint, self.dialect()?)
+        self.exchange.worker().connections.take(endpoint, self.dialect()?, self.behalf())
     }
 
     /// The connection that came with the slot, once it is ready for another request.
     pub(super) async fn again(&mut self, connection: Connection) -> Option<Connection> {
-        if !connection.speaks(self.dialect()?) {
+        if !connection.suits(self.dialect()?, self.behalf()) {
             return None;
         }
         let until = self.total_at.min(Instant::now() + self.timeouts.connect);
@@ -42,7 +53,8 @@ impl Journey<'_> {
         let began = Clock::now();
         let wait = self.timeouts.connect.min(self.total_at - Instant::now());
         let worker = self.exchange.worker();
-        let way = Way { address: endpoint.address(), endpoint_id: endpoint.id(), dialect };
+        let (address, endpoint_id) = (endpoint.address(), endpoint.id());
+        let way = Way { address, endpoint_id, dialect, behalf: self.behalf() };
         let made = reach(way, wait, &worker.wheel, &worker.connections).await;
         self.count(&made);
         self.exchange.connected(began.elapsed());

@@ -62,7 +62,7 @@ async fn ask(
     wheel: &Wheel,
 ) -> Result<(), Complaint> {
     let address = asked_at(endpoint.address(), policy.port);
-    let way = Way { address: &address, endpoint_id: endpoint.id(), dialect };
+    let way = Way { address: &address, endpoint_id: endpoint.id(), dialect, behalf: None };
     let connection = connect(way, policy.timeout, wheel).await;
     let mut connection = connection.map_err(|error| Complaint::Broken(error.to_string()))?;
     let request = request(&address, policy)?;

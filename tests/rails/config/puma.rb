@@ -12,6 +12,8 @@ end
 bind ENV.fetch("BIND", "tcp://127.0.0.1:0")
 environment "production"
 
+set_remote_address proxy_protocol: ENV["PROXY_PROTOCOL"].to_sym if ENV["PROXY_PROTOCOL"]
+
 # Above usher's `keep_alive.idle` (15 s), so that it is never Puma that closes an idle connection
 # just as a request is on its way.
 persistent_timeout Integer(ENV.fetch("KEEP_ALIVE", 20))

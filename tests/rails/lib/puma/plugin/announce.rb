@@ -24,7 +24,7 @@ Puma::Plugin.create do
     bind = ENV.fetch("BIND")
     return bind.sub("unix://", "unix:") if bind.start_with?("unix:")
 
-    host = bind[%r{\Atcp://(.+):\d+\z}, 1]
+    host = bind[%r{\A(?:tcp|ssl)://(.+):\d+(?:\?|\z)}, 1]
     "#{host}:#{launcher.connected_ports.first}"
   end
 

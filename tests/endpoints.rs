@@ -1,0 +1,88 @@
+//! Real endpoints that want more than plain HTTP/1.1: Puma with TLS, and with the PROXY protocol.
+
+#[path = "support/puma.rs"]
+mod puma;
+mod support;
+
+use std::path::Path;
+
+use puma::Plan;
+use support::{authority::Authority, client::Client, usher::Usher};
+
+const UP: &str = r#"usher_pool_endpoints{pool="rails",state="up"}"#;
+
+/// usher in front of `endpoint`, with more of the pool's keys in `pool`; files are in `directory`.
+async fn started(directory: &Path, endpoint: &str, pool: &str) -> Usher {
+    let text = format!(
+        "listeners: [{{ bind: 127.0.0.1:0 }}]\n\
+         control: off\nmetrics: off\naccess_log: off\nworkers: 1\n\
+         drain: {{ grace: 0s, requests: 5s, tunnels: 5s }}\n\
+         audiences: [{{ name: everyone, pool: rails }}]\n\
+         pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5, {pool} }} }}\n"
+    );
+    let path = directory.join("usher.yaml");
+    std::fs::write(&path, text).expect("it can be written");
+    Usher::start_at(&path).await
+}
+
+#[tokio::test]
+async fn a_puma_that_speaks_tls_and_asks_who_is_calling() {
+    let (root, directory) = (Authority::new("root"), tempfile::tempdir().expect("a directory"));
+    let at = directory.path();
+    std::fs::write(at.join("ca.pem"), root.root()).expect("it can be written");
+    root.issue(&["rails.internal"]).write(at, "rails");
+    root.issue_client("usher").write(at, "usher");
+    let shown = at.display();
+    let options = format!(
+        "cert={shown}/rails.crt&key={shown}/rails.key&ca={shown}/ca.pem&verify_mode=force_peer"
+    );
+    let puma = Plan::new("customer", 2, 0).env("TLS", &options).start();
+    let pool = "tls: { roots: ca.pem, name: rails.internal, \
+                certificate: { cert: usher.crt, key: usher.key } }, \
+                health: { path: /echo, interval: 200ms }";
+    let usher = started(at, &puma.address, pool).await;
+    usher.reaches(UP, 1.0).await;
+    let mut client = Client::connect(usher.address()).await;
+    for _ in 0..3 {
+        let answer = client.get("/echo").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.text().contains("\"scheme\":\"https\""), "{}", answer.text());
+    }
+    let full = r#"usher_upstream_tls_handshakes_total{pool="rails",result="full"}"#;
+    assert_eq!(usher.samples().get(full), 1.0, "its connection is kept");
+    drop(client);
+    usher.stop().await;
+    let stranger = started(at, &puma.address, "tls: { roots: ca.pem, name: rails.internal }").await;
+    let mut client = Client::connect(stranger.address()).await;
+    let answer = client.get("/echo").await;
+    assert!((502..=503).contains(&answer.status), "{}: {}", answer.status, answer.text());
+    drop(client);
+    stranger.stop().await;
+}
+
+#[tokio::test]
+async fn a_puma_that_reads_proxy_headers_knows_the_client() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let puma = Plan::new("customer", 2, 0).env("PROXY_PROTOCOL", "v1").start();
+    let pool = "proxy_protocol: v1, health: { path: /echo, interval: 200ms }";
+    let text = "trusted_proxies: [127.0.0.1]\n";
+    let usher = started(directory.path(), &puma.address, pool).await;
+    // Read before a request is made, so that the check alone has shown it to be well.
+    usher.reaches(UP, 1.0).await;
+    let path = directory.path().join("usher.yaml");
+    let known = std::fs::read_to_string(&path).expect("it is there");
+    std::fs::write(&path, format!("{text}{known}")).expect("it can be written");
+    usher.reaches("usher_config_reloads_total{result=\"applied\"}", 1.0).await;
+    for client_ip in ["192.0.2.7", "2001:db8::7", "192.0.2.7"] {
+        let mut client = Client::connect(usher.address()).await;
+        let asked = format!(
+            "GET /echo HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: {client_ip}\r\n\r\n"
+        );
+        client.send(asked).await;
+        let answer = client.answer().await;
+        let peer = format!("\"peer\":\"{client_ip}\"");
+        assert!(answer.text().contains(&peer), "{}", answer.text());
+        drop(client);
+    }
+    usher.stop().await;
+}
