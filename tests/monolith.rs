@@ -10,6 +10,8 @@ mod prometheus;
 #[path = "support/puma.rs"]
 mod puma;
 
+#[path = "monolith/cable.rs"]
+mod cable;
 #[path = "monolith/counted.rs"]
 mod counted;
 #[path = "monolith/killed.rs"]

@@ -135,6 +135,7 @@ impl Samples {
 
     /// The sum of all samples of `name` whose labels contain every one of `labels`.
     pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        assert!(!name.contains('{'), "{name}: labels are the second argument");
         let prefix = format!("{name}{{");
         let fits = |key: &str| key.starts_with(&prefix) && labels.iter().all(|l| key.contains(l));
         self.0.iter().filter(|(key, _)| fits(key)).map(|(_, value)| value).sum()

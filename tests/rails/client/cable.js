@@ -6,30 +6,13 @@
 // object a line. Ends with 0 after the last echo, with 1 when the connection or subscription fails.
 "use strict";
 
-const WebSocket = require("ws");
-
-// What the client expects of a browser.
-globalThis.self = globalThis;
-globalThis.document = { visibilityState: "visible" };
-globalThis.addEventListener = () => {};
-globalThis.removeEventListener = () => {};
-
-const ActionCable = require("@rails/actioncable");
-
 const [url, origin, ...texts] = process.argv.slice(2);
 if (texts.length === 0) {
   console.error("usage: cable.js URL ORIGIN TEXT...");
   process.exit(2);
 }
 
-ActionCable.adapters.WebSocket = class extends WebSocket {
-  constructor(address, protocols) {
-    super(address, protocols, { origin });
-    this.on("unexpected-response", (_, answer) => fail(`answered ${answer.statusCode}`));
-  }
-};
-
-const consumer = ActionCable.createConsumer(url);
+const consumer = require("./consumer")(url, origin, (status) => fail(`answered ${status}`));
 
 function fail(reason) {
   console.error(reason);
