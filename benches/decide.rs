@@ -128,6 +128,7 @@ impl Sent {
             headers: &self.headers,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             subject: None,
+            identity: None,
         };
         let path = PathView::of(black_box(facts.path)).expect("a path that is served");
         classifier.classify(&facts, &path)

@@ -16,6 +16,10 @@ mod path;
 mod rack;
 mod text;
 
+mod identity;
+mod table;
+mod user;
+
 mod host;
 mod pattern;
 mod subject;
@@ -29,13 +33,16 @@ mod trie;
 pub use self::{
     covers::covers,
     host::HostPattern,
+    identity::{Claim, Identity},
     index::{Choice, Classifier},
     path::{PathProblem, PathView},
     pattern::PathPattern,
-    rack::cookie as cookie_value,
+    rack::{cookie as cookie_value, header as field_value, parameter as parameter_value},
     set::PathSet,
+    table::{LineError, Table, TableBuilder},
     text::{PatternError, Text},
     trace::{Miss, Step, trace},
+    user::UserPattern,
 };
 
 use self::subject::Subject;
@@ -57,6 +64,8 @@ pub struct Facts<'a> {
     pub client: IpAddr,
     /// The subject of the certificate that the peer showed, which has been verified.
     pub subject: Option<&'a str>,
+    /// Who asks, as far as it was proved.
+    pub identity: Option<&'a Identity>,
 }
 
 /// One matcher group of an audience: every one of `all` must match and none of `not` may.
@@ -91,6 +100,12 @@ pub enum Matcher {
     Client(Vec<ipnet::IpNet>),
     /// The subject of the certificate that the client showed, as RFC 4514 writes it.
     Subject(Vec<Text>),
+    /// The user, as far as it was proved who that is.
+    User(Vec<UserPattern>),
+    /// A role of the user; any of them.
+    Role(Vec<Text>),
+    /// What else was said of the user; any of several values.
+    Claim(String, Vec<Text>),
 }
 
 // === impl RuleSpec ===
@@ -109,6 +124,13 @@ impl RuleSpec {
 
 // === impl Matcher ===
 
+impl Matcher {
+    /// Whether it asks who the user is: it holds for nobody who has not proved that.
+    pub fn asks_identity(&self) -> bool {
+        matches!(self, Matcher::User(_) | Matcher::Role(_) | Matcher::Claim(..))
+    }
+}
+
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -120,6 +142,9 @@ impl fmt::Display for Matcher {
             Matcher::Query(name, values) => write!(f, "query {name}: {}", Alternatives(values)),
             Matcher::Client(values) => write!(f, "client {}", Alternatives(values)),
             Matcher::Subject(values) => write!(f, "subject {}", Alternatives(values)),
+            Matcher::User(values) => write!(f, "user {}", Alternatives(values)),
+            Matcher::Role(values) => write!(f, "role {}", Alternatives(values)),
+            Matcher::Claim(name, values) => write!(f, "claim {name}: {}", Alternatives(values)),
         }
     }
 }
@@ -139,6 +164,18 @@ impl<T: fmt::Display> fmt::Display for Alternatives<'_, T> {
 pub fn any_matches(rules: &[RuleSpec], facts: &Facts<'_>, path: &PathView<'_>) -> bool {
     let subject = Subject::new(facts, path);
     rules.iter().any(|rule| subject.satisfies(&rule.all, &rule.not))
+}
+
+/// Whether any of `rules` lacks nothing but the proof of who asks. What a request without one is
+/// told: that it needs one, and not that it may never pass.
+pub fn any_lacks_identity(rules: &[RuleSpec], facts: &Facts<'_>, path: &PathView<'_>) -> bool {
+    let subject = Subject::new(facts, path);
+    facts.identity.is_none()
+        && rules.iter().any(|rule| {
+            let asks = rule.all.iter().any(Matcher::asks_identity);
+            let rest = rule.all.iter().filter(|matcher| !matcher.asks_identity());
+            asks && subject.satisfies(rest, &rule.not)
+        })
 }
 
 /// Whether any client can claim to be meant by `rule`: see [`RuleSpec::unverified`].

@@ -35,6 +35,7 @@ pub use document::Environment;
 pub use health::{Ejection, Health, WhenUnhealthy};
 pub use load::{Examination, LoadOptions, check, control_only, inspect, load, parse_text};
 pub(crate) use lower::EXPIRY_WARNED;
+pub use lower::NamedTable;
 pub use operators::{Operators, Role, Token, TokenSource};
 pub use problem::{Problem, Problems, Severity};
 pub use schema::{documented_keys, json_schema};
@@ -42,6 +43,7 @@ pub use timeouts::{Overrides, Timeouts};
 
 use crate::{
     classify::{PathPattern, RuleSpec},
+    identity::Identities,
     name::Name,
     policy::retry,
     slo::{On, StatusSet, Thresholds},
@@ -82,6 +84,10 @@ pub struct Config {
     pub drain: Drain,
     /// The database behind all pools, where something was said of it.
     pub database: Option<Database>,
+    /// What may prove who asks; `None`: nothing does.
+    pub identity: Option<Arc<Identities>>,
+    /// Tables of users.
+    pub tables: Vec<NamedTable>,
     /// In the order in which they are tried; the last one takes all that is left.
     pub audiences: Vec<Audience>,
     /// In the order in which they were written.

@@ -46,7 +46,7 @@ pub use promises::{CauseView, HourView, SloView, StandingView, WindowView};
 pub use views::{
     AttemptView, AudienceView, ConfigView, EndpointView, EventView, FaultView, OrderedView,
     PoolView, PromiseView, RefusedView, ReloadView, RequestView, RequestsView, StatusView,
-    UpgradeView, VerbView,
+    TableView, UpgradeView, VerbView,
 };
 
 /// What the ports see of usher. The house implements it.

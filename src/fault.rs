@@ -100,6 +100,10 @@ faults! {
     Misdirected "misdirected" Client Refused 421,
     /// The request asks for a version of the WebSocket protocol other than 13.
     WebsocketVersion "websocket_version" Client Refused 426,
+    /// The audience of this request admits only those who prove who they are.
+    Unidentified "unidentified" Client Refused 401,
+    /// What this request carries to prove who asks does not hold.
+    InvalidIdentity "invalid_identity" Client Refused 401,
     /// The audience of this request does not admit this client.
     NotAdmitted "not_admitted" Client Refused 403,
     /// The method is not one that this service forwards.

@@ -28,6 +28,7 @@ pub mod dashboards;
 
 // F2: means
 pub mod tls;
+pub mod identity;
 pub mod config;
 pub mod upstream;
 pub mod verbs;

@@ -17,6 +17,7 @@ mod exporter;
 mod gauges;
 mod histogram;
 mod http2;
+mod identity;
 mod keyed;
 pub mod names;
 mod pool;
@@ -46,6 +47,7 @@ pub use gauges::{
 };
 pub use histogram::Distribution;
 pub use http2::Http2End;
+pub use identity::IdentityMeter;
 pub use pool::{EndpointEvent, PoolMeter, Retry, SecretEnd};
 pub use reading::{AudienceReading, CutOff};
 pub use slo::{Cause, PromiseKey, SloMeter, SloReading, Verdict};
@@ -80,6 +82,7 @@ pub struct Meters {
     leases: Keyed<Name, LeaseMeter>,
     pools: Keyed<(Name, Arm), PoolMeter>,
     promises: Keyed<PromiseKey, SloMeter>,
+    identities: Keyed<Name, IdentityMeter>,
     departed: Arc<Departed>,
     exporter: Exporter,
     carried: Mutex<Carried>,
@@ -115,6 +118,7 @@ impl Meters {
             leases: Keyed::default(),
             pools: Keyed::default(),
             promises: Keyed::default(),
+            identities: Keyed::default(),
             departed: Arc::default(),
             exporter: Exporter::new(),
             carried: Mutex::default(),
@@ -151,6 +155,12 @@ impl Meters {
         self.pools.hold((pool.clone(), arm), || {
             PoolMeter::new(self.rows, Arc::clone(&self.edges), leases)
         })
+    }
+
+    /// The meter of the source of identities `source`; asked again, the same one. `flaws` are the
+    /// words for what may be wrong with what it finds.
+    pub fn identity(&self, source: &Name, flaws: &'static [&'static str]) -> Arc<IdentityMeter> {
+        self.identities.hold(source.clone(), || IdentityMeter::new(self.rows, flaws))
     }
 
     /// How many threads count, the house among them as the last.

@@ -48,6 +48,7 @@ use crate::{
     classify::Facts,
     config::Listener,
     fault::Fault,
+    identity::{Evidence, Found},
     peer::{Peer, Protocol},
     snapshot::View,
 };
@@ -130,6 +131,7 @@ impl Proxy {
         let view = self.worker.view();
         let trusted = &view.config.trusted_proxies;
         let brought = headers::clean(&head.method, &mut head.headers, &peer, trusted);
+        let found = self.identify(&view, &mut head, &peer);
         let facts = Facts {
             method: &head.method,
             path: head.uri.path(),
@@ -138,12 +140,13 @@ impl Proxy {
             headers: &head.headers,
             client: brought.client,
             subject: peer.client_subject(),
+            identity: found.identity.as_deref(),
         };
         let listener = view.listener(peer.listener);
         let astray = listener.and_then(|it| astray(&view, it, &peer, &facts, brought.secure));
         let decision = match astray {
             Some(fault) => view.undecided(fault),
-            None => view.decide(&facts),
+            None => view.decide(&facts).refusing(found.refused),
         };
         let hsts = listener.and_then(|it| it.hsts.clone()).filter(|_| brought.secure);
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
@@ -171,6 +174,21 @@ impl Proxy {
             headers::insist_on_https(response.headers_mut(), hsts);
         }
         response
+    }
+
+    /// Who asks, where anything may prove that.
+    fn identify(&self, view: &View, head: &mut http::request::Parts, peer: &Peer) -> Found {
+        let Some(identities) = view.identities() else { return Found::default() };
+        if !peer.trusted {
+            headers::distrust(&mut head.headers, identities.sources.vouched());
+        }
+        let evidence = Evidence {
+            headers: &head.headers,
+            query: head.uri.query(),
+            trusted: peer.trusted,
+            certificate: peer.client_subject(),
+        };
+        self.worker.identify(identities, &evidence)
     }
 
     /// A request that a door has refused is decided, counted and logged like any other.

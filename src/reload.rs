@@ -27,7 +27,7 @@ use crate::{
     systemd,
 };
 
-use watch::Fingerprint;
+use watch::{Fingerprint, Watch};
 
 /// Reloads the configuration of a running usher.
 pub struct Reloader {
@@ -36,6 +36,7 @@ pub struct Reloader {
     common: Arc<Common>,
     doors: mpsc::Sender<Order>,
     turn: Semaphore,
+    watch: Arc<Mutex<Watch>>,
     state: Mutex<State>,
 }
 
@@ -93,10 +94,12 @@ impl Reloader {
         stuck.iter().for_each(|warning| tracing::warn!("{warning}"));
         let warnings = warnings.into_iter().chain(stuck).collect();
         let standing = Standing { loaded_at: SystemTime::now(), warnings, refused: None };
-        let seen = Fingerprint::of(&looked_at);
+        let mut watch = Watch::default();
+        let seen = watch.look(&looked_at);
         let state = State { standing, looked_at, seen, retired: Vec::new() };
         let (turn, state) = (Semaphore::new(1), Mutex::new(state));
-        Self { path, world, common, doors, turn, state }
+        let watch = Arc::new(Mutex::new(watch));
+        Self { path, world, common, doors, turn, watch, state }
     }
 
     /// How the configuration in use stands to its file.
@@ -118,7 +121,8 @@ impl Reloader {
             return None;
         }
         let looked_at = self.state.lock().looked_at.clone();
-        let seen = blocking(move || Fingerprint::of(&looked_at)).await?;
+        let watch = self.watch.clone();
+        let seen = blocking(move || watch.lock().look(&looked_at)).await?;
         if seen == self.state.lock().seen {
             return None;
         }
@@ -149,9 +153,10 @@ impl Reloader {
             return refused("usher", "runs without a file; there is nothing to reload");
         };
         let name = path.display().to_string();
+        let watch = self.watch.clone();
         let read = blocking(move || {
             let Examination { result, looked_at } = config::inspect(&path, &LoadOptions::default());
-            let seen = Fingerprint::of(&looked_at);
+            let seen = watch.lock().look(&looked_at);
             (result, looked_at, seen)
         });
         let Some((result, looked_at, seen)) = read.await else {

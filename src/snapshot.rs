@@ -13,10 +13,11 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use crate::{
-    classify::{Classifier, Facts, PathView, RuleSpec, any_matches},
+    classify::{Classifier, Facts, PathView, RuleSpec, any_lacks_identity, any_matches},
     config::{self, Config, Overrides, Timeouts},
     fault::Fault,
-    meters::{ExchangeMeter, PoolMeter, SloMeter},
+    identity,
+    meters::{ExchangeMeter, IdentityMeter, PoolMeter, SloMeter},
     name::Name,
     slo::Promise,
     tls, upstream,
@@ -39,6 +40,16 @@ pub struct Snapshot {
     /// Of listeners that speak TLS, as they were configured.
     servers: Vec<(SocketAddr, Arc<tls::Server>)>,
     classifier: Classifier,
+    identities: Option<Identities>,
+}
+
+/// What may prove who asks, and where that is counted.
+#[derive(Clone, Debug)]
+pub struct Identities {
+    /// The sources.
+    pub sources: Arc<identity::Identities>,
+    /// Where each of them is counted.
+    pub meters: Arc<[Arc<IdentityMeter>]>,
 }
 
 /// An audience, compiled.
@@ -118,6 +129,17 @@ impl Audience {
     }
 }
 
+// === impl Decision ===
+
+impl Decision {
+    /// The same, but that the request is refused where it carries something that proves nobody and
+    /// a source of identities does not let that pass.
+    pub fn refusing(self, refused: bool) -> Self {
+        let fault = if refused { Some(Fault::InvalidIdentity) } else { self.fault };
+        Self { fault, ..self }
+    }
+}
+
 // === impl Snapshot ===
 
 impl Snapshot {
@@ -132,7 +154,11 @@ impl Snapshot {
         };
         let Audience { only, scopes, .. } = &self.audiences[choice.audience];
         let admitted = only.is_empty() || any_matches(only, facts, &path);
-        let fault = (!admitted).then_some(Fault::NotAdmitted);
+        let fault = match admitted {
+            true => None,
+            false if any_lacks_identity(only, facts, &path) => Some(Fault::Unidentified),
+            false => Some(Fault::NotAdmitted),
+        };
         let spoken = scopes.of(facts, &path);
         Decision { audience: choice.audience, rule: choice.rule, fault, spoken }
     }
@@ -167,6 +193,11 @@ impl Snapshot {
     /// The TLS of the listener that was configured as `bind`.
     pub fn tls(&self, bind: SocketAddr) -> Option<&Arc<tls::Server>> {
         self.servers.iter().find(|(known, _)| *known == bind).map(|(_, server)| server)
+    }
+
+    /// What may prove who asks; `None`: nothing does.
+    pub fn identities(&self) -> Option<&Identities> {
+        self.identities.as_ref()
     }
 
     /// The pool at `index`.

@@ -169,6 +169,7 @@ impl Sent {
             headers: &headers,
             client: IpAddr::V4(Ipv4Addr::from(self.client)),
             subject: None,
+            identity: None,
         };
         question(&facts, &PathView::of(self.path).expect("a path that is served"));
     }

@@ -239,6 +239,7 @@ fn takes_value(kind: &str, sent: &str, texts: Vec<Text>) -> bool {
         headers: &headers,
         client,
         subject: None,
+        identity: None,
     };
     let rule = RuleSpec { label: "".into(), line: 1, all: vec![matcher], not: vec![] };
     any_matches(&[rule], &facts, &PathView::of("/").expect("a path"))

@@ -172,3 +172,8 @@ pub(super) fn pool_gauges(pool: &Pool) -> PoolGauges {
         encrypted: pool.upstream.dialect().is_encrypted(),
     }
 }
+
+/// Every table of users, and how many are in it.
+pub(super) fn tables(snapshot: &Snapshot) -> impl Iterator<Item = (Name, u64)> {
+    snapshot.config.tables.iter().map(|it| (it.name.clone(), it.table.lines() as u64))
+}

@@ -18,7 +18,7 @@ use super::{
     recall,
     shown::{
         buffers, buffers_trouble, certificate_gauges, database, events, named, pool_gauges,
-        pool_view, shown_to_endpoints,
+        pool_view, shown_to_endpoints, tables,
     },
     succession::Succession,
     upgrade,
@@ -27,7 +27,8 @@ use crate::{
     config::Objective,
     control::{
         AudienceView, By, ConfigView, GateOrder, GateView, Guard, Order, Ordered, PromiseView,
-        Readiness, RefusedView, ReloadView, RequestsView, Sight, SloView, StatusView, UpgradeView,
+        Readiness, RefusedView, ReloadView, RequestsView, Sight, SloView, StatusView, TableView,
+        UpgradeView,
     },
     descriptors,
     drain::Stage,
@@ -205,6 +206,7 @@ impl HouseSight {
             pools: snapshot.pools().iter().map(pool_gauges).collect(),
             promises: self.books.gauges(&snapshot.config.promises()),
             verbs: self.orders.gauges(),
+            tables: tables(snapshot).collect(),
             listeners: listeners.collect(),
             certificates: certificate_gauges(&snapshot.config),
             shown: shown_to_endpoints(&snapshot.config),
@@ -240,6 +242,9 @@ impl Sight for HouseSight {
             pools: snapshot.pools().iter().map(pool_view).collect(),
             events: events(&snapshot),
             verbs: self.orders.in_force(),
+            tables: tables(&snapshot)
+                .map(|(name, lines)| TableView { name: name.to_string(), lines })
+                .collect(),
             problems: self.problems(standing),
         }
     }

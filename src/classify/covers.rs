@@ -1,6 +1,6 @@
 //! Whether one rule leaves anything to another.
 
-use super::{Matcher, RuleSpec, Text};
+use super::{Matcher, RuleSpec, Text, UserPattern};
 
 /// Whether every request that `later` takes is taken by `earlier`, so that `later` can never match
 /// behind it. True only when that is certain; patterns are compared, not all requests tried.
@@ -20,11 +20,14 @@ fn takes_in(wide: &Matcher, narrow: &Matcher) -> bool {
             each(narrow, wide, |w, n| w.contains(n))
         }
         (Matcher::Method(wide), Matcher::Method(narrow))
-        | (Matcher::Subject(wide), Matcher::Subject(narrow)) => each(narrow, wide, Text::covers),
+        | (Matcher::Subject(wide), Matcher::Subject(narrow))
+        | (Matcher::Role(wide), Matcher::Role(narrow)) => each(narrow, wide, Text::covers),
+        (Matcher::User(wide), Matcher::User(narrow)) => each(narrow, wide, UserPattern::covers),
         (Matcher::Header(a, wide), Matcher::Header(b, narrow)) => {
             a == b && each(narrow, wide, Text::covers)
         }
         (Matcher::Cookie(a, wide), Matcher::Cookie(b, narrow))
+        | (Matcher::Claim(a, wide), Matcher::Claim(b, narrow))
         | (Matcher::Query(a, wide), Matcher::Query(b, narrow)) => {
             a == b && each(narrow, wide, Text::covers)
         }

@@ -13,7 +13,7 @@ use http::HeaderName;
 use rustc_hash::FxHashMap;
 
 use super::{
-    Facts, HostPattern, Matcher, PathPattern, PathView, RuleSpec, Subject, Text,
+    Facts, HostPattern, Matcher, PathPattern, PathView, RuleSpec, Subject, Text, UserPattern,
     pattern::End,
     trie::{Bucket, Grammar, Key, Trie},
 };
@@ -27,6 +27,8 @@ pub struct Classifier {
     headers: Vec<Values<HeaderName>>,
     cookies: Vec<Values<String>>,
     queries: Vec<Values<String>>,
+    /// At most one: a request has one user.
+    users: Vec<Values<()>>,
     residual: Bucket,
 }
 
@@ -80,6 +82,7 @@ impl Classifier {
             headers: Vec::new(),
             cookies: Vec::new(),
             queries: Vec::new(),
+            users: Vec::new(),
             residual: Bucket::new(),
         };
         let crowds = Crowds::of(audiences);
@@ -114,6 +117,9 @@ impl Classifier {
         for values in &self.queries {
             search.under(values, |name| subject.parameter(name));
         }
+        for values in &self.users {
+            search.under(values, |()| subject.user());
+        }
         search.among(&self.residual);
         self.rules.get(search.best as usize).map(|rule| rule.choice)
     }
@@ -137,9 +143,17 @@ impl Classifier {
             Some(Matcher::Query(name, texts)) => {
                 Values::file(&mut self.queries, name, &texts, number)
             }
-            Some(Matcher::Method(_) | Matcher::Client(_) | Matcher::Subject(_)) | None => {
-                self.residual.push(number)
+            Some(Matcher::User(patterns)) => {
+                Values::file(&mut self.users, (), &user_texts(&patterns), number)
             }
+            Some(
+                Matcher::Method(_)
+                | Matcher::Client(_)
+                | Matcher::Subject(_)
+                | Matcher::Role(_)
+                | Matcher::Claim(..),
+            )
+            | None => self.residual.push(number),
         }
         self.rules.push(Compiled { choice, all, not: spec.not.clone() });
     }
@@ -245,6 +259,23 @@ fn keys(matcher: &Matcher) -> Option<Vec<String>> {
         Matcher::Header(name, texts) => exact("header", name.as_str(), texts),
         Matcher::Cookie(name, texts) => exact("cookie", name, texts),
         Matcher::Query(name, texts) => exact("query", name, texts),
-        Matcher::Method(_) | Matcher::Client(_) | Matcher::Subject(_) => None,
+        Matcher::User(patterns) => {
+            let texts = user_texts(patterns);
+            (texts.len() == patterns.len()).then(|| exact("user", "", &texts)).flatten()
+        }
+        Matcher::Method(_)
+        | Matcher::Client(_)
+        | Matcher::Subject(_)
+        | Matcher::Role(_)
+        | Matcher::Claim(..) => None,
     }
+}
+
+/// The patterns over users that are texts.
+fn user_texts(patterns: &[UserPattern]) -> Vec<Text> {
+    let text = |pattern: &UserPattern| match pattern {
+        UserPattern::Text(text) => Some(text.clone()),
+        UserPattern::Listed { .. } => None,
+    };
+    patterns.iter().filter_map(text).collect()
 }

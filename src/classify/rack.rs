@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, header::COOKIE};
 use percent_encoding::percent_decode;
 
 /// A field's value; repeated ones joined.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
+pub fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?.as_bytes();
     let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
@@ -35,7 +35,7 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, [u8]>> {
 
 /// The value of the last parameter called `name`: `a` is also how Rack reads `[a]` and `a]`. A
 /// parameter without `=` has no value and still hides earlier ones.
-pub(super) fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, [u8]>> {
+pub fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, [u8]>> {
     let pairs = query.as_bytes().rsplit(|b| matches!(b, b'&' | b';'));
     for pair in pairs.map(without_leading_spaces).filter(|pair| !pair.is_empty()) {
         let (key, value) = split_pair(pair);

@@ -4,7 +4,7 @@ use std::{borrow::Cow, cell::OnceCell, net::IpAddr};
 
 use http::HeaderName;
 
-use super::{Facts, Matcher, PathView, host::normal_host, rack};
+use super::{Facts, Matcher, PathView, Text, host::normal_host, rack};
 
 /// Facts are read when a rule asks for them and not before: most requests are decided by a path.
 pub(super) struct Subject<'a> {
@@ -21,8 +21,12 @@ impl<'a> Subject<'a> {
     }
 
     /// Whether all of `all` match and none of `not` does.
-    pub(super) fn satisfies(&self, all: &[Matcher], not: &[Matcher]) -> bool {
-        all.iter().all(|m| self.matches(m)) && !not.iter().any(|m| self.matches(m))
+    pub(super) fn satisfies<'m>(
+        &self,
+        all: impl IntoIterator<Item = &'m Matcher>,
+        not: &[Matcher],
+    ) -> bool {
+        all.into_iter().all(|m| self.matches(m)) && !not.iter().any(|m| self.matches(m))
     }
 
     /// Whether one condition holds.
@@ -33,6 +37,13 @@ impl<'a> Subject<'a> {
             Matcher::Client(networks) => {
                 let client = self.client();
                 networks.iter().any(|network| network.contains(&client))
+            }
+            Matcher::User(patterns) => {
+                self.user().is_some_and(|user| patterns.iter().any(|p| p.matches(user)))
+            }
+            Matcher::Role(texts) => any(texts, self.facts.identity.map(|it| &*it.roles)),
+            Matcher::Claim(name, texts) => {
+                any(texts, self.facts.identity.and_then(|it| it.claim(name)))
             }
             Matcher::Method(texts)
             | Matcher::Subject(texts)
@@ -55,6 +66,9 @@ impl<'a> Subject<'a> {
             Matcher::Query(name, _) => self.parameter(name),
             Matcher::Subject(_) => Some(Cow::Borrowed(self.facts.subject?.as_bytes())),
             Matcher::Client(_) => Some(Cow::Owned(self.client().to_string().into_bytes())),
+            Matcher::User(_) => Some(Cow::Borrowed(self.user()?.as_bytes())),
+            Matcher::Role(_) => Some(listed(&self.facts.identity?.roles)),
+            Matcher::Claim(name, _) => Some(listed(self.facts.identity?.claim(name)?)),
         }
     }
 
@@ -74,6 +88,11 @@ impl<'a> Subject<'a> {
         self.path
     }
 
+    /// The user, as far as it was proved who that is.
+    pub(super) fn user(&self) -> Option<&'a str> {
+        self.facts.identity.map(|identity| &*identity.subject)
+    }
+
     /// The host as patterns see it.
     pub(super) fn host(&self) -> &str {
         self.host.get_or_init(|| normal_host(self.facts.host))
@@ -83,4 +102,15 @@ impl<'a> Subject<'a> {
     fn client(&self) -> IpAddr {
         self.facts.client.to_canonical()
     }
+}
+
+/// Whether any of `texts` takes any of `values`.
+fn any(texts: &[Text], values: Option<&[Box<str>]>) -> bool {
+    let taken = |value: &str| texts.iter().any(|text| text.matches(value.as_bytes()));
+    values.is_some_and(|values| values.iter().any(|value| taken(value)))
+}
+
+/// Several values, for people.
+fn listed(values: &[Box<str>]) -> Cow<'static, [u8]> {
+    Cow::Owned(values.join(", ").into_bytes())
 }

@@ -121,6 +121,13 @@ impl Text {
     }
 }
 
+impl Text {
+    /// Whether the pattern takes every value.
+    pub(super) fn takes_all(&self) -> bool {
+        matches!(self, Text::Glob(glob) if glob.takes_all())
+    }
+}
+
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -13,6 +13,7 @@ use super::{ConfigFile, DONE, FAILED, Format, WRONG, curl};
 use crate::config::{self, LoadOptions};
 
 mod asked;
+mod identity;
 mod verdict;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 
 pub use self::{
     asked::{AskError, Asked},
+    identity::IdentityView,
     verdict::{Explanation, PoolView, RuleView, StepView, explain},
 };
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{Audience, Config, Listener, Objective, Pool};
+use super::{Audience, Config, Listener, NamedTable, Objective, Pool};
 use crate::{classify::RuleSpec, units::format_duration};
 
 /// What changes.
@@ -42,6 +42,10 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
     if old.drain != new.drain {
         applied.push("drain changed".to_owned());
     }
+    if old.identity != new.identity {
+        applied.push("identity changed".to_owned());
+    }
+    named(&old.tables, &new.tables, "table", |t| t.name.as_str(), table, &mut applied);
     named(&old.audiences, &new.audiences, "audience", |a| a.name.as_str(), audience, &mut applied);
     let order = |config: &Config| -> Vec<String> {
         let kept = |a: &&Audience| find(old, &a.name).is_some() && find(new, &a.name).is_some();
@@ -110,6 +114,14 @@ fn audience(old: &Audience, new: &Audience) -> Vec<String> {
         lines.push("page changed".to_owned());
     }
     lines
+}
+
+fn table(old: &NamedTable, new: &NamedTable) -> Vec<String> {
+    match (old.table.lines(), new.table.lines()) {
+        _ if old.digest == new.digest => Vec::new(),
+        (before, now) if before == now => vec!["changed".to_owned()],
+        (before, now) => vec![format!("{before} → {now} users")],
+    }
 }
 
 fn pool(old: &Pool, new: &Pool) -> Vec<String> {

@@ -23,6 +23,7 @@ mod manners;
 mod control;
 mod database;
 mod health;
+mod identity;
 mod pool;
 mod tls;
 
@@ -37,6 +38,9 @@ pub(crate) use database::Surge;
 pub(crate) use declare::{Need, ObjectSchema, document, field};
 pub(crate) use gate::{Gate, SloSource};
 pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy};
+pub(crate) use identity::{
+    IdentityCookie, IdentitySource, InvalidLeaf, Jwt, TokenKey, TokenPlace, Users,
+};
 pub(crate) use leaf::{
     Address, Bind, Count, FilePath, Length, NameLeaf, PercentLeaf, Rate, Size, Switch, Wait, Words,
 };
@@ -86,6 +90,10 @@ document! {
         optional database: database::Database,
         /// What a client may cost; a listener may say otherwise.
         optional limits: Limits,
+        /// What may prove who asks, in this order; the first that does counts.
+        optional identity: Many<IdentitySource>,
+        /// Files with users by name: an id, or `id,value`, a line.
+        optional tables: Named<FilePath>,
         /// Files with more audiences and pools, as globs. Their audiences come first.
         optional include: OneOrMany<FilePath>,
         /// What every pool or audience starts from.

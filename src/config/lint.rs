@@ -95,7 +95,7 @@ fn claim(matcher: &Matcher) -> Option<&'static str> {
         Matcher::Cookie(..) => Some("cookie"),
         Matcher::Query(..) => Some("query parameter"),
         Matcher::Path(_) | Matcher::Host(_) | Matcher::Method(_) | Matcher::Client(_) => None,
-        Matcher::Subject(_) => None,
+        Matcher::Subject(_) | Matcher::User(_) | Matcher::Role(_) | Matcher::Claim(..) => None,
     }
 }
 

@@ -9,10 +9,13 @@ mod dialect;
 mod health;
 mod gate;
 mod house;
+mod identity;
+mod keys;
 mod manners;
 mod pools;
 mod promises;
 mod rules;
+mod tables;
 mod tls;
 
 use super::{
@@ -23,6 +26,7 @@ use super::{
 };
 
 pub(crate) use rules::LoweredRule;
+pub use tables::NamedTable;
 pub(crate) use tls::EXPIRY_WARNED;
 
 /// The most rules of a configuration.
@@ -65,6 +69,9 @@ pub(crate) fn lower(
     reader: &mut Reader,
 ) -> Lowered {
     let house = house::lower(document, reader);
+    let tables = tables::lower(document.tables.as_ref(), reader);
+    reader.tables = tables.iter().map(|it| (it.name.clone(), it.table.clone())).collect();
+    reader.identifies = document.identity.is_some();
     let pools = match &document.pools {
         Some(pools) => pools::lower(pools, reader),
         None => Vec::new(),
@@ -73,6 +80,7 @@ pub(crate) fn lower(
         Some(audiences) => audiences::lower(audiences, document, reader),
         None => Vec::new(),
     };
+    let identity = identity::lower(document.identity.as_ref(), written, &audiences, reader);
     let config = Config {
         listeners: house.listeners,
         control: house.control,
@@ -96,6 +104,8 @@ pub(crate) fn lower(
             let connections_max = at.value.connections_max.as_ref()?.value.0;
             Some(Database { connections_max })
         }),
+        identity,
+        tables,
         hash: hash(written, &audiences, reader),
         redacted: view::redacted(written),
         audiences: audiences

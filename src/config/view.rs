@@ -8,13 +8,20 @@ use super::document::{Kind, Node};
 /// SHA-256 in lower-case hex over what `root` says once variables and includes are in their place,
 /// and over the files it names. Comments and layout are no part of it.
 pub(crate) fn hash<'a>(root: &Node, files: impl Iterator<Item = &'a [u8]>) -> String {
+    digest(Some(root), files).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 over what `part` says and over files.
+pub(crate) fn digest<'a>(part: Option<&Node>, files: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut digest = Sha256::new();
-    feed(root, &mut digest);
+    if let Some(part) = part {
+        feed(part, &mut digest);
+    }
     for file in files {
         digest.update(format!("f{}:", file.len()));
         digest.update(file);
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.finalize().into()
 }
 
 /// What `root` says, all scalars as text, with `${NAME}` for what came from the environment.

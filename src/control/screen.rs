@@ -84,10 +84,16 @@ fn head(view: &StatusView) -> Vec<String> {
     let config = &view.config;
     let hash: String = config.hash.chars().take(HASH_LETTERS).collect();
     let path = config.path.as_deref().unwrap_or("no file");
-    vec![
+    let mut lines = vec![
         format!("usher {}, up {}{draining}", view.version, age(view.uptime_seconds)),
         format!("configuration {hash}, generation {}, {path}", config.generation),
-    ]
+    ];
+    let tables = view.tables.iter().map(|table| format!("{} {}", table.name, table.lines));
+    let tables: Vec<String> = tables.collect();
+    if !tables.is_empty() {
+        lines.push(format!("users in tables: {}", tables.join(", ")));
+    }
+    lines
 }
 
 fn promise(audience: &AudienceView) -> String {

@@ -50,6 +50,8 @@ pub struct StatusView {
     pub events: Vec<EventView>,
     /// What operators have ordered, in the order in which they did.
     pub verbs: Vec<VerbView>,
+    /// Tables of users, in the order of the configuration.
+    pub tables: Vec<TableView>,
     /// What an operator should know, a sentence each.
     pub problems: Vec<String>,
 }
@@ -215,6 +217,16 @@ pub struct EndpointView {
     pub last_error: Option<String>,
     /// The name that it was resolved from.
     pub resolved_from: Option<String>,
+}
+
+/// A table of users.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TableView {
+    /// Its name.
+    pub name: String,
+    /// How many users are in it.
+    pub lines: u64,
 }
 
 /// Something that has happened to an endpoint.

@@ -11,6 +11,8 @@ pub struct Gauges {
     pub promises: Vec<PromiseGauges>,
     /// What operators have ordered.
     pub verbs: Vec<VerbGauges>,
+    /// Every table of users, and how many are in it.
+    pub tables: Vec<(Name, u64)>,
     /// Every address where clients connect.
     pub listeners: Vec<ListenerGauges>,
     /// Every certificate of theirs.

@@ -82,6 +82,10 @@ families! {
     REQUESTS_IN_FLIGHT = "usher_requests_in_flight", Gauge, ["audience"], Sum;
     /// Fields of requests that were dropped because of a `_` in their names.
     FIELDS_DROPPED = "usher_request_fields_dropped_total", Counter, ["audience"], Sum;
+    /// What came of what requests carried to prove who asks.
+    IDENTITIES = "usher_identities_total", Counter, ["source", "result"], Sum;
+    /// Users in a table.
+    TABLE_LINES = "usher_table_lines", Gauge, ["table"], Max;
     /// Endpoints by state.
     POOL_ENDPOINTS = "usher_pool_endpoints", Gauge, ["pool", "state"], Max;
     /// Slots of the pool's endpoints together, as this process counts them.

@@ -30,6 +30,7 @@ impl Meters {
         self.render_places(&mut text);
         self.render_audiences(&mut text);
         self.render_leases(&gauges.encrypted(), &mut text);
+        self.render_identities(&gauges.tables, &mut text);
         render_pools(&gauges.pools, &mut text);
         render_verbs(&gauges.verbs, &mut text);
         render_database(gauges, &mut text);
@@ -144,6 +145,19 @@ impl Meters {
                 let values = [audience.as_str(), reason.name(), blame.name()];
                 text.sample(&names::TUNNELS_CLOSED, &values, count);
             }
+        }
+    }
+
+    fn render_identities(&self, tables: &[(Name, u64)], text: &mut Text) {
+        text.family(&names::IDENTITIES);
+        for (source, meter) in self.identities.live() {
+            for (result, count) in meter.read() {
+                text.sample(&names::IDENTITIES, &[source.as_str(), result], count);
+            }
+        }
+        text.family(&names::TABLE_LINES);
+        for (table, lines) in tables {
+            text.sample(&names::TABLE_LINES, &[table.as_str()], lines);
         }
     }
 

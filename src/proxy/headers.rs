@@ -112,6 +112,13 @@ pub fn clean(method: &Method, headers: &mut HeaderMap, peer: &Peer, trusted: &[I
     brought
 }
 
+/// Removes what only a trusted proxy may say of who asks.
+pub fn distrust<'a>(headers: &mut HeaderMap, names: impl Iterator<Item = &'a HeaderName>) {
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 /// Writes into a clean head what Rails is told.
 pub fn introduce(headers: &mut HeaderMap, said: Introduction<'_>) {
     let websocket = said.brought.websocket;

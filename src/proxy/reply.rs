@@ -8,7 +8,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{
         ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION,
-        RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+        RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
     },
 };
 
@@ -137,9 +137,21 @@ fn describe(head: &mut HeaderMap, fault: Fault, form: Form) {
     if fault.status() == StatusCode::METHOD_NOT_ALLOWED {
         head.insert(ALLOW, ALLOWED);
     }
+    if let Some(challenge) = challenge(fault) {
+        head.insert(WWW_AUTHENTICATE, challenge);
+    }
     if fault == Fault::WebsocketVersion {
         head.insert(UPGRADE, headers::WEBSOCKET);
         head.insert(SEC_WEBSOCKET_VERSION, handshake::VERSION);
+    }
+}
+
+/// How to prove who asks (RFC 9110 §15.5.2 wants that said, RFC 6750 §3 says how).
+fn challenge(fault: Fault) -> Option<HeaderValue> {
+    match fault {
+        Fault::Unidentified => Some(HeaderValue::from_static("Bearer")),
+        Fault::InvalidIdentity => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
+        _ => None,
     }
 }
 

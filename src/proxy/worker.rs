@@ -16,8 +16,9 @@ use super::{buffers::Buffers, gather::Spool, memory::Memory, orphan::Orphanage};
 use crate::{
     deadline::Wheel,
     drain::Drain,
+    identity::{self, Evidence, Found, Moment},
     meters::Meters,
-    snapshot::{Pool, Published, View, Viewer},
+    snapshot::{Identities, Pool, Published, View, Viewer},
     telemetry::AccessLog,
     upstream::{Asking, Connections, Lacking, Lease},
     verbs::Gates,
@@ -103,6 +104,8 @@ struct Own {
     viewer: Viewer,
     random: fastrand::Rng,
     complained: Option<Instant>,
+    /// What is remembered of tokens.
+    tokens: identity::Cache,
 }
 
 // === impl Worker ===
@@ -114,6 +117,7 @@ impl Worker {
             viewer: Viewer::new(&common.published),
             random: fastrand::Rng::new(),
             complained: None,
+            tokens: identity::Cache::default(),
         };
         Arc::new(Self {
             index,
@@ -128,6 +132,14 @@ impl Worker {
     /// A view of the snapshot that is current.
     pub fn view(&self) -> Arc<View> {
         self.own.lock().viewer.view()
+    }
+
+    /// Who asks, as far as a request proves that.
+    pub fn identify(&self, identities: &Identities, evidence: &Evidence<'_>) -> Found {
+        let tokens = &mut self.own.lock().tokens;
+        identities.sources.find(evidence, tokens, Moment::now(), |source, outcome| {
+            identities.meters[source].asked(self.index, outcome.err().map(|flaw| flaw as usize));
+        })
     }
 
     /// A slot of one of the endpoints of `pool`.

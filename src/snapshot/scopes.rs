@@ -115,6 +115,7 @@ mod tests {
             headers: &HeaderMap::new(),
             client: Ipv4Addr::LOCALHOST.into(),
             subject: None,
+            identity: None,
         };
         let spoken = scopes.of(&facts, &PathView::of(path).expect("a path"));
         std::array::from_fn(|index| spoken.contains(index))

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::{Audience, Counted, Pool, Scopes, Snapshot};
+use super::{Audience, Counted, Identities, Pool, Scopes, Snapshot};
 use crate::{
-    classify::Classifier,
+    classify::{Classifier, Matcher},
     config::{self, Config},
     fault::Fault,
+    identity::Flaw,
     meters::{Arm, Meters},
     name::Name,
     slo::Promise,
@@ -77,6 +78,7 @@ pub struct World {
     endpoints: Arc<Endpoints>,
     pools: Mutex<FxHashMap<Name, Weak<upstream::Pool>>>,
     hosts: Mutex<FxHashMap<SocketAddr, Host>>,
+    identities: Mutex<Option<Identities>>,
 }
 
 /// The TLS of a listener that is kept while its configuration stays the same, and what of it stays
@@ -94,22 +96,21 @@ impl World {
     /// A world without pools.
     pub fn new(meters: Arc<Meters>) -> Self {
         let endpoints = Arc::new(Endpoints::new(meters.rows()));
-        Self { meters, endpoints, pools: Mutex::default(), hosts: Mutex::default() }
+        let (pools, hosts, identities) = Default::default();
+        Self { meters, endpoints, pools, hosts, identities }
     }
 
     /// Compiles `config`. Names of endpoints are resolved by whoever runs the pools.
     pub fn compile(&self, config: Arc<Config>, generation: u64) -> Snapshot {
         let pools: Vec<Pool> = config.pools.iter().map(|pool| self.pool(pool)).collect();
-        let mut audiences: Vec<Audience> = config
-            .audiences
-            .iter()
-            .map(|it| self.audience(it, &config.audiences, &pools))
-            .collect();
+        let mut audiences: Vec<Audience> =
+            config.audiences.iter().map(|it| self.audience(it, &config, &pools)).collect();
         audiences.push(self.none());
         let rules: Vec<_> = config.audiences.iter().map(|a| a.rules.clone()).collect();
         let classifier = Classifier::new(&rules);
         let servers = self.servers(&config);
-        Snapshot { generation, config, audiences, pools, servers, classifier }
+        let identities = self.identities(&config);
+        Snapshot { generation, config, audiences, pools, servers, classifier, identities }
     }
 
     /// Where everything is counted.
@@ -143,6 +144,23 @@ impl World {
         servers
     }
 
+    /// What may prove who asks. What is written as before is kept, and with it what workers
+    /// remember of tokens.
+    fn identities(&self, config: &Config) -> Option<Identities> {
+        let mut known = self.identities.lock();
+        let sources = config.identity.clone();
+        if known.as_ref().map(|known| &known.sources) != sources.as_ref() {
+            *known = sources.map(|sources| Identities {
+                meters: sources
+                    .names()
+                    .map(|name| self.meters.identity(name, Flaw::NAMES))
+                    .collect(),
+                sources,
+            });
+        }
+        known.clone()
+    }
+
     fn pool(&self, config: &config::Pool) -> Pool {
         Pool {
             name: config.name.clone(),
@@ -174,20 +192,21 @@ impl World {
         upstream
     }
 
-    fn audience(
-        &self,
-        config: &config::Audience,
-        all: &[config::Audience],
-        pools: &[Pool],
-    ) -> Audience {
+    fn audience(&self, config: &config::Audience, whole: &Config, pools: &[Pool]) -> Audience {
         let pool = pools.iter().position(|pool| pool.name == config.pool);
         let stake = pool.map(|index| {
-            let (rows, share) = (self.meters.rows(), share_of(config, all));
+            let (rows, share) = (self.meters.rows(), share_of(config, &whole.audiences));
             pools[index].upstream.queue().stake(&config.name, rows, config.priority, share)
         });
         let mut possible = DECIDED.to_vec();
         if !config.only.is_empty() {
             possible.push(Fault::NotAdmitted);
+        }
+        if config.only.iter().any(|rule| rule.all.iter().any(Matcher::asks_identity)) {
+            possible.push(Fault::Unidentified);
+        }
+        if whole.identity.as_ref().is_some_and(|identity| identity.may_refuse()) {
+            possible.push(Fault::InvalidIdentity);
         }
         Audience {
             name: config.name.clone(),

@@ -4,10 +4,14 @@ use std::{fmt, net::IpAddr};
 
 use serde::Serialize;
 
-use super::asked::Asked;
+use super::{
+    asked::Asked,
+    identity::{IdentityView, identify},
+};
 use crate::{
     classify::{
-        Classifier, Facts, Matcher, PathView, RuleSpec, Step, any_matches, trace, unverified,
+        Classifier, Facts, Matcher, PathView, RuleSpec, Step, any_lacks_identity, any_matches,
+        trace, unverified,
     },
     config::{Audience, Config, Objective, Pool},
     fault::Fault,
@@ -25,6 +29,8 @@ pub struct Explanation {
     pub refusal: Option<String>,
     /// The path as Rails will see it, unless it is refused.
     pub path: Option<String>,
+    /// What it proves of who asks; none where nothing is configured that could be proved.
+    pub identity: Option<IdentityView>,
     /// Who it is for.
     pub audience: Option<String>,
     /// Because of which rule; none for an audience that takes all that is left.
@@ -86,6 +92,7 @@ pub fn explain(
     client: IpAddr,
     subject: Option<&str>,
 ) -> Explanation {
+    let proved = config.identity.as_ref().map(|it| identify(it, asked, subject));
     let facts = Facts {
         method: &asked.method,
         path: &asked.path,
@@ -94,10 +101,13 @@ pub fn explain(
         headers: &asked.headers,
         client,
         subject,
+        identity: proved.as_ref().and_then(|(_, found)| found.identity.as_deref()),
     };
     let mut explanation = Explanation::empty(asked.notes.clone());
+    explanation.identity = proved.as_ref().map(|(view, _)| view.clone());
+    let refused = proved.as_ref().is_some_and(|(_, found)| found.refused);
     match PathView::of(facts.path) {
-        Ok(path) => explanation.decide(config, &facts, &path),
+        Ok(path) => explanation.decide(config, &facts, &path, refused),
         Err(problem) => explanation.refuse(Fault::AmbiguousPath, problem.to_string()),
     }
     explanation.notes.extend(method_note(asked));
@@ -114,6 +124,7 @@ impl Explanation {
             fault: None,
             refusal: None,
             path: None,
+            identity: None,
             audience: None,
             rule: None,
             pool: None,
@@ -123,7 +134,7 @@ impl Explanation {
         }
     }
 
-    fn decide(&mut self, config: &Config, facts: &Facts<'_>, path: &PathView<'_>) {
+    fn decide(&mut self, config: &Config, facts: &Facts<'_>, path: &PathView<'_>, refused: bool) {
         let rules: Vec<Vec<RuleSpec>> = config.audiences.iter().map(|a| a.rules.clone()).collect();
         self.path = Some(path.as_str().to_owned());
         let steps = trace(&rules, facts, path);
@@ -132,9 +143,14 @@ impl Explanation {
         let audience = &config.audiences[choice.audience];
         self.audience = Some(audience.name.to_string());
         self.rule = choice.rule.map(|rule| RuleView::of(&audience.rules[rule]));
+        if refused {
+            let why = "the source of this identity refuses what is invalid";
+            return self.refuse(Fault::InvalidIdentity, why.to_owned());
+        }
         if !audience.only.is_empty() && !any_matches(&audience.only, facts, path) {
-            self.refuse(Fault::NotAdmitted, not_admitted(audience));
-            return;
+            let lacks = any_lacks_identity(&audience.only, facts, path);
+            let fault = if lacks { Fault::Unidentified } else { Fault::NotAdmitted };
+            return self.refuse(fault, not_admitted(audience));
         }
         self.pool = config.pools.iter().find(|p| p.name == audience.pool).map(PoolView::of);
         let about = |o: &&Objective| o.only.is_empty() || any_matches(&o.only, facts, path);
@@ -150,6 +166,7 @@ impl Explanation {
     /// The verdict in three lines, then the notes.
     pub fn verdict(&self) -> String {
         let mut lines = vec![self.who()];
+        lines.extend(self.identity.as_ref().map(|identity| format!("identity: {identity}")));
         if let (Some(status), Some(fault), Some(why)) = (self.status, self.fault, &self.refusal) {
             lines.push(format!("refused: {status} {fault}: {why}"));
         }

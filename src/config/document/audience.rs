@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{
     At, FilePath, Later, Many, Moment, NameLeaf, Named, Off, OneOrMany, Or, Overrides, Pattern,
-    PercentLeaf, PriorityLeaf, Statuses, Wait, document,
+    PercentLeaf, PriorityLeaf, Statuses, Users, Wait, document,
 };
 use crate::classify::{HostPattern, PathPattern, Text};
 
@@ -74,12 +74,12 @@ macro_rules! matchers {
                 optional client: OneOrMany<Pattern<IpNet>>,
                 /// The subject of the client's certificate: `CN=ops,O=Shop`.
                 optional subject: OneOrMany<Pattern<Text>>,
-                /// The user. Comes with a later version; an error until then.
-                optional user: Later,
-                /// A role of the user. Comes with a later version; an error until then.
-                optional role: Later,
-                /// Claims of the user. Comes with a later version; an error until then.
-                optional claim: Later,
+                /// The user that `identity:` found; `{ table: NAME }` for those of a table.
+                optional user: OneOrMany<Users>,
+                /// A role of that user; any of them.
+                optional role: OneOrMany<Pattern<Text>>,
+                /// Claims of that user by name; any of several values.
+                optional claim: Named<OneOrMany<Pattern<Text>>>,
                 /// The app's version. Comes with a later version; an error until then.
                 optional version: Later,
                 /// The GraphQL operation. Comes with a later version; an error until then.
@@ -92,9 +92,6 @@ macro_rules! matchers {
             /// The matchers alone.
             pub(crate) fn matchers(&self) -> Matchers<'_> {
                 let later = [
-                    ("user", &self.user),
-                    ("role", &self.role),
-                    ("claim", &self.claim),
                     ("version", &self.version),
                     ("graphql", &self.graphql),
                 ];
@@ -107,6 +104,9 @@ macro_rules! matchers {
                     query: self.query.as_ref(),
                     client: self.client.as_ref(),
                     subject: self.subject.as_ref(),
+                    user: self.user.as_ref(),
+                    role: self.role.as_ref(),
+                    claim: self.claim.as_ref(),
                     later: later.map(|(name, at)| (name, at.as_ref())),
                 }
             }
@@ -127,7 +127,10 @@ pub(crate) struct Matchers<'a> {
     pub(crate) query: Option<&'a NamedPatterns>,
     pub(crate) client: Option<&'a Patterns<IpNet>>,
     pub(crate) subject: Option<&'a Patterns<Text>>,
-    pub(crate) later: [(&'static str, Option<&'a At<Later>>); 5],
+    pub(crate) user: Option<&'a At<OneOrMany<Users>>>,
+    pub(crate) role: Option<&'a Patterns<Text>>,
+    pub(crate) claim: Option<&'a NamedPatterns>,
+    pub(crate) later: [(&'static str, Option<&'a At<Later>>); 2],
 }
 
 matchers! {

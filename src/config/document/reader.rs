@@ -3,12 +3,17 @@
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::variables::Environment;
-use crate::config::{
-    problem::Severity,
-    source::{Sources, Span},
+use crate::{
+    classify::Table,
+    config::{
+        problem::Severity,
+        source::{Sources, Span},
+    },
+    name::Name,
 };
 
 /// Something to say about a place.
@@ -33,6 +38,10 @@ pub(crate) struct Reader {
     pub(crate) variables: Option<Environment>,
     /// Every file that was read and every directory that was searched, whether or not it is there.
     pub(crate) looked_at: Vec<PathBuf>,
+    /// Tables of users that rules may speak of.
+    pub(crate) tables: Vec<(Name, Arc<Table>)>,
+    /// Whether anything can prove who asks.
+    pub(crate) identifies: bool,
     /// What files hold that are named by the configuration and are part of its meaning.
     pub(crate) read: Vec<Vec<u8>>,
 }

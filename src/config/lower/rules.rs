@@ -4,12 +4,12 @@ use ipnet::IpNet;
 
 use super::house::positive;
 use crate::{
-    classify::{Matcher, RuleSpec, Text},
+    classify::{Matcher, RuleSpec, Text, UserPattern},
     config::{
         Overrides,
         document::{
-            self, At, Later, Many, Matchers, Named, OneOrMany, Pattern, Reader, Rule, Wait,
-            header_name,
+            self, At, Later, Many, Matchers, Named, OneOrMany, Pattern, Reader, Rule, Users, Wait,
+            header_name, similar,
         },
         source::Span,
     },
@@ -143,6 +143,34 @@ impl MatcherList {
         if let Some(at) = matchers.subject {
             self.push(Matcher::Subject(values(at, reader)), prefix, &label("subject", &at.value));
         }
+        self.identity(matchers, prefix, reader);
+    }
+
+    /// What asks who the user is. Where nothing can prove that, it protects nothing.
+    fn identity(&mut self, matchers: &Matchers<'_>, prefix: &str, reader: &mut Reader) {
+        let key = |name, span: Option<Span>| span.map(|span| (name, span));
+        let keys = [
+            key("user", matchers.user.map(|at| at.key)),
+            key("role", matchers.role.map(|at| at.key)),
+            key("claim", matchers.claim.map(|at| at.key)),
+        ];
+        let proved = reader.identifies;
+        for (name, span) in keys.into_iter().flatten().filter(|_| !proved) {
+            let message = format!("`{name}` never matches: nothing here can prove who asks");
+            reader.error_with(span, message, "say under `identity:` what proves it");
+        }
+        if let Some(at) = matchers.user {
+            let shown: Vec<String> = at.value.items.iter().map(|at| at.value.shown()).collect();
+            let users = users(at, reader);
+            self.unreadable |= users.len() < at.value.items.len();
+            self.push(Matcher::User(users), prefix, &format!("user {}", shown.join(" or ")));
+        }
+        if let Some(at) = matchers.role {
+            self.push(Matcher::Role(values(at, reader)), prefix, &label("role", &at.value));
+        }
+        if let Some(at) = matchers.claim {
+            self.named(at, prefix, "claim", Matcher::Claim, reader);
+        }
     }
 
     fn headers(
@@ -202,8 +230,11 @@ fn matcher_is_empty(matcher: &Matcher) -> bool {
         Matcher::Path(values) => values.is_empty(),
         Matcher::Host(values) => values.is_empty(),
         Matcher::Client(values) => values.is_empty(),
+        Matcher::User(values) => values.is_empty(),
         Matcher::Method(values)
         | Matcher::Subject(values)
+        | Matcher::Role(values)
+        | Matcher::Claim(_, values)
         | Matcher::Header(_, values)
         | Matcher::Cookie(_, values)
         | Matcher::Query(_, values) => values.is_empty(),
@@ -216,6 +247,36 @@ fn not_yet(name: &str, at: Option<&At<Later>>, reader: &mut Reader) {
         let hint = "remove it: a rule that silently never matched would send people elsewhere";
         reader.error_with(at.key, message, hint);
     }
+}
+
+/// Users, each as a pattern, or out of a table that is there.
+fn users(at: &At<OneOrMany<Users>>, reader: &mut Reader) -> Vec<UserPattern> {
+    if at.value.empty {
+        reader.error(at.span, "an empty list of values, which nothing can match");
+    }
+    super::bounded(at.value.items.len(), VALUES_MAX, "values", at.span, reader);
+    let user = |at: &At<Users>| match &at.value {
+        Users::Text(pattern) => Some(UserPattern::Text(pattern.pattern.clone())),
+        Users::Listed(listed) => {
+            let table = listed.table.as_ref()?;
+            let name = &table.value.name;
+            let known = reader.tables.iter().find(|(known, _)| known == name);
+            let Some((_, found)) = known else {
+                let names = reader.tables.iter().map(|(name, _)| name.as_str());
+                let message = match similar(name.as_str(), names) {
+                    Some(similar) => {
+                        format!("there is no table `{name}`, did you mean `{similar}`?")
+                    }
+                    None => format!("there is no table `{name}`"),
+                };
+                reader.error_with(table.span, message, "add it under `tables:`, as `NAME: FILE`");
+                return None;
+            };
+            let value = listed.value.as_ref().map(|value| value.value.0.as_str().into());
+            Some(UserPattern::Listed { name: name.clone(), value, table: found.clone() })
+        }
+    };
+    at.value.items.iter().filter_map(user).collect()
 }
 
 fn values<P: Clone>(at: &At<OneOrMany<Pattern<P>>>, reader: &mut Reader) -> Vec<P> {

@@ -70,6 +70,7 @@ fn view() -> StatusView {
     };
     StatusView {
         version: "0.1.0".into(),
+        tables: Vec::new(),
         uptime_seconds: 187_000,
         draining: false,
         config: ConfigView {
@@ -202,4 +203,12 @@ fn a_narrow_screen_cuts_lines_and_none_wraps() {
 fn an_usher_that_has_just_begun_has_a_screen_too() {
     let text = screen(&StatusView { draining: true, ..StatusView::default() }, 80);
     assert!(text.starts_with("usher , up 0s, draining\n"), "{text}");
+}
+
+#[test]
+fn tables_of_users_are_told_with_how_many_are_in_them() {
+    let table = |name: &str, lines| crate::control::TableView { name: name.into(), lines };
+    let view = StatusView { tables: vec![table("vip", 40), table("beta", 0)], ..view() };
+    let shown = screen(&view, 100);
+    assert!(shown.contains("\nusers in tables: vip 40, beta 0\n"), "{shown}");
 }

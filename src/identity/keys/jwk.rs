@@ -1,0 +1,94 @@
+//! Sets of keys as JSON (RFC 7517, RFC 7518 §6, RFC 8037 §2).
+
+use serde_json::{Map, Value};
+use x509_cert::der::{AnyRef, Encode, Tag, asn1::UintRef};
+
+use super::{Algorithm, Family, KEYS_MAX, Key, KeyError, pem::long_enough};
+use crate::identity::jose::decode;
+
+/// The keys of a set. Those of other kinds, for encryption or for algorithms that are not allowed
+/// are passed over, as RFC 7517 §5 has it; a set without any that can be used is an error.
+pub fn key_set(text: &[u8], allowed: &[Algorithm]) -> Result<Vec<Key>, KeyError> {
+    let set: Map<String, Value> = serde_json::from_slice(text).map_err(|_| KeyError::NoKeySet)?;
+    let Some(Value::Array(written)) = set.get("keys") else { return Err(KeyError::NoKeySet) };
+    if written.len() > KEYS_MAX {
+        return Err(KeyError::Many);
+    }
+    let mut keys = Vec::new();
+    for jwk in written.iter().filter_map(Value::as_object).filter(|jwk| is_for_signing(jwk)) {
+        match key(jwk, allowed) {
+            Ok(key) => keys.push(key),
+            Err(KeyError::NoAlgorithm | KeyError::Unusable) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if keys.is_empty() { Err(KeyError::EmptyKeySet) } else { Ok(keys) }
+}
+
+fn is_for_signing(jwk: &Map<String, Value>) -> bool {
+    let text = |name| jwk.get(name).and_then(Value::as_str);
+    let operations = jwk.get("key_ops").and_then(Value::as_array);
+    let verifies = operations.is_none_or(|all| all.iter().any(|it| it == "verify"));
+    text("use").is_none_or(|it| it == "sig") && verifies
+}
+
+fn key(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Result<Key, KeyError> {
+    let text = |name| jwk.get(name).and_then(Value::as_str);
+    let bytes = |name| {
+        let text = text(name).ok_or(KeyError::Unusable)?;
+        decode(text.as_bytes()).map_err(|_| KeyError::Unusable)
+    };
+    // A key that says what it is for is for nothing else.
+    let own = match text("alg") {
+        Some(name) => Some(Algorithm::parse(name).ok_or(KeyError::NoAlgorithm)?),
+        None => None,
+    };
+    let one = own.map(|algorithm| [algorithm]);
+    let fine = one.filter(|[one]| allowed.is_empty() || allowed.contains(one));
+    let allowed = match (&own, &fine) {
+        (None, _) => allowed,
+        (Some(_), Some(one)) => one,
+        (Some(_), None) => return Err(KeyError::NoAlgorithm),
+    };
+    let key = match (text("kty"), text("crv")) {
+        (Some("oct"), _) => Key::secret(&bytes("k")?, allowed)?,
+        (Some("RSA"), _) => {
+            let modulus = without_zeros(bytes("n")?);
+            long_enough(modulus.len())?;
+            let public = rsa(&modulus, &bytes("e")?).ok_or(KeyError::Unusable)?;
+            Key::public(Family::Rsa, &public, allowed)?
+        }
+        (Some("EC"), Some(curve)) => {
+            let (family, length) = match curve {
+                "P-256" => (Family::P256, 32),
+                "P-384" => (Family::P384, 48),
+                "P-521" => (Family::P521, 66),
+                _ => return Err(KeyError::Unusable),
+            };
+            let (x, y) = (bytes("x")?, bytes("y")?);
+            if x.len() != length || y.len() != length {
+                return Err(KeyError::Unusable);
+            }
+            Key::public(family, &[&[4][..], &x, &y].concat(), allowed)?
+        }
+        (Some("OKP"), Some("Ed25519")) => Key::public(Family::Ed25519, &bytes("x")?, allowed)?,
+        _ => return Err(KeyError::Unusable),
+    };
+    Ok(match text("kid") {
+        Some(id) => key.called(id),
+        None => key,
+    })
+}
+
+/// An `RSAPublicKey` (RFC 8017 §A.1.1).
+fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
+    let number = |bytes| UintRef::new(bytes).and_then(|number| number.to_der()).ok();
+    let both = [number(modulus)?, number(exponent)?].concat();
+    AnyRef::new(Tag::Sequence, &both).and_then(|sequence| sequence.to_der()).ok()
+}
+
+fn without_zeros(mut bytes: Vec<u8>) -> Vec<u8> {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.drain(..zeros);
+    bytes
+}

@@ -1,0 +1,13 @@
+//! Who is calling: a whole usher between clients that prove something, or try to, and an origin.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod admits;
+mod mutations;
+mod proved;
+mod signed;
+#[path = "../support/mod.rs"]
+mod support;
+mod tables;
+mod tokens;
+mod vouched;

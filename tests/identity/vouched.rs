@@ -1,0 +1,64 @@
+//! What a proxy in front has found out.
+
+use crate::{
+    support::{
+        client::Client,
+        origin::{Origin, ok},
+        usher::Usher,
+    },
+    tokens::{asked, text},
+};
+
+const AUDIENCES: &str = "  - { name: vip, pool: rails, match: [{ user: 42 }] }\n  \
+    - { name: staff, pool: rails, match: [{ role: staff }] }\n";
+
+/// An usher that believes the networks `trusted`, and whose origin tells the fields that it got.
+async fn vouched_for(directory: &std::path::Path, trusted: &str) -> (Usher, Client) {
+    let origin = Origin::start().await;
+    let identity = format!(
+        "trusted_proxies: [{trusted}]\n\
+         identity: [{{ header: {{ user: X-Auth-User, roles: X-Auth-Roles }} }}]\n"
+    );
+    let text = text(directory, &identity, AUDIENCES, &origin);
+    origin.serve(|asked| {
+        let field = |name| asked.field(name).unwrap_or("-").to_owned();
+        let twice = asked.fields.iter().filter(|(name, _)| name == "x-auth-user").count() > 1;
+        let user = if twice { "twice".to_owned() } else { field("x-auth-user") };
+        ok(&[field("x-audience"), user, field("x-usher-user")].join(" "))
+    });
+    let usher = Usher::start(&text).await;
+    let client = Client::connect(usher.address()).await;
+    (usher, client)
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_may_say_who_asks() {
+    let directory = tempfile::tempdir().unwrap();
+    let (usher, mut client) = vouched_for(directory.path(), "127.0.0.0/8").await;
+    for (fields, said) in [
+        ("X-Auth-User: 42\r\n", "vip 42 -"),
+        ("X-Auth-User: 7\r\nX-Auth-Roles: a, staff\r\n", "staff 7 -"),
+        ("X-Auth-Roles: staff\r\n", "everyone - -"),
+        ("X-Auth-User:\r\nX-Auth-Roles: staff\r\n", "everyone  -"),
+        ("X-Auth-User: 7\r\nX-Auth-User: 42\r\n", "everyone twice -"),
+        ("X-Usher-User: 42\r\n", "everyone - -"),
+    ] {
+        assert_eq!(asked(&mut client, "/", fields).await, said, "{fields}");
+    }
+    drop(client);
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn from_anybody_else_it_is_nothing_and_does_not_reach_rails() {
+    let directory = tempfile::tempdir().unwrap();
+    let (usher, mut client) = vouched_for(directory.path(), "192.0.2.0/24").await;
+    let forged = "X-Auth-User: 42\r\nX-Auth-Roles: staff\r\nX-Usher-User: 42\r\n";
+    assert_eq!(asked(&mut client, "/", forged).await, "everyone - -");
+    assert_eq!(
+        asked(&mut client, "/", &format!("Connection: close\r\n{forged}")).await,
+        "everyone - -"
+    );
+    drop(client);
+    usher.stop().await;
+}
