@@ -17,6 +17,7 @@ mod health;
 mod fleet;
 mod gate;
 mod house;
+mod names;
 mod orders;
 mod parting;
 mod predecessor;

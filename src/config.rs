@@ -7,6 +7,7 @@ mod changes;
 mod database;
 mod defaults;
 mod dialect;
+mod discovery;
 pub(crate) mod document;
 mod health;
 mod include;
@@ -31,6 +32,7 @@ pub use changes::{Changes, changes};
 pub use database::{Database, Demand, Need, Surge};
 pub use defaults::AddressError;
 pub use dialect::Dialect;
+pub use discovery::{Dns, Family, Resolver};
 pub use document::Environment;
 pub use health::{Ejection, Health, WhenUnhealthy};
 pub use load::{Examination, LoadOptions, check, control_only, inspect, load, parse_text};
@@ -82,6 +84,8 @@ pub struct Config {
     pub gate: Thresholds,
     /// How usher stops.
     pub drain: Drain,
+    /// How name servers are asked.
+    pub resolver: Resolver,
     /// The database behind all pools, where something was said of it.
     pub database: Option<Database>,
     /// What may prove who asks; `None`: nothing does.
@@ -295,7 +299,7 @@ pub struct EndpointSpec {
 impl EndpointSpec {
     /// Whether it may stand for several endpoints.
     pub fn is_looked_up(&self) -> bool {
-        matches!(self.address, AddressSpec::Named(..))
+        matches!(self.address, AddressSpec::Named(..) | AddressSpec::Dns(_))
     }
 }
 
@@ -304,8 +308,10 @@ impl EndpointSpec {
 pub enum AddressSpec {
     /// An IP address and a port.
     Socket(SocketAddr),
-    /// A host name, resolved at start and again, and a port.
+    /// A host name, resolved by the system at start and again, and a port.
     Named(String, u16),
+    /// What name servers are asked for.
+    Dns(Dns),
     /// The path of a Unix socket.
     Unix(PathBuf),
 }

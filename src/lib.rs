@@ -30,6 +30,7 @@ pub mod dashboards;
 pub mod tls;
 pub mod identity;
 pub mod config;
+pub mod discover;
 pub mod upstream;
 pub mod verbs;
 

@@ -12,13 +12,22 @@
 mod mounts;
 mod watch;
 
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
 
 use crate::{
     config::{self, Changes, Config, Examination, LoadOptions, Problem, Problems, Severity},
+    discover::Directory,
     drain::Stage,
     edge::{self, Door, Order},
     meters::Reload,
@@ -28,6 +37,9 @@ use crate::{
 };
 
 use watch::{Fingerprint, Watch};
+
+/// How long a reload waits for new names; what is not known by then is a down endpoint.
+const RESOLVE_WAIT: Duration = Duration::from_secs(5);
 
 /// Reloads the configuration of a running usher.
 pub struct Reloader {
@@ -189,7 +201,7 @@ impl Reloader {
         let Some(snapshot) = compile.await else {
             return refused(name, "cannot be compiled: compiling it panicked");
         };
-        resolve_new(&old, &snapshot).await;
+        resolve_new(self.world.directory(), &old, &snapshot).await;
         self.common.published.publish(Arc::new(snapshot));
         // The acceptor takes an order at once; it has gone only when usher stops.
         let _ = self.doors.send(order).await;
@@ -247,14 +259,26 @@ fn order(old: &Config, new: &Config) -> Result<Order, edge::BindError> {
     Ok(order)
 }
 
-/// Looks up the names of pools that were written anew, so that no request finds them without.
-async fn resolve_new(old: &Snapshot, new: &Snapshot) {
+/// Looks up the names of pools that were written anew and of which nothing is known yet, all at
+/// once, so that no request finds them without.
+#[expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
+async fn resolve_new(directory: &Arc<Directory>, old: &Snapshot, new: &Snapshot) {
     let kept = |pool: &crate::snapshot::Pool| {
         old.pools().iter().any(|known| Arc::ptr_eq(&known.upstream, &pool.upstream))
     };
-    for pool in new.pools().iter().filter(|pool| !kept(pool) && pool.upstream.has_names()) {
-        pool.upstream.resolve().await;
+    let anew = || new.pools().iter().filter(|pool| !kept(pool));
+    let questions: BTreeSet<_> = anew().flat_map(|pool| pool.upstream.questions()).collect();
+    let mut look_ups = JoinSet::new();
+    for question in questions {
+        if directory.places(&question).is_empty() {
+            let directory = directory.clone();
+            look_ups.spawn(async move { directory.look_up(&question).await });
+        }
     }
+    // What comes too late is looked up again as soon as the house knows of it.
+    let all = async { while look_ups.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(RESOLVE_WAIT, all).await;
+    anew().for_each(|pool| pool.upstream.follow());
 }
 
 /// Runs `work` beside the house's other tasks; `None` when it panicked.

@@ -41,6 +41,6 @@ pub use kept::Kept;
 pub use latency::clock_ms;
 pub use lease::Lease;
 pub use line::Terms as Patience;
-pub use pool::{Pool, RESOLVE_EVERY, Resolution, Retries, Terms};
+pub use pool::{Pool, Retries, Terms};
 pub use queue::{Grant, Queue, Refused, StreamPlace, Waiting};
 pub use stake::Stake;

@@ -31,7 +31,6 @@ use crate::{
     proxy::Common,
     reload::blocking,
     systemd,
-    upstream::RESOLVE_EVERY,
 };
 
 /// How often meters are read for `status`.
@@ -81,15 +80,17 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
         // The sender is dropped when the house ends, which is as good.
         let _ = log_stopped.await;
     }));
+    let mut follower = sight.follower();
     // Who is told to stop meanwhile serves what has come to its ports, and stops.
     tokio::select! {
-        () = resolve(&common) => sight.resolved(),
+        () = follower.first() => sight.resolved(),
         () = drain.reached(Stage::Grace) => {}
     }
     if let Some(predecessor) = &mut predecessor {
         predecessor.take_over(&sight).await;
         serve_ports(&mut ports, sockets.control.take(), sockets.metrics.take(), &sight)?;
     }
+    tasks.spawn(follower.follow());
     begin(&mut tasks, &sight, &common);
     let doors = config.listeners.iter().zip(sockets.listeners);
     let first = doors.map(|(listener, socket)| Door { bind: listener.bind, socket }).collect();
@@ -121,7 +122,6 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
 
 /// What the house does as long as usher runs.
 fn begin(tasks: &mut JoinSet<()>, sight: &Arc<HouseSight>, common: &Arc<Common>) {
-    tasks.spawn(resolve_again(common.clone()));
     tasks.spawn(read(sight.clone()));
     tasks.spawn(keep(sight.clone()));
     tasks.spawn(ask_fleet(sight.clone()));
@@ -224,35 +224,6 @@ fn farewell(threads: Threads, common: &Common) -> Result<(), Ended> {
         }
     }
     Ok(())
-}
-
-/// Looks up the names of all pools, all at once.
-async fn resolve(common: &Common) {
-    let snapshot = common.published.current();
-    let mut lookups = JoinSet::new();
-    for pool in snapshot.pools() {
-        let (name, upstream) = (pool.name.clone(), pool.upstream.clone());
-        lookups.spawn(async move {
-            upstream.resolve().await;
-            for (host, trouble) in upstream.unresolved() {
-                tracing::warn!(pool = %name, host, trouble, "an endpoint does not resolve");
-            }
-        });
-    }
-    while lookups.join_next().await.is_some() {}
-}
-
-async fn resolve_again(common: Arc<Common>) {
-    let mut ticks = interval(RESOLVE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        let snapshot = common.published.current();
-        for pool in snapshot.pools().iter().filter(|pool| pool.upstream.has_names()) {
-            pool.upstream.resolve().await;
-        }
-    }
 }
 
 /// Asks Prometheus what all replicas have counted, where there is one to ask.

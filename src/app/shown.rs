@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, time::SystemTime};
 use super::sight::rfc3339;
 use crate::{
     config::{self, Config, Need},
-    control::{EndpointView, EventView, PoolView},
-    meters::{BufferGauges, CertificateGauges, EndpointGauges, PoolGauges},
+    control::{EndpointView, EventView, NameView, PoolView},
+    discover::Report,
+    meters::{BufferGauges, CertificateGauges, EndpointGauges, NameGauges, PoolGauges},
     name::Name,
     proxy::{Buffers, Common},
     snapshot::{Pool, Snapshot},
@@ -21,15 +22,14 @@ const EVENTS_MAX: usize = 20;
 pub(super) fn pool_view(pool: &Pool) -> PoolView {
     let members = pool.upstream.members();
     let capacity = u64::from(pool.config.capacity);
-    let mut endpoints: Vec<EndpointView> =
-        members.iter().map(|Member { endpoint, .. }| endpoint_view(endpoint, capacity)).collect();
-    endpoints.extend(pool.upstream.unresolved().into_iter().map(|(name, trouble)| EndpointView {
-        address: name.clone(),
-        state: "down".to_owned(),
-        last_error: Some(trouble),
-        resolved_from: Some(name),
-        ..EndpointView::default()
-    }));
+    let (origins, names) = (pool.upstream.origins(), pool.upstream.names());
+    let view = |Member { endpoint, .. }: &Member| {
+        let origin = origins.iter().find(|(address, _)| address == endpoint.address());
+        let resolved_from = origin.map(|(_, written)| written.clone());
+        EndpointView { resolved_from, ..endpoint_view(endpoint, capacity) }
+    };
+    let mut endpoints: Vec<EndpointView> = members.iter().map(view).collect();
+    endpoints.extend(names.iter().filter_map(nowhere));
     PoolView {
         name: pool.name.to_string(),
         capacity: capacity * members.iter().count() as u64,
@@ -38,7 +38,60 @@ pub(super) fn pool_view(pool: &Pool) -> PoolView {
         orphans: pool.meter.orphans(),
         queue_length: pool.upstream.queue().waiting() as u64,
         endpoints,
+        names: names.iter().map(name_view).collect(),
     }
+}
+
+/// A name of which nothing was ever known, as the endpoint that it stands for at least.
+fn nowhere(name: &Report) -> Option<EndpointView> {
+    let trouble = name.trouble.as_ref().filter(|_| name.places.is_empty())?;
+    Some(EndpointView {
+        address: name.question.to_string(),
+        state: "down".to_owned(),
+        last_error: Some(trouble.failure.to_string()),
+        resolved_from: Some(name.question.to_string()),
+        ..EndpointView::default()
+    })
+}
+
+fn name_view(name: &Report) -> NameView {
+    let trouble = name.trouble.as_ref();
+    let state = match trouble {
+        None if name.places.is_empty() => "new",
+        None => "found",
+        Some(_) if name.places.is_empty() => "unknown",
+        Some(_) => "kept",
+    };
+    NameView {
+        name: name.question.to_string(),
+        source: name.question.source().to_owned(),
+        state: state.to_owned(),
+        since: trouble.map(|trouble| rfc3339(trouble.since)),
+        trouble: trouble.map(|trouble| trouble.failure.to_string()),
+        addresses: name.places.iter().map(ToString::to_string).collect(),
+        warning: name.warning(),
+    }
+}
+
+/// How it stands with every name that a pool mentions, each once.
+pub(super) fn name_gauges(snapshot: &Snapshot) -> Vec<NameGauges> {
+    let reports = snapshot.pools().iter().flat_map(|pool| pool.upstream.names());
+    let by_question: BTreeMap<_, _> =
+        reports.map(|report| (report.question.clone(), report)).collect();
+    let mut gauges: BTreeMap<(String, &'static str), NameGauges> = BTreeMap::new();
+    for Report { question, places, trouble, tally } in by_question.into_values() {
+        let (name, source) = (question.to_string(), question.source());
+        // One name asked for in two families is one name here.
+        let gauge = gauges.entry((name.clone(), source)).or_default();
+        (gauge.name, gauge.source) = (name, source);
+        let failing = trouble.and_then(|trouble| trouble.since.elapsed().ok());
+        gauge.addresses += places.len() as u64;
+        gauge.failing = gauge.failing.max(failing.unwrap_or_default());
+        for (count, more) in gauge.look_ups.iter_mut().zip(tally.by_result()) {
+            *count = (more.0, count.1 + more.1);
+        }
+    }
+    gauges.into_values().collect()
 }
 
 pub(super) fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView {

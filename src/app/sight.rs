@@ -14,11 +14,12 @@ use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
     books::Books,
+    names::Follower,
     orders::Orders,
     recall,
     shown::{
-        buffers, buffers_trouble, certificate_gauges, database, events, named, pool_gauges,
-        pool_view, shown_to_endpoints, tables,
+        buffers, buffers_trouble, certificate_gauges, database, events, name_gauges, named,
+        pool_gauges, pool_view, shown_to_endpoints, tables,
     },
     succession::Succession,
     upgrade,
@@ -130,6 +131,11 @@ impl HouseSight {
         &self.succession
     }
 
+    /// Who looks names up.
+    pub(super) fn follower(&self) -> Follower {
+        Follower::new(self.common.clone(), self.orders.world().directory().clone())
+    }
+
     /// Whether names have been resolved for the first time.
     pub(super) fn is_resolved(&self) -> bool {
         self.resolved.load(Ordering::Acquire)
@@ -204,6 +210,7 @@ impl HouseSight {
         });
         Gauges {
             pools: snapshot.pools().iter().map(pool_gauges).collect(),
+            names: name_gauges(snapshot),
             promises: self.books.gauges(&snapshot.config.promises()),
             verbs: self.orders.gauges(),
             tables: tables(snapshot).collect(),

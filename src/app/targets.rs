@@ -71,7 +71,7 @@ pub(super) fn address(text: &str) -> Option<Address> {
     match AddressSpec::parse(text).ok()? {
         AddressSpec::Socket(address) => Some(Address::Socket(address)),
         AddressSpec::Unix(path) => Some(Address::unix(&path)),
-        AddressSpec::Named(..) => None,
+        AddressSpec::Named(..) | AddressSpec::Dns(_) => None,
     }
 }
 

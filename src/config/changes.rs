@@ -39,6 +39,9 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
     if old.database != new.database {
         applied.push("database changed".to_owned());
     }
+    if old.resolver != new.resolver {
+        applied.push("resolver changed".to_owned());
+    }
     if old.drain != new.drain {
         applied.push("drain changed".to_owned());
     }

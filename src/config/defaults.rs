@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{AddressSpec, Buffer, Drain, Limits, Queue, QueueLength};
+use super::{AddressSpec, Buffer, Dns, Drain, Limits, Queue, QueueLength};
 
 /// Slots of an endpoint whose pool does not say.
 pub(crate) const CAPACITY: u32 = 5;
@@ -120,12 +120,25 @@ impl AddressSpec {
     }
 }
 
+impl AddressSpec {
+    /// The host that was written, which a certificate has to be good for: of a service what comes
+    /// after the service and the protocol. Not what DNS makes of it, which anybody may have said.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            AddressSpec::Socket(_) | AddressSpec::Unix(_) => None,
+            AddressSpec::Named(name, _) | AddressSpec::Dns(Dns::Hosts { name, .. }) => Some(name),
+            AddressSpec::Dns(Dns::Service { name, .. }) => name.splitn(3, '.').nth(2),
+        }
+    }
+}
+
 impl std::fmt::Display for AddressSpec {
     /// As it would be written.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             AddressSpec::Socket(address) => write!(f, "{address}"),
             AddressSpec::Named(host, port) => write!(f, "{host}:{port}"),
+            AddressSpec::Dns(dns) => write!(f, "{dns}"),
             AddressSpec::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -133,7 +146,7 @@ impl std::fmt::Display for AddressSpec {
 
 /// RFC 1123 §2.1, with the underscores that Compose and Kubernetes' users write. A last label of
 /// digits only would be a mistyped IPv4 address.
-fn is_host_name(host: &str) -> bool {
+pub(super) fn is_host_name(host: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

@@ -22,6 +22,7 @@ mod audience;
 mod manners;
 mod control;
 mod database;
+mod discovery;
 mod health;
 mod identity;
 mod pool;
@@ -36,6 +37,7 @@ pub(crate) use collection::{Auto, Later, Many, Named, Off, OneOrMany, Or};
 pub(crate) use control::{Control, Token};
 pub(crate) use database::Surge;
 pub(crate) use declare::{Need, ObjectSchema, document, field};
+pub(crate) use discovery::{Dns, Resolver};
 pub(crate) use gate::{Gate, SloSource};
 pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy};
 pub(crate) use identity::{
@@ -88,6 +90,8 @@ document! {
         optional drain: Drain,
         /// The database behind all pools.
         optional database: database::Database,
+        /// How name servers are asked about `dns` endpoints.
+        optional resolver: Resolver,
         /// What a client may cost; a listener may say otherwise.
         optional limits: Limits,
         /// What may prove who asks, in this order; the first that does counts.

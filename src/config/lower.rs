@@ -6,6 +6,7 @@
 mod audiences;
 mod control;
 mod dialect;
+mod discovery;
 mod health;
 mod gate;
 mod house;
@@ -93,13 +94,10 @@ pub(crate) fn lower(
         access_log: house.access_log,
         why_requests: house.why_requests,
         state_dir: house.state_dir,
-        slo_source: document
-            .slo_source
-            .as_ref()
-            .and_then(|at| at.value.prometheus.as_ref())
-            .map(|url| url.value.0.clone()),
+        slo_source: document.slo_source.as_ref().and_then(|at| at.value.url()),
         gate: gate::lower(document.gate.as_ref(), reader),
         drain: house.drain,
+        resolver: discovery::resolver(document.resolver.as_ref(), reader),
         database: document.database.as_ref().and_then(|at| {
             let connections_max = at.value.connections_max.as_ref()?.value.0;
             Some(Database { connections_max })

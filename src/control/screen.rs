@@ -5,7 +5,7 @@
 mod table;
 mod words;
 
-use super::views::{AudienceView, EndpointView, PoolView, StatusView};
+use super::views::{AudienceView, EndpointView, NameView, PoolView, StatusView};
 use table::{Align, table};
 pub(crate) use words::{age, cut, milliseconds, share};
 use words::{rate, target};
@@ -146,6 +146,7 @@ fn what_is_wrong(view: &StatusView) -> Vec<String> {
         let not_up = pool.endpoints.iter().filter(|endpoint| !endpoint.is_up());
         let down = not_up.filter(|endpoint| endpoint.state != "drained");
         wrong.extend(down.map(|endpoint| endpoint_line(pool, endpoint)));
+        wrong.extend(pool.names.iter().filter_map(|name| name_line(pool, name)));
         wrong.extend(pool.odd_one_out().map(|(endpoint, others)| odd_line(pool, endpoint, others)));
     }
     for audience in worst_first(&view.audiences).into_iter().filter(|it| !it.faults.is_empty()) {
@@ -181,6 +182,22 @@ fn endpoint_line(pool: &PoolView, endpoint: &EndpointView) -> String {
         endpoint.state,
         error.unwrap_or_default(),
     )
+}
+
+/// A name that does not resolve while its addresses of before stay in use, or that is odd. One that
+/// never resolved is a down endpoint, and stands there.
+fn name_line(pool: &PoolView, name: &NameView) -> Option<String> {
+    let kept = name.addresses.len();
+    let trouble = name.trouble.as_ref().filter(|_| kept > 0);
+    let stale = trouble.map(|trouble| {
+        let since = name.since.as_deref().unwrap_or("a while ago");
+        let NameView { name, .. } = name;
+        format!(
+            "{} {name} does not resolve since {since}, {kept} of before stay: {trouble}",
+            pool.name
+        )
+    });
+    stale.or_else(|| Some(format!("{} {}", pool.name, name.warning.as_ref()?)))
 }
 
 /// At most `most` of `lines`; where some are left out, `rest` says how many.

@@ -186,6 +186,29 @@ pub struct PoolView {
     pub queue_length: u64,
     /// In the order of the configuration.
     pub endpoints: Vec<EndpointView>,
+    /// The names among them, and what they resolve to.
+    pub names: Vec<NameView>,
+}
+
+/// How it stands with a name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NameView {
+    /// The name.
+    pub name: String,
+    /// Who is asked for it: `system`, `dns` or `srv`.
+    pub source: String,
+    /// `found`; `kept` when look-ups fail and the addresses of before stay in use, `unknown` when
+    /// there are none, `new` when it was not looked up yet.
+    pub state: String,
+    /// Since when look-ups fail (RFC 3339).
+    pub since: Option<String>,
+    /// Why they do.
+    pub trouble: Option<String>,
+    /// The addresses in use; of a service with their ports.
+    pub addresses: Vec<String>,
+    /// What is odd about them.
+    pub warning: Option<String>,
 }
 
 /// How an endpoint fares.

@@ -1,5 +1,7 @@
 //! What is not counted here but read from its owner when Prometheus asks.
 
+use std::time::Duration;
+
 use crate::name::Name;
 
 /// What the house reads at a scrape.
@@ -7,6 +9,8 @@ use crate::name::Name;
 pub struct Gauges {
     /// Every pool of the snapshot in use.
     pub pools: Vec<PoolGauges>,
+    /// Every name that endpoints come from.
+    pub names: Vec<NameGauges>,
     /// Every promise, and how it stands.
     pub promises: Vec<PromiseGauges>,
     /// What operators have ordered.
@@ -65,6 +69,21 @@ pub struct PoolGauges {
     pub event_streams: u64,
     /// Whether its endpoints are spoken to within TLS.
     pub encrypted: bool,
+}
+
+/// What is read of a name that endpoints come from. It stands in the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct NameGauges {
+    /// The name.
+    pub name: String,
+    /// Who is asked for it.
+    pub source: &'static str,
+    /// Addresses in use.
+    pub addresses: u64,
+    /// For how long look-ups have failed; zero when the last one did not.
+    pub failing: Duration,
+    /// Look-ups so far, by how they ended.
+    pub look_ups: [(&'static str, u64); 3],
 }
 
 /// What is read of a promise. What cannot be said without events is not shown.

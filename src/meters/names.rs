@@ -100,6 +100,12 @@ families! {
     POOL_DEMAND = "usher_pool_demand", Gauge, ["pool"], Sum;
     /// Streams of events, each of which holds a slot for as long as it lasts.
     POOL_EVENT_STREAMS = "usher_pool_event_streams", Gauge, ["pool"], Sum;
+    /// Addresses that a name stands for, those included that are kept while look-ups fail.
+    DNS_ADDRESSES = "usher_dns_addresses", Gauge, ["name", "source"], Max;
+    /// For how long look-ups of a name have failed; 0 when the last one did not.
+    DNS_FAILING_SECONDS = "usher_dns_failing_seconds", Gauge, ["name", "source"], Max;
+    /// Look-ups of a name, by how they ended: found, nothing (no such name or no address), failed.
+    DNS_LOOKUPS = "usher_dns_lookups_total", Counter, ["name", "source", "result"], Sum;
     /// Time that slots were held, those still held included; its rate is the mean concurrency.
     POOL_SLOT_SECONDS = "usher_pool_slot_seconds_total", Counter, ["pool"], Sum;
     /// Verbs that operators have ordered and that are in force; always 1.

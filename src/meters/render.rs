@@ -6,7 +6,7 @@ use crate::name::{NONE, Name};
 
 use super::{
     Meters,
-    gauges::{BufferGauges, Gauges, PoolGauges, PromiseGauges, VerbGauges},
+    gauges::{BufferGauges, Gauges, NameGauges, PoolGauges, PromiseGauges, VerbGauges},
     names::{self, Family},
     text::Text,
 };
@@ -32,6 +32,7 @@ impl Meters {
         self.render_leases(&gauges.encrypted(), &mut text);
         self.render_identities(&gauges.tables, &mut text);
         render_pools(&gauges.pools, &mut text);
+        render_names(&gauges.names, &mut text);
         render_verbs(&gauges.verbs, &mut text);
         render_database(gauges, &mut text);
         render_buffers(&gauges.buffers, &mut text);
@@ -264,6 +265,24 @@ fn render_buffers(buffers: &BufferGauges, text: &mut Text) {
     text.family(&names::BUFFER_SHORTAGES);
     for (what, count) in &buffers.shortages {
         text.sample(&names::BUFFER_SHORTAGES, &[what], count);
+    }
+}
+
+fn render_names(all: &[NameGauges], text: &mut Text) {
+    text.family(&names::DNS_ADDRESSES);
+    for it in all {
+        text.sample(&names::DNS_ADDRESSES, &[&it.name, it.source], it.addresses);
+    }
+    text.family(&names::DNS_FAILING_SECONDS);
+    for it in all {
+        let seconds = it.failing.as_secs_f64();
+        text.sample(&names::DNS_FAILING_SECONDS, &[&it.name, it.source], seconds);
+    }
+    text.family(&names::DNS_LOOKUPS);
+    for it in all {
+        for (result, count) in it.look_ups {
+            text.sample(&names::DNS_LOOKUPS, &[&it.name, it.source, result], count);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::{Audience, Counted, Identities, Pool, Scopes, Snapshot};
 use crate::{
     classify::{Classifier, Matcher},
     config::{self, Config},
+    discover::Directory,
     fault::Fault,
     identity::Flaw,
     meters::{Arm, Meters},
@@ -76,6 +77,7 @@ const DECIDED: &[Fault] = &[
 pub struct World {
     meters: Arc<Meters>,
     endpoints: Arc<Endpoints>,
+    directory: Arc<Directory>,
     pools: Mutex<FxHashMap<Name, Weak<upstream::Pool>>>,
     hosts: Mutex<FxHashMap<SocketAddr, Host>>,
     identities: Mutex<Option<Identities>>,
@@ -97,11 +99,12 @@ impl World {
     pub fn new(meters: Arc<Meters>) -> Self {
         let endpoints = Arc::new(Endpoints::new(meters.rows()));
         let (pools, hosts, identities) = Default::default();
-        Self { meters, endpoints, pools, hosts, identities }
+        Self { meters, endpoints, directory: Arc::default(), pools, hosts, identities }
     }
 
-    /// Compiles `config`. Names of endpoints are resolved by whoever runs the pools.
+    /// Compiles `config`. Names of endpoints are looked up by whoever runs the pools.
     pub fn compile(&self, config: Arc<Config>, generation: u64) -> Snapshot {
+        self.directory.configure(&config.resolver);
         let pools: Vec<Pool> = config.pools.iter().map(|pool| self.pool(pool)).collect();
         let mut audiences: Vec<Audience> =
             config.audiences.iter().map(|it| self.audience(it, &config, &pools)).collect();
@@ -121,6 +124,11 @@ impl World {
     /// Every endpoint there is.
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+
+    /// What is known of names.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
     }
 
     /// The TLS of all listeners. Sessions are resumed by tickets that are sealed by one listener
@@ -186,7 +194,10 @@ impl World {
         let upstream = match living {
             Some(pool) if *pool.terms() == terms => pool,
             Some(pool) => Arc::new(pool.successor(terms)),
-            None => Arc::new(upstream::Pool::new(terms, self.endpoints.clone())),
+            None => {
+                let (endpoints, directory) = (self.endpoints.clone(), self.directory.clone());
+                Arc::new(upstream::Pool::new(terms, endpoints, directory))
+            }
         };
         known.insert(config.name.clone(), Arc::downgrade(&upstream));
         upstream

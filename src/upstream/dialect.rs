@@ -26,6 +26,9 @@ use crate::{
 /// What is spoken inside TLS.
 const HTTP1: &[&[u8]] = &[b"http/1.1"];
 
+/// How many names of endpoints are remembered: twice as many as a pool may have at once.
+const NAMES_MAX: usize = 1_000;
+
 /// How the endpoints of one pool are spoken to.
 #[derive(Debug)]
 pub struct Dialect {
@@ -105,11 +108,16 @@ impl Dialect {
         if self.tls.as_ref().is_none_or(|tls| tls.name().is_some()) {
             return;
         }
-        let named = written.filter_map(|(id, address)| match address {
-            AddressSpec::Named(name, _) => Some((id, ServerName::try_from(name.clone()).ok()?)),
-            AddressSpec::Socket(_) | AddressSpec::Unix(_) => None,
+        let named = written.filter_map(|(id, address)| {
+            let host = address.host()?.trim_end_matches('.').to_owned();
+            Some((id, ServerName::try_from(host).ok()?))
         });
-        *self.names.lock() = named.collect();
+        let mut names = self.names.lock();
+        // Who has just taken a slot of one that is gone may still connect to it.
+        if names.len() > NAMES_MAX {
+            names.clear();
+        }
+        names.extend(named);
     }
 
     /// What a handshake with the endpoint of this number at `address` begins with; `None` in plain

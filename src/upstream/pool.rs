@@ -1,23 +1,20 @@
 //! A pool as it lives: its members now, whichever snapshot mentions it.
 //!
-//! Names among its endpoints are resolved here, at start and again; a name that does not resolve
-//! leaves what was known before in place, or is a down endpoint.
+//! What its names stand for is read from the directory whenever that has other places for one of
+//! them; a name of which nothing is known is a down endpoint.
 
 mod judging;
 mod retries;
 
 use std::{
     collections::VecDeque,
-    io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
-use tokio::task::JoinSet;
 
 use super::{
     address::Address,
@@ -27,15 +24,13 @@ use super::{
     lease::Lease,
     queue::Queue,
 };
-use crate::config::{self, AddressSpec, Balance, EndpointSpec};
+use crate::{
+    config::{self, AddressSpec, Balance, Dns, EndpointSpec},
+    discover::{Directory, Place, Question, Report},
+    meters::EndpointEvent,
+};
 
 pub use retries::Retries;
-
-/// How often names are resolved again. The system's resolver does not tell a time to live.
-pub const RESOLVE_EVERY: Duration = Duration::from_secs(10);
-
-/// How long one look-up may take.
-const RESOLVE_WAIT: Duration = Duration::from_secs(5);
 
 /// How many former members a pool remembers, so that what happened to them can be told.
 const HAD_MAX: usize = 64;
@@ -49,7 +44,9 @@ pub struct Pool {
     members: ArcSwap<Members>,
     queue: Arc<Queue>,
     number: u64,
-    names: Mutex<FxHashMap<String, Resolution>>,
+    directory: Arc<Directory>,
+    /// Held while members are published, so that what was read last is what stays.
+    publishing: Mutex<()>,
     /// The numbers of endpoints that are or were its members, the last ones last.
     had: Mutex<VecDeque<u32>>,
     retries: Arc<Retries>,
@@ -70,20 +67,11 @@ pub struct Terms {
     pub dialect: config::Dialect,
 }
 
-/// What became of a name.
-#[derive(Clone, Debug, Default)]
-pub struct Resolution {
-    /// The addresses found last.
-    pub addresses: Vec<IpAddr>,
-    /// Why the last look-up found none.
-    pub trouble: Option<String>,
-}
-
 // === impl Pool ===
 
 impl Pool {
-    /// A pool with these `terms`. Names are not resolved yet.
-    pub fn new(terms: Terms, endpoints: Arc<Endpoints>) -> Self {
+    /// A pool with these `terms`, and with what the `directory` knows of its names so far.
+    pub fn new(terms: Terms, endpoints: Arc<Endpoints>, directory: Arc<Directory>) -> Self {
         let queue = Queue::new();
         let retries = Arc::new(Retries::new(endpoints.rows()));
         let pool = Self {
@@ -94,15 +82,15 @@ impl Pool {
             members: ArcSwap::from_pointee(Members::default()),
             number: queue.number(),
             queue,
-            names: Mutex::default(),
+            directory,
+            publishing: Mutex::default(),
             had: Mutex::default(),
         };
         pool.publish();
         pool
     }
 
-    /// A pool with other `terms` that takes this one's place, has its queue, and knows what this
-    /// one knew of names.
+    /// A pool with other `terms` that takes this one's place and has its queue.
     ///
     /// It is another pool rather than this one changed: requests that were decided by the snapshot
     /// before go on with the members they knew. Only those that wait are served by the new ones.
@@ -118,11 +106,13 @@ impl Pool {
             members: ArcSwap::from_pointee(Members::default()),
             queue: self.queue.clone(),
             number: self.queue.number(),
-            names: Mutex::new(self.names.lock().clone()),
+            directory: self.directory.clone(),
+            publishing: Mutex::default(),
             had: Mutex::new(self.had.lock().clone()),
             retries: self.retries.clone(),
         };
         pool.publish();
+        pool.announce(&self.members(), "the configuration was written anew");
         pool
     }
 
@@ -176,49 +166,38 @@ impl Pool {
 
     /// The addresses that an endpoint stands for now that was written as `text`.
     pub fn addresses_of(&self, text: &str) -> Vec<Address> {
-        let names = self.names.lock();
-        let written = self.terms.specs.iter().filter(|spec| spec.address.to_string() == text);
-        written.flat_map(|spec| addresses_of(spec, &names)).collect()
+        let written = self.terms.specs.iter().filter(|spec| {
+            let name = Question::of(&spec.address).is_some_and(|asked| asked.name() == text);
+            name || spec.address.to_string() == text
+        });
+        written.flat_map(|spec| self.seats(spec)).map(|(address, _)| address).collect()
     }
 
-    /// Names that have no address, and why.
-    pub fn unresolved(&self) -> Vec<(String, String)> {
-        let names = self.names.lock();
-        let trouble = |(name, known): (&String, &Resolution)| {
-            known.trouble.as_ref().map(|trouble| (name.clone(), trouble.clone()))
+    /// What was written for the endpoints that come from names, by their addresses.
+    pub fn origins(&self) -> Vec<(Address, String)> {
+        let looked_up = self.terms.specs.iter().filter(|spec| spec.is_looked_up());
+        let origin = |spec: &EndpointSpec| {
+            let text = spec.address.to_string();
+            self.seats(spec).into_iter().map(move |(address, _)| (address, text.clone()))
         };
-        let mut unresolved: Vec<_> = names.iter().filter_map(trouble).collect();
-        unresolved.sort();
-        unresolved
+        looked_up.flat_map(origin).collect()
     }
 
-    /// Looks up every name, all at once, and takes what was found into use.
-    pub async fn resolve(&self) {
-        let mut lookups = JoinSet::new();
-        for spec in &self.terms.specs {
-            let AddressSpec::Named(name, port) = &spec.address else { continue };
-            let (name, port) = (name.clone(), *port);
-            lookups.spawn(async move {
-                let found = look_up(&name, port).await;
-                (name, found)
-            });
-        }
-        // A look-up that panicked leaves what was known in place.
-        while let Some(looked_up) = lookups.join_next().await {
-            let Ok((name, found)) = looked_up else { continue };
-            let mut names = self.names.lock();
-            let known = names.entry(name).or_default();
-            match found {
-                Ok(addresses) => *known = Resolution { addresses, trouble: None },
-                Err(error) => known.trouble = Some(error.to_string()),
-            }
-        }
+    /// What has to be looked up for its endpoints.
+    pub fn questions(&self) -> impl Iterator<Item = Question> {
+        self.terms.specs.iter().filter_map(|spec| Question::of(&spec.address))
+    }
+
+    /// How it stands with each of them.
+    pub fn names(&self) -> Vec<Report> {
+        self.questions().map(|question| self.directory.report(&question)).collect()
+    }
+
+    /// Takes into use what the directory knows of its names now.
+    pub fn follow(&self) {
+        let before = self.members();
         self.publish();
-    }
-
-    /// Whether any endpoint has to be resolved.
-    pub fn has_names(&self) -> bool {
-        self.terms.specs.iter().any(|spec| matches!(spec.address, AddressSpec::Named(..)))
+        self.announce(&before, "its name has other addresses");
     }
 
     /// Whether the endpoint of this number is one of its members, or was one a while ago.
@@ -226,17 +205,35 @@ impl Pool {
         self.had.lock().contains(&endpoint_id)
     }
 
+    /// Writes down which endpoints have come and gone since it had the members `before`.
+    fn announce(&self, before: &Members, reason: &str) {
+        let now = self.members();
+        // A pool without any has just been made, and all of them are new.
+        if before.iter().next().is_none() {
+            return;
+        }
+        let lacks = |there: &Members, it: &Member| {
+            !there.iter().any(|other| other.endpoint.id() == it.endpoint.id())
+        };
+        for gone in before.iter().filter(|member| lacks(&now, member)) {
+            self.note(&gone.endpoint, EndpointEvent::Removed, reason.to_owned());
+        }
+        for new in now.iter().filter(|member| lacks(before, member)) {
+            self.note(&new.endpoint, EndpointEvent::Added, reason.to_owned());
+        }
+    }
+
     fn publish(&self) {
-        let names = self.names.lock();
+        let _publishing = self.publishing.lock();
         let mut members: Vec<Member> = Vec::new();
         let mut written = Vec::new();
         for spec in &self.terms.specs {
-            for address in addresses_of(spec, &names) {
+            for (address, weight) in self.seats(spec) {
                 let endpoint = self.endpoints.at(&address);
                 // Two names, or a name and an address, may stand for the same endpoint.
                 if !members.iter().any(|member| member.endpoint.id() == endpoint.id()) {
                     written.push((endpoint.id(), &spec.address));
-                    members.push(Member { endpoint, weight: spec.weight });
+                    members.push(Member { endpoint, weight });
                 }
             }
         }
@@ -253,6 +250,30 @@ impl Pool {
         let members = Arc::new(Members::new(members, self.terms.balance.clone()));
         self.members.store(members.clone());
         self.queue.seat(self.number, &members);
+    }
+
+    /// The addresses that `spec` stands for now, and their weights.
+    fn seats(&self, spec: &EndpointSpec) -> Vec<(Address, u32)> {
+        let port = match &spec.address {
+            AddressSpec::Socket(address) => {
+                return vec![(Address::Socket(*address), spec.weight)];
+            }
+            AddressSpec::Unix(path) => return vec![(Address::unix(path), spec.weight)],
+            AddressSpec::Named(_, port) | AddressSpec::Dns(Dns::Hosts { port, .. }) => *port,
+            // Each place has a port of its own.
+            AddressSpec::Dns(Dns::Service { .. }) => 0,
+        };
+        let Some(question) = Question::of(&spec.address) else { return Vec::new() };
+        let mut places = self.directory.places(&question);
+        if question == Question::System("localhost".to_owned()) {
+            // 127.0.0.1 and ::1 are one Puma, not two: counted twice, its slots would be too.
+            places.truncate(1);
+        }
+        let seat = |place: Place| {
+            let address = SocketAddr::new(place.ip, place.port.unwrap_or(port)).into();
+            (address, spec.weight * place.weight)
+        };
+        places.into_iter().map(seat).collect()
     }
 
     fn remember(&self, members: &[Member]) {
@@ -274,33 +295,6 @@ impl Drop for Pool {
     }
 }
 
-fn addresses_of(spec: &EndpointSpec, names: &FxHashMap<String, Resolution>) -> Vec<Address> {
-    match &spec.address {
-        AddressSpec::Socket(address) => vec![Address::Socket(*address)],
-        AddressSpec::Unix(path) => vec![Address::unix(path)],
-        AddressSpec::Named(name, port) => {
-            let known = names.get(name).map(|known| &*known.addresses).unwrap_or_default();
-            // 127.0.0.1 and ::1 are one Puma, not two: counted twice, its slots would be too.
-            let counted = if name == "localhost" { &known[..known.len().min(1)] } else { known };
-            counted.iter().map(|&ip| SocketAddr::new(ip, *port).into()).collect()
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "names are looked up by the house, not by workers")]
-async fn look_up(name: &str, port: u16) -> io::Result<Vec<IpAddr>> {
-    let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer to the look-up");
-    let found = tokio::time::timeout(RESOLVE_WAIT, tokio::net::lookup_host((name, port)));
-    let mut addresses: Vec<IpAddr> =
-        found.await.map_err(|_| late())??.map(|found| found.ip()).collect();
-    addresses.sort();
-    addresses.dedup();
-    if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    }
-    Ok(addresses)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,23 +308,32 @@ mod tests {
         EndpointSpec { address, weight: 1 }
     }
 
+    async fn resolved(specs: Vec<EndpointSpec>) -> Pool {
+        let pool = Pool::new(terms(specs), Arc::default(), Arc::default());
+        for question in pool.questions() {
+            pool.directory.look_up(&question).await;
+        }
+        pool.follow();
+        pool
+    }
+
     #[tokio::test]
     async fn localhost_counts_once() {
-        let named = spec(AddressSpec::Named("localhost".into(), 80));
-        let pool = Pool::new(terms(vec![named]), Arc::default());
-        assert_eq!(pool.members().iter().count(), 0, "not resolved yet");
-        pool.resolve().await;
+        let pool = resolved(vec![spec(AddressSpec::Named("localhost".into(), 80))]).await;
         assert_eq!(pool.members().iter().count(), 1);
-        assert!(pool.unresolved().is_empty());
+        assert!(pool.names()[0].trouble.is_none());
+        assert_eq!(pool.origins()[0].1, "localhost:80");
+        assert_eq!(pool.addresses_of("localhost"), pool.addresses_of("localhost:80"));
     }
 
     #[tokio::test]
     async fn a_name_that_does_not_resolve_is_no_endpoint_and_says_so() {
         let named = spec(AddressSpec::Named("nowhere.invalid".into(), 80));
         let fixed = spec(AddressSpec::Socket(([127, 0, 0, 1], 1).into()));
-        let pool = Pool::new(terms(vec![named, fixed]), Arc::default());
-        pool.resolve().await;
+        let pool = resolved(vec![named, fixed]).await;
         assert_eq!(pool.members().iter().count(), 1);
-        assert_eq!(pool.unresolved()[0].0, "nowhere.invalid");
+        let names = pool.names();
+        assert_eq!(names[0].question.name(), "nowhere.invalid");
+        assert!(names[0].trouble.is_some() && names[0].places.is_empty());
     }
 }

@@ -12,6 +12,7 @@ mod events;
 mod health;
 mod limits;
 mod manners;
+mod names;
 mod promises;
 mod reload;
 mod requests;

@@ -8,6 +8,7 @@ pub mod authority;
 pub mod binary;
 pub mod client;
 pub mod http2;
+pub mod names;
 pub mod origin;
 pub mod usher;
 pub mod wire;

@@ -45,6 +45,20 @@ impl Origin {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.expect("a free port") }
     }
 
+    /// Origins at 127.0.0.1, 127.0.0.2 and so on that have one port, as what a name stands for has.
+    pub async fn start_alike(count: u8) -> Vec<Self> {
+        'another: loop {
+            let mut origins = vec![Self::start().await];
+            let port = origins[0].address().port();
+            for last in 2..=count {
+                let address = SocketAddr::from(([127, 0, 0, last], port));
+                let Ok(listener) = TcpListener::bind(address).await else { continue 'another };
+                origins.push(Self { listener });
+            }
+            return origins;
+        }
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().expect("it is bound")
     }

@@ -41,6 +41,17 @@ pub(crate) struct Url(pub(crate) Uri);
 
 leaves!(Url);
 
+// === impl SloSource ===
+
+impl SloSource {
+    /// Where it is.
+    pub(crate) fn url(&self) -> Option<Uri> {
+        self.prometheus.as_ref().map(|url| url.value.0.clone())
+    }
+}
+
+// === impl Url ===
+
 impl Leaf for Url {
     const WHAT: &'static str = "a URL";
 

@@ -5,9 +5,9 @@ use std::{borrow::Cow, collections::BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    Address, At, BalanceLeaf, Count, EjectionOrOff, EndpointTls, FilePath, Health, Kind, Length,
-    Many, Node, PercentLeaf, ProxyHeaderLeaf, Read, Reader, RetryOrOff, Size, Surge, Switch, Wait,
-    WhenEmptyLeaf, WhenUnhealthy, document,
+    Address, At, BalanceLeaf, Count, Dns, EjectionOrOff, EndpointTls, FilePath, Health, Kind,
+    Length, Many, Node, PercentLeaf, ProxyHeaderLeaf, Read, Reader, RetryOrOff, Size, Surge,
+    Switch, Wait, WhenEmptyLeaf, WhenUnhealthy, document,
 };
 
 /// The settings of a pool, with what else the mapping may hold.
@@ -151,7 +151,9 @@ document! {
     /// An endpoint with more than its address.
     WeightedEndpoint {
         /// IP:PORT, NAME:PORT or unix:PATH.
-        required address: Address,
+        optional address: Address,
+        /// A name that is looked up by asking name servers, instead of an address.
+        optional dns: Dns,
         /// Its share relative to the pool's others; 1 when left out.
         optional weight: Count,
     }
@@ -170,7 +172,12 @@ impl Read for Endpoint {
             Kind::Nothing | Kind::Scalar(_) | Kind::List(_) => {
                 let value = Address::read(node, reader)?;
                 let address = Some(At { value, span: node.span, key: node.span });
-                Some(Self(WeightedEndpoint { written: Vec::new(), address, weight: None }))
+                Some(Self(WeightedEndpoint {
+                    written: vec!["address"],
+                    address,
+                    dns: None,
+                    weight: None,
+                }))
             }
         }
     }

@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{LoweredPool, NAMES_MAX, bounded, dialect, health, house::positive};
+use super::{LoweredPool, NAMES_MAX, bounded, dialect, discovery, health, house::positive};
 use crate::{
     config::{
         AddressSpec, Buffer, Demand, Dialect, EndpointSpec, Health, Pool, Queue, Surge, Timeouts,
         defaults,
-        document::{self, At, Endpoint, Named, Reader},
+        document::{self, At, Endpoint, Named, Reader, WeightedEndpoint},
         source::Span,
     },
     name::Name,
@@ -124,23 +124,49 @@ fn endpoints(
     }
     bounded(at.value.items.len(), NAMES_MAX, "endpoints", at.key, reader);
     let mut lowered: Vec<(EndpointSpec, Span)> = Vec::new();
-    for Endpoint(endpoint) in at.value.items.iter().map(|at| &at.value) {
-        let Some(address) = &endpoint.address else { continue };
-        let spec = EndpointSpec {
-            address: resolve(&address.value.0, address.span, reader),
-            weight: weight(endpoint, reader),
-        };
+    for At { value: Endpoint(endpoint), span, .. } in &at.value.items {
+        let Some((address, span)) = address(endpoint, *span, reader) else { continue };
+        let spec = EndpointSpec { address, weight: weight(endpoint, reader) };
         if let Some((_, first)) = lowered.iter().find(|(e, _)| e.address == spec.address) {
-            let place = reader.place(*first, address.span);
+            let place = reader.place(*first, span);
             let message = format!("{} stands twice in this pool, first {place}", spec.address);
-            reader.error_with(address.span, message, "give one of them a `weight:` instead");
+            reader.error_with(span, message, "give one of them a `weight:` instead");
         }
-        lowered.push((spec, address.span));
+        lowered.push((spec, span));
     }
     lowered
 }
 
-fn weight(endpoint: &document::WeightedEndpoint, reader: &mut Reader) -> u32 {
+/// Where an endpoint is, and where that stands: an address, or a name to ask for.
+fn address(
+    endpoint: &WeightedEndpoint,
+    span: Span,
+    reader: &mut Reader,
+) -> Option<(AddressSpec, Span)> {
+    match (&endpoint.address, &endpoint.dns) {
+        (Some(address), None) => {
+            Some((resolve(&address.value.0, address.span, reader), address.span))
+        }
+        (None, Some(dns)) => {
+            let asked = discovery::dns(dns, reader)?;
+            Some((AddressSpec::Dns(asked), dns.span))
+        }
+        (Some(_), Some(dns)) => {
+            let hint = "write two endpoints, one with each";
+            reader.error_with(dns.key, "`address` and `dns` are two things", hint);
+            None
+        }
+        (None, None) => {
+            if !["address", "dns"].iter().any(|key| endpoint.written.contains(key)) {
+                let hint = "write `127.0.0.1:3000`, or `dns: { name: web, port: 3000 }`";
+                reader.error_with(span, "an `address` or `dns` is missing here", hint);
+            }
+            None
+        }
+    }
+}
+
+fn weight(endpoint: &WeightedEndpoint, reader: &mut Reader) -> u32 {
     let Some(at) = &endpoint.weight else { return 1 };
     if at.value.0 > WEIGHT_MAX {
         reader.error(at.span, format!("a weight is at most {WEIGHT_MAX}"));
@@ -152,7 +178,7 @@ fn weight(endpoint: &document::WeightedEndpoint, reader: &mut Reader) -> u32 {
 fn resolve(address: &AddressSpec, span: Span, reader: &Reader) -> AddressSpec {
     match address {
         AddressSpec::Unix(path) => AddressSpec::Unix(reader.path(span, &path.to_string_lossy())),
-        AddressSpec::Socket(_) | AddressSpec::Named(..) => address.clone(),
+        AddressSpec::Socket(_) | AddressSpec::Named(..) | AddressSpec::Dns(_) => address.clone(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 
 /// A pool of endpoints at these ports.
 fn pool(ports: &[u16], capacity: u32, endpoints: &Arc<Endpoints>) -> Pool {
-    Pool::new(terms(ports, capacity), endpoints.clone())
+    Pool::new(terms(ports, capacity), endpoints.clone(), Arc::default())
 }
 
 fn terms(ports: &[u16], capacity: u32) -> Terms {
@@ -174,7 +174,7 @@ fn a_pool_that_has_gone_leaves_nothing_behind() {
 fn an_endpoint_that_is_new_or_back_beside_others_gets_its_slots_one_by_one() {
     let over = Duration::from_secs(3600);
     let slowly = |ports: &[u16]| Terms { slow_start: over, ..terms(ports, 4) };
-    let first = Pool::new(slowly(&[1]), Arc::default());
+    let first = Pool::new(slowly(&[1]), Arc::default(), Arc::default());
     let all = |pool: &Pool| std::iter::from_fn(|| lease(pool).ok()).collect::<Vec<_>>();
     assert_eq!(all(&first).len(), 4, "there is no other that could serve meanwhile");
     let both = first.successor(slowly(&[1, 2]));
