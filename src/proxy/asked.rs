@@ -2,10 +2,12 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Method, Uri, header::HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::HOST};
 
 use super::{Refusal, headers, reply::Form};
 use crate::peer::{Peer, Protocol};
+
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What was asked.
 #[derive(Clone, Debug)]
@@ -46,7 +48,7 @@ impl Asked {
             client,
             protocol,
             request_id,
-            trace_parent: head.headers.get("traceparent").cloned(),
+            trace_parent: head.headers.get(TRACE_PARENT).cloned(),
             method: Some(head.method.clone()),
             host: head.headers.get(HOST).cloned(),
             target: Some(head.uri.clone()),

@@ -7,6 +7,7 @@
 mod forwarded;
 mod hop;
 mod rfc7239;
+mod text;
 
 use std::net::IpAddr;
 
@@ -22,6 +23,7 @@ use crate::{
 };
 
 use forwarded::Origin;
+use text::Text;
 
 pub use forwarded::request_id;
 
@@ -123,8 +125,9 @@ pub fn distrust<'a>(headers: &mut HeaderMap, names: impl Iterator<Item = &'a Hea
 pub fn introduce(headers: &mut HeaderMap, said: Introduction<'_>) {
     let websocket = said.brought.websocket;
     said.brought.origin.write(headers, said.peer);
-    let start = HeaderValue::try_from(format!("t={}", said.arrived_ms));
-    headers.insert(X_REQUEST_START, start.expect("digits are header characters"));
+    if let Some(start) = Text::default().push("t=").push_number(said.arrived_ms).value() {
+        headers.insert(X_REQUEST_START, start);
+    }
     headers.insert(X_REQUEST_ID, said.request_id.clone());
     headers.insert(X_AUDIENCE, said.audience.clone());
     if let Some(client) = said.peer.tls.as_ref().and_then(|tls| tls.client.as_ref()) {

@@ -10,35 +10,44 @@ const NAME_BYTES_MAX: usize = 254;
 
 /// Whether `text` is a valid, non-empty host with an optional port.
 pub(in crate::edge) fn is_valid(text: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(text) else { return false };
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else { return false };
-        if address.parse::<Ipv6Addr>().is_err() {
-            return false;
-        }
-        match port.strip_prefix(':') {
-            Some(port) => return is_port(port),
-            None => return port.is_empty(),
-        }
-    } else {
-        text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))
-    };
-    is_name(host) && port.is_none_or(is_port)
+    if let Some(rest) = text.strip_prefix(b"[") {
+        return is_literal(rest);
+    }
+    match text.iter().position(|&b| b == b':') {
+        Some(colon) => is_name(&text[..colon]) && is_port(&text[colon + 1..]),
+        None => is_name(text),
+    }
 }
 
-fn is_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~' | b'.');
-    let labels = name.strip_suffix('.').unwrap_or(name);
-    name.len() <= NAME_BYTES_MAX
-        && name.bytes().all(allowed)
-        && !labels.split('.').any(str::is_empty)
+/// An IPv6 address after its opening bracket.
+fn is_literal(rest: &[u8]) -> bool {
+    let Ok(rest) = std::str::from_utf8(rest) else { return false };
+    let Some((address, port)) = rest.split_once(']') else { return false };
+    let port = match port.strip_prefix(':') {
+        Some(port) => is_port(port.as_bytes()),
+        None => port.is_empty(),
+    };
+    port && address.parse::<Ipv6Addr>().is_ok()
+}
+
+/// One look at each byte: every request comes through here.
+fn is_name(name: &[u8]) -> bool {
+    let mut label_bytes = 0;
+    for &byte in name {
+        match byte {
+            b'.' if label_bytes == 0 => return false,
+            b'.' => label_bytes = 0,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => label_bytes += 1,
+            _ => return false,
+        }
+    }
+    (1..=NAME_BYTES_MAX).contains(&name.len())
 }
 
 /// An empty port is the default one (RFC 3986 §3.2.3).
-fn is_port(port: &str) -> bool {
-    port.len() <= 5
-        && port.bytes().all(|b| b.is_ascii_digit())
-        && (port.is_empty() || port.parse::<u16>().is_ok())
+fn is_port(port: &[u8]) -> bool {
+    let digits = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    digits && port.iter().fold(0, |port, digit| port * 10 + u32::from(digit - b'0')) <= 0xffff
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::{
     X_REQUEST_ID,
     rfc7239::{Hop, hops},
+    text::Text,
 };
 use crate::peer::{Peer, Protocol};
 
@@ -59,11 +60,11 @@ impl Origin {
 
     /// Writes the statement, and adds the peer to those whom the request passed.
     pub(super) fn write(self, headers: &mut HeaderMap, peer: &Peer) {
-        let path = match &*self.chain {
-            [] => peer.ip().to_string(),
-            chain => format!("{}, {}", chain.join(", "), peer.ip()),
-        };
-        if let Ok(path) = HeaderValue::try_from(path) {
+        let mut path = Text::default();
+        for hop in &self.chain {
+            path.push(hop).push(", ");
+        }
+        if let Some(path) = path.push_address(peer.ip()).value() {
             headers.insert(X_FORWARDED_FOR, path);
         }
         headers.insert(X_FORWARDED_PROTO, self.proto);
@@ -113,12 +114,11 @@ pub fn request_id(headers: &HeaderMap, peer: &Peer, drawn: impl FnOnce() -> u128
 
 /// Adds this process to those that the request passed (RFC 9110 §7.6.3).
 pub(super) fn append_via(headers: &mut HeaderMap, protocol: Protocol, pseudonym: &str) {
-    let version = protocol.version();
-    let via = match joined(headers, &VIA) {
-        Some(before) => format!("{before}, {version} {pseudonym}"),
-        None => format!("{version} {pseudonym}"),
-    };
-    if let Ok(via) = HeaderValue::try_from(via) {
+    let mut via = Text::default();
+    if let Some(before) = joined(headers, &VIA) {
+        via.push(&before).push(", ");
+    }
+    if let Some(via) = via.push(protocol.version()).push(" ").push(pseudonym).value() {
         headers.insert(VIA, via);
     }
 }
