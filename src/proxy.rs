@@ -41,7 +41,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, request::Parts};
 
 use crate::{
     body::Body,
@@ -55,6 +55,7 @@ use crate::{
 
 use asked::Asked;
 use forward::{Said, forward};
+use headers::Brought;
 use panics::Caught;
 
 pub use buffers::Buffers;
@@ -100,6 +101,13 @@ pub struct Proxy {
     worker: Arc<Worker>,
 }
 
+/// A request that has been decided, and what its answer needs of the door.
+struct Opened {
+    exchange: Box<Exchange>,
+    brought: Brought,
+    hsts: Option<HeaderValue>,
+}
+
 /// A request on its way to the head of its answer, even when it panics.
 pub struct Handling(Caught<Response<Settling>>);
 
@@ -112,26 +120,68 @@ impl Proxy {
     }
 
     /// Takes one request from its arrival to the head of its answer.
-    pub async fn handle(self, arrival: Arrival) -> Response<Settling> {
-        let Arrival { peer, protocol, arrived, request } = arrival;
-        match request {
-            Ok(request) => self.serve(peer, protocol, arrived, request).await,
-            Err(refusal) => self.refuse(peer, protocol, arrived, &refusal),
-        }
+    pub fn handle(&self, arrival: Arrival) -> Handling {
+        let (proxy, Arrival { peer, protocol, arrived, request }) = (self.clone(), arrival);
+        Handling(match request {
+            Ok(request) => {
+                let (head, body) = request.into_parts();
+                panics::caught(proxy.serve(peer, protocol, arrived, head, body))
+            }
+            Err(refusal) => {
+                panics::caught(async move { proxy.refuse(peer, protocol, arrived, &refusal) })
+            }
+        })
     }
 
-    async fn serve(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` has room for its arguments twice, and these are most of a request"
+    )]
+    fn serve(
         self,
         peer: Arc<Peer>,
         protocol: Protocol,
         arrived: Instant,
-        request: Request<Body>,
-    ) -> Response<Settling> {
-        let (mut head, body) = request.into_parts();
+        mut head: Parts,
+        body: Body,
+    ) -> impl Future<Output = Response<Settling>> + Send {
+        async move {
+            let Opened { mut exchange, brought, hsts } =
+                self.open(peer, protocol, arrived, &mut head);
+            let said = match exchange.admit() {
+                Ok(()) => forward(&mut exchange, &mut head, brought, body).await,
+                Err(fault) => Err(fault),
+            };
+            let mut response = match said {
+                Ok(Said::Answer(head, answer)) => {
+                    Response::from_parts(head, Settling::answer(answer, exchange))
+                }
+                Ok(Said::Switched(mut head, tunnel)) => {
+                    exchange.give_back(None);
+                    head.extensions.insert(*tunnel);
+                    Response::from_parts(head, Settling::made(Bytes::new(), Some(exchange)))
+                }
+                Err(fault) => reply::from_fault(exchange, fault),
+            };
+            if let Some(hsts) = &hsts {
+                headers::insist_on_https(response.headers_mut(), hsts);
+            }
+            response
+        }
+    }
+
+    /// Decides whom the request is for, and opens its ledger. The head is clean afterwards.
+    fn open(
+        &self,
+        peer: Arc<Peer>,
+        protocol: Protocol,
+        arrived: Instant,
+        head: &mut Parts,
+    ) -> Opened {
         let view = self.worker.view();
         let trusted = &view.config.trusted_proxies;
         let brought = headers::clean(&head.method, &mut head.headers, &peer, trusted);
-        let found = self.identify(&view, &mut head, &peer);
+        let found = self.identify(&view, head, &peer);
         let facts = Facts {
             method: &head.method,
             path: head.uri.path(),
@@ -150,34 +200,16 @@ impl Proxy {
         };
         let hsts = listener.and_then(|it| it.hsts.clone()).filter(|_| brought.secure);
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
-        let asked = Asked::of(peer, protocol, &head, brought.client, request_id);
-        let mut exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
+        let asked = Asked::of(peer, protocol, head, brought.client, request_id);
+        let exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
         if let Some(DroppedNames(count)) = head.extensions.get() {
             exchange.audience().meter.fields_dropped(self.worker.index, *count as u64);
         }
-        let said = match exchange.admit() {
-            Ok(()) => forward(&mut exchange, head, brought, body).await,
-            Err(fault) => Err(fault),
-        };
-        let mut response = match said {
-            Ok(Said::Answer(head, answer)) => {
-                Response::from_parts(head, Settling::answer(answer, exchange))
-            }
-            Ok(Said::Switched(mut head, tunnel)) => {
-                exchange.give_back(None);
-                head.extensions.insert(*tunnel);
-                Response::from_parts(head, Settling::made(Bytes::new(), Some(exchange)))
-            }
-            Err(fault) => reply::from_fault(exchange, fault),
-        };
-        if let Some(hsts) = &hsts {
-            headers::insist_on_https(response.headers_mut(), hsts);
-        }
-        response
+        Opened { exchange, brought, hsts }
     }
 
     /// Who asks, where anything may prove that.
-    fn identify(&self, view: &View, head: &mut http::request::Parts, peer: &Peer) -> Found {
+    fn identify(&self, view: &View, head: &mut Parts, peer: &Peer) -> Found {
         let Some(identities) = view.identities() else { return Found::default() };
         if !peer.trusted {
             headers::distrust(&mut head.headers, identities.sources.vouched());
@@ -217,7 +249,7 @@ impl tower::Service<Arrival> for Proxy {
     }
 
     fn call(&mut self, arrival: Arrival) -> Self::Future {
-        Handling(panics::caught(self.clone().handle(arrival)))
+        self.handle(arrival)
     }
 }
 

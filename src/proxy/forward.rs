@@ -46,7 +46,7 @@ pub enum Said {
 /// A request on its way, and what is known of its attempts.
 struct Journey<'a> {
     exchange: &'a mut Exchange,
-    head: Parts,
+    head: &'a mut Parts,
     upload: Upload,
     timeouts: Timeouts,
     total_at: Instant,
@@ -76,7 +76,7 @@ enum Failed {
 /// Takes the request to an endpoint of its pool, and brings the answer's head.
 pub async fn forward(
     exchange: &mut Exchange,
-    head: Parts,
+    head: &mut Parts,
     brought: Brought,
     body: Body,
 ) -> Result<Said, Fault> {
@@ -92,7 +92,6 @@ pub async fn forward(
         // On the heap, so that all other requests' futures stay as small as they are.
         Box::pin(hold(exchange, presence)).await?;
     }
-    let repeatable = again::is_repeatable(exchange, &head, &upload);
     let mut journey = Journey {
         total_at: Instant::now() + timeouts.total,
         exchange,
@@ -100,10 +99,11 @@ pub async fn forward(
         upload,
         timeouts,
         tried: Vec::new(),
-        repeatable,
+        repeatable: false,
         unsent: None,
         handshake,
     };
+    journey.repeatable = again::is_repeatable(journey.exchange, journey.head, &journey.upload);
     journey.introduce(brought);
     journey.travel().await
 }
@@ -171,7 +171,7 @@ impl Journey<'_> {
     /// One attempt, and its replay where a reused connection had died.
     async fn attempt(&mut self) -> Result<Said, Failed> {
         let errand = Errand {
-            head: &self.head,
+            head: self.head,
             tried: &self.tried,
             tunnel: self.handshake.is_some(),
             total_at: self.total_at,

@@ -236,7 +236,7 @@ where
             Arrival { peer: self.peer.clone(), protocol: facts.asked.protocol, arrived, request };
         let Ok(()) = poll_fn(|cx| self.service.poll_ready(cx)).await;
         let service = self.service.call(arrival);
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             stream: &self.stream,
             intake: &self.intake,
             wheel: &self.wheel,

@@ -85,16 +85,34 @@ enum Written {
 impl Exchange<'_> {
     /// Waits for the service's answer and writes it.
     pub(super) async fn run<E>(
-        mut self,
+        &mut self,
         service: impl Future<Output = Result<Response<Settling>, E>>,
     ) -> Next {
         let Some(answer) = self.wait(service).await else { return Next::Close(Manner::Now) };
-        let (mut parts, settling) = answer.into_parts();
+        let (mut parts, mut settling) = answer.into_parts();
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             let tunnel = parts.extensions.remove::<Tunnel>().filter(|_| self.upgrade);
-            return self.switch(&parts, settling, tunnel).await;
+            return self.switch(&parts, &mut settling, tunnel).await;
         }
-        self.answer(parts, settling).await
+        let mut shape = self.begin(&parts);
+        drop(parts);
+        match self.write(&mut shape, &mut settling).await {
+            Written::Whole => {
+                settling.delivered();
+                drop(settling);
+                self.end().await
+            }
+            Written::Cut(fault) => {
+                settling.broken(fault);
+                // Only a reset shows that the body was not whole when its end is the close.
+                let manner = if shape == Shape::UntilClose { Manner::Reset } else { Manner::Now };
+                Next::Close(manner)
+            }
+            Written::Gone(fault) => {
+                settling.broken(fault);
+                Next::Close(Manner::Reset)
+            }
+        }
     }
 
     /// The service's answer; `None` when the client left first, or stopping cut it off.
@@ -144,34 +162,18 @@ impl Exchange<'_> {
         reset.as_mut().poll(cx).map(|()| Fault::ClientLeft)
     }
 
-    async fn answer(mut self, parts: Parts, mut settling: Settling) -> Next {
+    /// Lays the head of the answer into the writer; the rest is of the shape that comes back.
+    fn begin(&mut self, parts: &Parts) -> Shape {
         if let Some(informational) = self.informational.take() {
             for (status, fields) in informational.close() {
                 answer::append_informational(&mut self.writer.text, status, &fields);
             }
         }
-        let mut shape = Shape::of(&parts, self.asked);
-        self.persists &= self.may_persist(shape) && !answer::closes(&parts);
+        let shape = Shape::of(parts, self.asked);
+        self.persists &= self.may_persist(shape) && !answer::closes(parts);
         let text = &mut self.writer.text;
-        answer::append_head(text, &parts, shape, self.asked.protocol, self.persists);
-        drop(parts);
-        match self.write(&mut shape, &mut settling).await {
-            Written::Whole => {
-                settling.delivered();
-                drop(settling);
-                self.end().await
-            }
-            Written::Cut(fault) => {
-                settling.broken(fault);
-                // Only a reset shows that the body was not whole when its end is the close.
-                let manner = if shape == Shape::UntilClose { Manner::Reset } else { Manner::Now };
-                Next::Close(manner)
-            }
-            Written::Gone(fault) => {
-                settling.broken(fault);
-                Next::Close(Manner::Reset)
-            }
-        }
+        answer::append_head(text, parts, shape, self.asked.protocol, self.persists);
+        shape
     }
 
     /// Whether anything speaks against another request on this connection.
@@ -222,7 +224,7 @@ impl Exchange<'_> {
     }
 
     /// The answer has gone out whole: what becomes of the connection.
-    async fn end(self) -> Next {
+    async fn end(&mut self) -> Next {
         let whole = {
             let mut intake = self.intake.lock();
             intake.revoke();
@@ -238,9 +240,9 @@ impl Exchange<'_> {
     /// Agrees to the upgrade: the head goes out, and the rest belongs to the tunnel. A 101 that
     /// nobody asked for, or without a tunnel behind it, must not reach the client.
     async fn switch(
-        mut self,
+        &mut self,
         parts: &Parts,
-        mut settling: Settling,
+        settling: &mut Settling,
         tunnel: Option<Tunnel>,
     ) -> Next {
         let Some(tunnel) = tunnel else {
