@@ -177,7 +177,7 @@ async fn where_the_new_one_cannot_start_the_old_one_goes_on_and_says_why() {
 
     assert_eq!(Client::connect(usher.clients).await.get("/").await.status, 200);
     assert_eq!(usher.readiness().await, 200);
-    assert_eq!(usher.samples().await.sum("usher_tunnels", &[]), 0.0);
+    assert_eq!(usher.samples().await.sum("usher_tunnels_closed_total", &[]), 0.0);
     let open = usher.samples().await.get("usher_tunnels{audience=\"everyone\"}");
     assert_eq!(open, 1.0, "nothing has been let go of");
     usher.signal(Signal::TERM);

@@ -59,16 +59,21 @@ impl Writer {
     )]
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
+        let mut stopped = false;
         loop {
             // Both arms may be dropped: nothing is taken from a lane before `flush`.
-            let stopped = tokio::select! {
-                () = &mut stop => true,
-                () = gather(&self.shared) => false,
-            };
+            tokio::select! {
+                () = &mut stop, if !stopped => stopped = true,
+                () = gather(&self.shared), if !stopped => {}
+                else => {}
+            }
+            let is_last = stopped;
             // A flush that is dropped takes the sink with it, and then we are at the end.
             let gives_up = async {
                 if !stopped {
                     (&mut stop).await;
+                    // What has come since this flush began is for another one, the last.
+                    stopped = true;
                 }
                 tokio::time::sleep(LAST_WRITE).await;
             };
@@ -76,7 +81,7 @@ impl Writer {
                 () = self.flush() => {}
                 () = gives_up => return,
             }
-            if stopped {
+            if is_last {
                 return;
             }
         }
@@ -164,6 +169,8 @@ async fn gather(shared: &Shared) {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Read as _, os::fd::AsRawFd as _};
+
     use super::*;
     use crate::telemetry::access_log::{AccessLog, Line, Target};
 
@@ -247,6 +254,33 @@ mod tests {
         log.write(0, &line(8));
         writer.flush().await;
         assert_eq!((lines_of(&path).len(), log.dropped()), (1, 7));
+    }
+
+    #[tokio::test]
+    async fn lines_that_come_while_others_are_written_are_not_lost_by_a_stop_meanwhile() {
+        let (mut reader, pipe) = std::io::pipe().expect("a pipe");
+        let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+        let (log, writer) = AccessLog::start(Target::File(path.into()), 1).expect("a log");
+        drop(pipe);
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(writer.run(async { drop(stopped.await) }));
+        // More than a pipe holds: they are being written for as long as nobody reads.
+        let long = "x".repeat(100_000);
+        (0..3).for_each(|_| log.write(0, &Line { path: Some(&long), ..Line::default() }));
+        let mut first = [0];
+        let begun = spawn_blocking(move || reader.read_exact(&mut first).map(|()| reader));
+        let mut reader = begun.await.expect("no panic").expect("they have begun to come");
+        log.write(0, &line(7));
+        drop(stop);
+        // It has heard of the stop before the write is over.
+        tokio::task::yield_now().await;
+        let read = spawn_blocking(move || {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).map(|_| text)
+        });
+        running.await.expect("no panic");
+        let text = read.await.expect("no panic").expect("text");
+        assert_eq!(text.lines().count(), 4, "the last one as well");
     }
 
     #[tokio::test]
