@@ -47,7 +47,7 @@ use crate::{
     classify::{PathPattern, RuleSpec},
     identity::Identities,
     name::Name,
-    policy::retry,
+    policy::{rate, retry},
     slo::{On, StatusSet, Thresholds},
     tls::ServerSpec,
     units::Percent,
@@ -208,6 +208,8 @@ pub struct Audience {
     pub page: Option<String>,
     /// What differs from its pool's timeouts.
     pub timeouts: Overrides,
+    /// How often it, or one client of it, may ask.
+    pub rate_limit: rate::Limits,
     /// What differs from those for requests of some rules, by the place of the rule.
     pub rule_timeouts: Vec<(usize, Overrides)>,
 }

@@ -118,6 +118,8 @@ faults! {
     TargetTooLong "target_too_long" Client Refused 414,
     /// The request's head has more bytes or fields than allowed.
     HeadTooLarge "head_too_large" Client Refused 431,
+    /// This client asks more often than it may.
+    ClientRateLimited "client_rate_limited" Client Refused 429,
     /// The client left before it had its answer.
     ClientLeft "client_left" Client Abandoned 499,
     /// The client took its answer more slowly than allowed.
@@ -130,6 +132,8 @@ faults! {
     Paused "paused" Usher Refused 503,
     /// The service is down for maintenance.
     Maintenance "maintenance" Usher Refused 503,
+    /// More is asked of this service than it allows at a time.
+    RateLimited "rate_limited" Usher Refused 429,
     /// There is no room to keep the request's body.
     BufferFull "buffer_full" Usher Refused 503,
     /// There are as many tunnels as allowed.
@@ -231,7 +235,9 @@ mod tests {
             let by_client = fault.blame() == Blame::Client;
             let status = fault.status();
             let fits = status.is_client_error() || status.is_redirection();
-            assert_eq!(by_client, fits, "{}", fault.name());
+            // Who is the last of many does nothing wrong, and is told what all clients understand.
+            let told_alike = *fault == Fault::RateLimited;
+            assert!(by_client == fits || told_alike, "{}", fault.name());
             assert!(fault.detail().ends_with('.'), "{}", fault.name());
         }
     }

@@ -1,3 +1,4 @@
 //! What usher allows itself and others: pure rules, for which time is an argument.
 
+pub mod rate;
 pub mod retry;

@@ -148,7 +148,7 @@ impl Proxy {
         async move {
             let Opened { mut exchange, brought, hsts } =
                 self.open(peer, protocol, arrived, &mut head);
-            let said = match exchange.admit() {
+            let said = match exchange.admit().and_then(|()| exchange.admit_by_rate()) {
                 Ok(()) => forward(&mut exchange, &mut head, brought, body).await,
                 Err(fault) => Err(fault),
             };

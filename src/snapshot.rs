@@ -19,6 +19,7 @@ use crate::{
     identity,
     meters::{ExchangeMeter, IdentityMeter, PoolMeter, SloMeter},
     name::Name,
+    policy::rate,
     slo::Promise,
     tls, upstream,
 };
@@ -75,8 +76,19 @@ pub struct Audience {
     pub stake: Option<Arc<upstream::Stake>>,
     /// What differs from that pool's timeouts.
     pub timeouts: Overrides,
+    /// How often it may be asked, and has been.
+    pub rate: Option<Rate>,
     /// What differs from those for requests of some rules; most configurations have none.
     pub rule_timeouts: FxHashMap<usize, Overrides>,
+}
+
+/// How often an audience may be asked, and how often it has been.
+#[derive(Debug)]
+pub struct Rate {
+    /// What was written.
+    pub limits: rate::Limits,
+    /// What has come.
+    pub meter: Arc<rate::Meter>,
 }
 
 /// A promise and its meter.

@@ -8,6 +8,9 @@ use std::{fmt, time::Duration};
 /// The longest duration: ten years.
 pub const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
+/// The most that may happen in a second.
+const FREQUENCY_MAX: u64 = 1_000_000;
+
 /// The largest size: 1 PiB.
 pub const SIZE_BYTES_MAX: u64 = 1 << 50;
 
@@ -22,6 +25,9 @@ const NANOSECONDS: &[(&str, u64)] = &[
 
 const BYTES: &[(&str, u64)] =
     &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
+/// Times in which requests are counted.
+const TIMES: &[(&str, u64)] = &[("s", 1), ("min", 60), ("h", 3_600)];
 
 /// A share between 0 % and 100 %.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -38,6 +44,8 @@ pub enum Quantity {
     Rate,
     /// `99.9%`
     Percent,
+    /// `10/s`
+    Frequency,
 }
 
 /// Why a text is no quantity.
@@ -91,6 +99,31 @@ pub fn parse_rate(text: &str) -> Result<u64, UnitError> {
         return Err(UnitError::TooLarge(Quantity::Rate));
     }
     Ok(bytes)
+}
+
+/// Reads how often something may be, such as `10/s`, `600/min` or `1000/h`: so many in a time.
+pub fn parse_frequency(text: &str) -> Result<(u32, Duration), UnitError> {
+    let of = Quantity::Frequency;
+    let (number, rest) = split(text);
+    if number.is_empty() || number.contains('.') {
+        return Err(UnitError::NoNumber(of));
+    }
+    if rest.is_empty() {
+        return Err(UnitError::NoUnit(of));
+    }
+    let time = rest.strip_prefix('/').and_then(|unit| TIMES.iter().find(|(name, _)| *name == unit));
+    let (_, seconds) = time.ok_or(UnitError::UnknownUnit(of))?;
+    let count: u32 = number.parse().map_err(|_| UnitError::TooLarge(of))?;
+    if u64::from(count) > FREQUENCY_MAX * seconds {
+        return Err(UnitError::TooLarge(of));
+    }
+    Ok((count, Duration::from_secs(*seconds)))
+}
+
+/// How often, as it would be written.
+pub fn format_frequency(count: u32, per: Duration) -> String {
+    let unit = TIMES.iter().find(|(_, seconds)| *seconds == per.as_secs());
+    format!("{count}/{}", unit.map_or("s", |(name, _)| name))
 }
 
 /// A duration as it would be written, in the largest unit that needs no fraction.
@@ -166,6 +199,7 @@ impl Quantity {
             Quantity::Size => "size",
             Quantity::Rate => "rate",
             Quantity::Percent => "percentage",
+            Quantity::Frequency => "number of requests in a time",
         }
     }
 
@@ -176,6 +210,7 @@ impl Quantity {
             Quantity::Size => "B, KiB, MiB, GiB, TiB",
             Quantity::Rate => "B/s, KiB/s, MiB/s, GiB/s, TiB/s",
             Quantity::Percent => "%",
+            Quantity::Frequency => "/s, /min, /h",
         }
     }
 
@@ -186,6 +221,7 @@ impl Quantity {
             Quantity::Size => "64KiB",
             Quantity::Rate => "1KiB/s",
             Quantity::Percent => "99.9%",
+            Quantity::Frequency => "10/s",
         }
     }
 
@@ -195,6 +231,7 @@ impl Quantity {
             Quantity::Size => "1024TiB",
             Quantity::Rate => "1024TiB/s",
             Quantity::Percent => "100%",
+            Quantity::Frequency => "1000000/s",
         }
     }
 }
@@ -299,6 +336,26 @@ mod tests {
         assert_eq!(parse_rate("1KiB/s"), Ok(1_024));
         assert_eq!(parse_rate("1KiB"), Err(UnitError::UnknownUnit(Quantity::Rate)));
         assert_eq!(parse_rate("100"), Err(UnitError::NoUnit(Quantity::Rate)));
+    }
+
+    #[test]
+    fn how_often_is_a_number_and_a_time() {
+        let of = Quantity::Frequency;
+        let second = Duration::from_secs(1);
+        assert_eq!(parse_frequency("10/s"), Ok((10, second)));
+        assert_eq!(parse_frequency("600/min"), Ok((600, 60 * second)));
+        assert_eq!(parse_frequency("1000/h"), Ok((1000, 3_600 * second)));
+        for (text, error) in [
+            ("10", UnitError::NoUnit(of)),
+            ("/s", UnitError::NoNumber(of)),
+            ("1.5/s", UnitError::NoNumber(of)),
+            ("10/m", UnitError::UnknownUnit(of)),
+            ("10 per second", UnitError::UnknownUnit(of)),
+            ("1000001/s", UnitError::TooLarge(of)),
+            ("99999999999/h", UnitError::TooLarge(of)),
+        ] {
+            assert_eq!(parse_frequency(text), Err(error), "{text}");
+        }
     }
 
     #[test]

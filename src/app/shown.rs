@@ -114,6 +114,13 @@ pub(super) fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView 
     }
 }
 
+/// How many clients had to be forgotten, of each audience that counts them.
+pub(super) fn forgotten(snapshot: &Snapshot) -> Vec<(Name, u64)> {
+    let limited = snapshot.audiences().iter().filter_map(|it| Some((it, it.rate.as_ref()?)));
+    let counting = limited.filter(|(_, rate)| rate.limits.client.is_some());
+    counting.map(|(it, rate)| (it.name.clone(), rate.meter.forgotten())).collect()
+}
+
 /// Bodies that are kept, under the highest ceiling that a listener has.
 pub(super) fn buffers(common: &Common, config: &Config) -> BufferGauges {
     let ceilings = config.listeners.iter().map(|it| it.limits.buffers_bytes);

@@ -18,8 +18,8 @@ use super::{
     orders::Orders,
     recall,
     shown::{
-        buffers, buffers_trouble, certificate_gauges, database, events, name_gauges, named,
-        pool_gauges, pool_view, shown_to_endpoints, tables,
+        buffers, buffers_trouble, certificate_gauges, database, events, forgotten, name_gauges,
+        named, pool_gauges, pool_view, shown_to_endpoints, tables,
     },
     succession::Succession,
     upgrade,
@@ -219,6 +219,7 @@ impl HouseSight {
             shown: shown_to_endpoints(&snapshot.config),
             database: database(snapshot),
             buffers: buffers(&self.common, &snapshot.config),
+            forgotten: forgotten(snapshot),
             config_hash: snapshot.config.hash.clone(),
             config_refused: self.reloader.standing().refused.is_some(),
             config_generation: snapshot.generation,

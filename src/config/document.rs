@@ -31,7 +31,9 @@ mod tls;
 use http::HeaderName;
 use ipnet::IpNet;
 
-pub(crate) use audience::{Audience, AudienceDefaults, Latency, Matchers, Objective, Rule};
+pub(crate) use audience::{
+    Audience, AudienceDefaults, Latency, Matchers, Objective, RateLimit, RateLimits, Rule,
+};
 pub(crate) use choice::{BalanceLeaf, PriorityLeaf, WhenEmptyLeaf};
 pub(crate) use collection::{Auto, Later, Many, Named, Off, OneOrMany, Or};
 pub(crate) use control::{Control, Token};
@@ -44,7 +46,8 @@ pub(crate) use identity::{
     IdentityCookie, IdentitySource, InvalidLeaf, Jwt, TokenKey, TokenPlace, Users,
 };
 pub(crate) use leaf::{
-    Address, Bind, Count, FilePath, Length, NameLeaf, PercentLeaf, Rate, Size, Switch, Wait, Words,
+    Address, Bind, Count, FilePath, Frequency, Length, NameLeaf, PercentLeaf, Rate, Size, Switch,
+    Wait, Words,
 };
 pub(crate) use manners::{Hsts, ProxyHeaderLeaf, ProxyProtocolLeaf, RedirectLeaf};
 pub(crate) use pattern::{Pattern, header_name};

@@ -27,6 +27,8 @@ pub struct Gauges {
     pub database: Option<([(&'static str, u64); 3], u64)>,
     /// Bodies that are kept.
     pub buffers: BufferGauges,
+    /// Clients that were forgotten though they were counted, of audiences with a limit for each.
+    pub forgotten: Vec<(Name, u64)>,
     /// The hash of the configuration in use.
     pub config_hash: String,
     /// Whether the file holds an error and an older configuration is in use.

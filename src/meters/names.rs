@@ -161,6 +161,8 @@ families! {
     BUFFER_MEMORY_MAX = "usher_buffer_memory_max_bytes", Gauge, [], Sum;
     /// Bodies that met the ceiling: requests went to disk at once, answers waited for clients.
     BUFFER_SHORTAGES = "usher_buffer_shortages_total", Counter, ["what"], Sum;
+    /// Clients under a rate limit that were forgotten for others, since more came than are counted.
+    CLIENTS_FORGOTTEN = "usher_rate_limit_clients_forgotten_total", Counter, ["audience"], Sum;
     /// How many descriptors the process may have open.
     DESCRIPTORS_MAX = "usher_descriptors_max", Gauge, [], Max;
     /// How often a descriptor was needed and there was none left, by what it was for.

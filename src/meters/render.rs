@@ -36,6 +36,10 @@ impl Meters {
         render_verbs(&gauges.verbs, &mut text);
         render_database(gauges, &mut text);
         render_buffers(&gauges.buffers, &mut text);
+        text.family(&names::CLIENTS_FORGOTTEN);
+        for (audience, count) in &gauges.forgotten {
+            text.sample(&names::CLIENTS_FORGOTTEN, &[audience.as_str()], count);
+        }
         text.family(&names::CONNECTIONS);
         for listener in &gauges.listeners {
             text.sample(&names::CONNECTIONS, &[&listener.listener], listener.connections);

@@ -3,13 +3,14 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::{Audience, Counted, Identities, Pool, Scopes, Snapshot};
+use super::{Audience, Counted, Identities, Pool, Rate, Scopes, Snapshot};
 use crate::{
     classify::{Classifier, Matcher},
     config::{self, Config},
@@ -18,6 +19,7 @@ use crate::{
     identity::Flaw,
     meters::{Arm, Meters},
     name::Name,
+    policy::rate,
     slo::Promise,
     tls::{self, ServerSpec, Tickets},
     upstream::{self, Endpoints},
@@ -81,6 +83,7 @@ pub struct World {
     pools: Mutex<FxHashMap<Name, Weak<upstream::Pool>>>,
     hosts: Mutex<FxHashMap<SocketAddr, Host>>,
     identities: Mutex<Option<Identities>>,
+    rates: Mutex<FxHashMap<Name, Weak<rate::Meter>>>,
 }
 
 /// The TLS of a listener that is kept while its configuration stays the same, and what of it stays
@@ -98,8 +101,8 @@ impl World {
     /// A world without pools.
     pub fn new(meters: Arc<Meters>) -> Self {
         let endpoints = Arc::new(Endpoints::new(meters.rows()));
-        let (pools, hosts, identities) = Default::default();
-        Self { meters, endpoints, directory: Arc::default(), pools, hosts, identities }
+        let (directory, pools, hosts, identities, rates) = Default::default();
+        Self { meters, endpoints, directory, pools, hosts, identities, rates }
     }
 
     /// Compiles `config`. Names of endpoints are looked up by whoever runs the pools.
@@ -219,6 +222,9 @@ impl World {
         if whole.identity.as_ref().is_some_and(|identity| identity.may_refuse()) {
             possible.push(Fault::InvalidIdentity);
         }
+        let limits = config.rate_limit;
+        possible.extend(limits.audience.map(|_| Fault::RateLimited));
+        possible.extend(limits.client.map(|_| Fault::ClientRateLimited));
         Audience {
             name: config.name.clone(),
             labels: config.rules.iter().map(|rule| rule.label.clone()).collect(),
@@ -230,8 +236,26 @@ impl World {
             pool,
             stake,
             timeouts: config.timeouts,
+            rate: self.rate(config),
             rule_timeouts: config.rule_timeouts.iter().copied().collect(),
         }
+    }
+
+    /// How often the audience may be asked. What came before counts, whatever is written now.
+    fn rate(&self, config: &config::Audience) -> Option<Rate> {
+        let limits = config.rate_limit;
+        if limits == rate::Limits::default() {
+            return None;
+        }
+        let mut known = self.rates.lock();
+        known.retain(|_, meter| meter.strong_count() > 0);
+        let living = known.get(&config.name).and_then(Weak::upgrade);
+        let meter = living.unwrap_or_else(|| {
+            let meter = Arc::new(rate::Meter::new(Instant::now()));
+            known.insert(config.name.clone(), Arc::downgrade(&meter));
+            meter
+        });
+        Some(Rate { limits, meter })
     }
 
     fn promises(&self, config: &config::Audience) -> Box<[Counted]> {
@@ -255,6 +279,7 @@ impl World {
             pool: None,
             stake: None,
             timeouts: config::Overrides::default(),
+            rate: None,
             rule_timeouts: FxHashMap::default(),
             name,
         }

@@ -14,6 +14,7 @@ mod limits;
 mod manners;
 mod names;
 mod promises;
+mod rates;
 mod reload;
 mod requests;
 mod slots;

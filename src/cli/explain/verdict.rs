@@ -1,6 +1,9 @@
 //! What becomes of a request, and why.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use serde::Serialize;
 
@@ -13,8 +16,9 @@ use crate::{
         Classifier, Facts, Matcher, PathView, RuleSpec, Step, any_lacks_identity, any_matches,
         trace, unverified,
     },
-    config::{Audience, Config, Objective, Pool},
+    config::{Audience, Config, Objective, Overrides, Pool},
     fault::Fault,
+    policy::rate::Limits,
     units::format_duration,
 };
 
@@ -37,6 +41,8 @@ pub struct Explanation {
     pub rule: Option<RuleView>,
     /// Where it goes unless it is refused.
     pub pool: Option<PoolView>,
+    /// How often such requests may come, where that is limited.
+    pub limits: Vec<String>,
     /// The promises about it.
     pub promises: Vec<String>,
     /// What else to know.
@@ -128,6 +134,7 @@ impl Explanation {
             audience: None,
             rule: None,
             pool: None,
+            limits: Vec::new(),
             promises: Vec::new(),
             notes,
             trace: Vec::new(),
@@ -152,7 +159,13 @@ impl Explanation {
             let fault = if lacks { Fault::Unidentified } else { Fault::NotAdmitted };
             return self.refuse(fault, not_admitted(audience));
         }
-        self.pool = config.pools.iter().find(|p| p.name == audience.pool).map(PoolView::of);
+        let own =
+            choice.rule.and_then(|rule| audience.rule_timeouts.iter().find(|it| it.0 == rule));
+        let own = own.map(|(_, overrides)| *overrides).unwrap_or_default();
+        let overrides = own.or(audience.timeouts);
+        let pool = config.pools.iter().find(|p| p.name == audience.pool);
+        self.pool = pool.map(|pool| PoolView::of(pool, overrides));
+        self.limits = limits(audience, facts.client);
         let about = |o: &&Objective| o.only.is_empty() || any_matches(&o.only, facts, path);
         self.promises = audience.objectives.iter().filter(about).flat_map(promises).collect();
     }
@@ -177,6 +190,7 @@ impl Explanation {
                 promises => promises.join("; "),
             };
             lines.push(format!("promise: {promises}"));
+            lines.extend(self.limits.iter().map(|limit| format!("limit: {limit}")));
         }
         if self.rule.as_ref().is_some_and(|rule| rule.unverified) {
             lines.push("unverified: any client can claim this".to_owned());
@@ -215,8 +229,8 @@ impl RuleView {
 // === impl PoolView ===
 
 impl PoolView {
-    fn of(pool: &Pool) -> Self {
-        let timeouts = &pool.timeouts;
+    fn of(pool: &Pool, overrides: Overrides) -> Self {
+        let timeouts = overrides.over(pool.timeouts);
         Self {
             name: pool.name.to_string(),
             connect: format_duration(timeouts.connect),
@@ -275,6 +289,22 @@ pub(super) fn asks_for_client(config: &Config) -> bool {
 fn not_admitted(audience: &Audience) -> String {
     let admitted: Vec<&str> = audience.only.iter().map(|rule| &*rule.label).collect();
     format!("{} admits only {}", audience.name, admitted.join(", or "))
+}
+
+/// How often such a request of `client` may come.
+fn limits(audience: &Audience, client: IpAddr) -> Vec<String> {
+    let Limits { audience: all, client: each } = audience.rate_limit;
+    let all = all.map(|limit| format!("{} for all of {}; else 429", limit.told(), audience.name));
+    let each = each.map(|limit| {
+        let counted = match client.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
+            }
+        };
+        format!("{} for each client, counted as {counted}; else 429", limit.told())
+    });
+    all.into_iter().chain(each).collect()
 }
 
 fn promises(objective: &Objective) -> Vec<String> {

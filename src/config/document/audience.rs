@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 
 use super::{
-    At, FilePath, Later, Many, Moment, NameLeaf, Named, Off, OneOrMany, Or, Overrides, Pattern,
-    PercentLeaf, PriorityLeaf, Statuses, Users, Wait, document,
+    At, Count, FilePath, Frequency, Later, Many, Moment, NameLeaf, Named, Off, OneOrMany, Or,
+    Overrides, Pattern, PercentLeaf, PriorityLeaf, Statuses, Users, Wait, document,
 };
 use crate::classify::{HostPattern, PathPattern, Text};
 
@@ -25,6 +25,8 @@ document! {
         optional page: FilePath,
         /// What differs from the pool's timeouts.
         optional timeouts: Overrides,
+        /// How often it, or one client of it, may ask.
+        optional rate_limit: RateLimits,
     }
 }
 
@@ -49,6 +51,8 @@ document! {
         optional page: FilePath,
         /// What differs from the pool's timeouts.
         optional timeouts: Overrides,
+        /// How often it, or one client of it, may ask.
+        optional rate_limit: RateLimits,
     }
 }
 
@@ -146,6 +150,26 @@ matchers! {
 matchers! {
     /// Matchers of which none may match.
     Not {}
+}
+
+document! {
+    /// How often an audience, or one client of it, may ask.
+    RateLimits {
+        /// All of its requests together; 429.
+        optional audience: RateLimit,
+        /// The requests of each client, by address; 429.
+        optional client: RateLimit,
+    }
+}
+
+document! {
+    /// How often somebody may ask.
+    RateLimit {
+        /// `10/s`, `600/min`, `1000/h`.
+        required rate: Frequency,
+        /// How many may come at once after a pause; as many as in a second when left out.
+        optional burst: Count,
+    }
 }
 
 document! {

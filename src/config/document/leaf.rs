@@ -39,6 +39,10 @@ pub(crate) struct Size(pub(crate) u64);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate(pub(crate) u64);
 
+/// So many requests in a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frequency(pub(crate) u32, pub(crate) Duration);
+
 /// A number, or times the pool's capacity.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Length(pub(crate) QueueLength);
@@ -101,6 +105,7 @@ leaves!(
     Wait,
     Size,
     Rate,
+    Frequency,
     Length,
     FilePath,
     PercentLeaf,
@@ -201,6 +206,21 @@ impl Leaf for Rate {
 
     fn schema() -> Schema {
         string(r"[0-9]+(\.[0-9]+)?(B|KiB|MiB|GiB|TiB)/s")
+    }
+}
+
+impl Leaf for Frequency {
+    const WHAT: &'static str = "a number of requests in a time";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        match units::parse_frequency(&scalar.text).map_err(quantity)? {
+            (0, _) => Err(Complaint::new("it is zero")),
+            (count, per) => Ok(Self(count, per)),
+        }
+    }
+
+    fn schema() -> Schema {
+        string(r"[0-9]+/(s|min|h)")
     }
 }
 

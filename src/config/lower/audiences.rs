@@ -6,10 +6,11 @@ use super::{LoweredAudience, NAMES_MAX, RULES_MAX, bounded, promises, rules};
 use crate::{
     config::{
         Audience, defaults,
-        document::{self, At, Document, FilePath, Many, NameLeaf, Reader, similar},
+        document::{self, At, Document, FilePath, Frequency, Many, NameLeaf, Reader, similar},
         source::Span,
     },
     name::Name,
+    policy::rate,
 };
 
 const PAGE_BYTES_MAX: u64 = 256 << 10;
@@ -122,6 +123,7 @@ fn lower_audience(
             objectives,
             page,
             timeouts: timeouts.unwrap_or_default(),
+            rate_limit: rate_limits(audience.rate_limit.as_ref(), reader),
             rule_timeouts: rules
                 .iter()
                 .flatten()
@@ -132,6 +134,21 @@ fn lower_audience(
         name: name.span,
         rules: rules.unwrap_or_default(),
     })
+}
+
+fn rate_limits(at: Option<&At<document::RateLimits>>, reader: &mut Reader) -> rate::Limits {
+    let Some(At { value: written, span, .. }) = at else { return rate::Limits::default() };
+    if written.written.is_empty() {
+        reader.error_with(*span, "there is no limit in it", "write `audience:`, `client:` or both");
+    }
+    let limit = |at: &Option<At<document::RateLimit>>| {
+        let At { value: limit, .. } = at.as_ref()?;
+        let Frequency(requests, per) = limit.rate.as_ref()?.value;
+        let burst = limit.burst.as_ref().map(|at| at.value.0);
+        let burst = burst.unwrap_or_else(|| rate::Limit::burst_of(requests, per));
+        Some(rate::Limit { requests, per, burst })
+    };
+    rate::Limits { audience: limit(&written.audience), client: limit(&written.client) }
 }
 
 fn pool_exists(at: &At<NameLeaf>, pools: &[&str], reader: &mut Reader) {

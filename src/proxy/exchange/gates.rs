@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Exchange;
-use crate::{fault::Fault, verbs::Turn};
+use crate::{fault::Fault, policy::rate::Refused, verbs::Turn};
 
 /// When to come back after maintenance that has no end yet.
 const MAINTENANCE: Duration = Duration::from_secs(60);
@@ -23,6 +23,22 @@ impl Exchange {
             None if self.worker.common.gates.in_force() => self.admit_past_gates(),
             None => Ok(()),
         }
+    }
+
+    /// Whether its audience and its client may ask as often as they do. Asked once: it counts.
+    pub fn admit_by_rate(&mut self) -> Result<(), Fault> {
+        let Some(rate) = &self.audience().rate else { return Ok(()) };
+        let admitted = rate.meter.admit(&rate.limits, self.asked.client, self.arrived);
+        let (fault, wait) = match admitted {
+            Ok(()) => return Ok(()),
+            Err(Refused::Client(wait)) => (Fault::ClientRateLimited, wait),
+            // Those who were refused together do not come back together.
+            Err(Refused::Audience(wait)) => {
+                (Fault::RateLimited, wait + Duration::from_secs(fastrand::u64(..3)))
+            }
+        };
+        self.come_back = Some(wait.clamp(COME_BACK_MIN, COME_BACK_MAX));
+        Err(fault)
     }
 
     #[cold]
