@@ -35,7 +35,9 @@ pub use dialect::Dialect;
 pub use discovery::{Dns, Family, Resolver};
 pub use document::Environment;
 pub use health::{Ejection, Health, WhenUnhealthy};
-pub use load::{Examination, LoadOptions, check, control_only, inspect, load, parse_text};
+pub use load::{
+    AskNames, Examination, LoadOptions, check, control_only, inspect, load, parse_text,
+};
 pub(crate) use lower::EXPIRY_WARNED;
 pub use lower::NamedTable;
 pub use operators::{Operators, Role, Token, TokenSource};

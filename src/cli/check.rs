@@ -1,9 +1,22 @@
 //! `usher check`: everything that is wrong with a configuration, at once.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
 
 use super::{ConfigFile, DONE, FAILED, Format, WRONG};
-use crate::config::{self, LoadOptions, Problems};
+use crate::{
+    config::{self, AddressSpec, Config, LoadOptions, Problems},
+    discover::{Directory, Question},
+};
+
+/// How long name servers are waited for.
+const NAMES_WAIT: Duration = Duration::from_secs(2);
 
 /// Validates and lints a configuration.
 ///
@@ -39,6 +52,7 @@ pub fn run(args: &CheckArgs) -> u8 {
     let options = LoadOptions {
         allow_missing_env: args.allow_missing.contains(&Missing::Env),
         allow_missing_files: args.allow_missing.contains(&Missing::Files),
+        ask_names: Some(ask_names),
         ..LoadOptions::default()
     };
     let problems = config::check(&args.file.config, &options);
@@ -48,6 +62,33 @@ pub fn run(args: &CheckArgs) -> u8 {
         Ok(()) => DONE,
         Err(_) => FAILED,
     }
+}
+
+/// What the names of endpoints stand for here and now. A machine that builds may not reach them,
+/// which is no problem of the configuration.
+#[expect(clippy::disallowed_methods, reason = "a command has no wheel")]
+fn ask_names(config: &Config) -> Vec<(AddressSpec, String, &'static str)> {
+    let specs = config.pools.iter().flat_map(|pool| &pool.endpoints).map(|it| it.address.clone());
+    let asked: Vec<_> = specs.filter(|spec| matches!(spec, AddressSpec::Dns(_))).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Some(runtime) = runtime.ok().filter(|_| !asked.is_empty()) else { return Vec::new() };
+    let directory = Arc::new(Directory::default());
+    directory.configure(&config.resolver);
+    let questions: BTreeSet<_> = asked.iter().filter_map(Question::of).collect();
+    runtime.block_on(async {
+        let mut look_ups = JoinSet::new();
+        for question in questions {
+            let directory = directory.clone();
+            look_ups.spawn(async move { directory.look_up(&question).await });
+        }
+        let all = async { while look_ups.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(NAMES_WAIT, all).await;
+    });
+    let odd = |spec: AddressSpec| {
+        let (oddity, hint) = directory.report(&Question::of(&spec)?).oddity()?;
+        Some((spec, oddity, hint))
+    };
+    asked.into_iter().filter_map(odd).collect()
 }
 
 fn write(problems: &Problems, args: &CheckArgs) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 use ipnet::IpNet;
 
 use super::{
-    Need, Overrides, Timeouts,
+    AddressSpec, Need, Overrides, Timeouts,
     document::Reader,
     lower::{Lowered, LoweredAudience, LoweredPool, LoweredRule},
     source::Span,
@@ -153,6 +153,21 @@ fn database_suffices(lowered: &Lowered, reader: &mut Reader) {
             let message = format!("pool `{}` may be any number of endpoints", pool.name);
             let hint = "write `endpoints_max:`, so that its database connections can be counted";
             reader.warn(*name, message, hint);
+        }
+    }
+}
+
+/// What is odd about what names stand for.
+pub(super) fn names(
+    lowered: &Lowered,
+    odd: &[(AddressSpec, String, &'static str)],
+    reader: &mut Reader,
+) {
+    for LoweredPool { pool, endpoints, .. } in &lowered.pools {
+        for (endpoint, span) in pool.endpoints.iter().zip(endpoints) {
+            for (_, message, hint) in odd.iter().filter(|(of, ..)| *of == endpoint.address) {
+                reader.warn(*span, message, *hint);
+            }
         }
     }
 }

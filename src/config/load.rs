@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Config,
+    AddressSpec, Config,
     document::{
         self, Control, Document, Environment, Kind, Node, Off, Or, Read, Reader, Scalar, parse,
         replace,
@@ -32,7 +32,13 @@ pub struct LoadOptions {
     pub allow_missing_env: bool,
     /// Whether missing files and directories are passed over.
     pub allow_missing_files: bool,
+    /// What the names of endpoints are found to stand for, where that is asked.
+    pub ask_names: Option<AskNames>,
 }
+
+/// Asks for the names of a configuration's endpoints, and says of which of them something is odd,
+/// with a hint.
+pub type AskNames = fn(&Config) -> Vec<(AddressSpec, String, &'static str)>;
 
 /// What came of reading a configuration.
 #[derive(Debug)]
@@ -158,6 +164,9 @@ fn read_all(text: &str, file: usize, options: &LoadOptions, reader: &mut Reader)
     let document = Document::read(&root, reader)?;
     let lowered = lower(&document, &root, reader);
     lint::lint(&lowered, reader);
+    if let Some(ask_names) = options.ask_names.filter(|_| all_known && !reader.has_errors()) {
+        lint::names(&lowered, &ask_names(&lowered.config), reader);
+    }
     (all_known && !reader.has_errors()).then_some(lowered.config)
 }
 

@@ -49,6 +49,7 @@ pub(crate) struct LoweredPool {
     pub(crate) pool: Pool,
     pub(crate) name: Span,
     pub(crate) timeouts: Span,
+    pub(crate) endpoints: Vec<Span>,
 }
 
 /// All parts, and where they stand.

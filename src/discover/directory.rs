@@ -23,6 +23,10 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// How long a look-up may be under way before another is begun. All of them end sooner.
 const UNDER_WAY_MAX: Duration = Duration::from_secs(60);
 
+/// What one address behind a name may mean: usher cannot tell it from one Pod.
+const CLUSTER_IP: &str = "a ClusterIP? use a headless Service (`clusterIP: None`), or every Pod \
+    behind it shares the slots, the health and the weight of one endpoint";
+
 /// What is known of names, shared by all pools that mention them.
 #[derive(Debug, Default)]
 pub struct Directory {
@@ -134,15 +138,16 @@ impl Report {
         }
     }
 
-    /// What an operator should know of it.
-    pub fn warning(&self) -> Option<String> {
+    /// What is odd about it, and what to do about that.
+    pub fn oddity(&self) -> Option<(String, &'static str)> {
         let Question::Hosts(name, _) = &self.question else { return None };
         let [Place { ip, .. }] = &*self.places else { return None };
-        Some(format!(
-            "`{name}` has one address, {ip}: a ClusterIP? use a headless Service (`clusterIP: \
-             None`), or every Pod behind it shares the slots, the health and the weight of one \
-             endpoint"
-        ))
+        Some((format!("`{name}` has one address, {ip}"), CLUSTER_IP))
+    }
+
+    /// What is odd about it, in one sentence.
+    pub fn warning(&self) -> Option<String> {
+        self.oddity().map(|(oddity, hint)| format!("{oddity}: {hint}"))
     }
 
     /// Says what a look-up has changed, once for each change.

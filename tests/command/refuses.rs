@@ -2,7 +2,10 @@
 
 use std::{fs, net::TcpListener, path::Path, process::Output};
 
-use crate::support::binary::{said, usher};
+use crate::support::{
+    binary::{said, usher},
+    names::Names,
+};
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("text")
@@ -152,4 +155,33 @@ impl Nobody {
         let address = self.0.local_addr().expect("it is bound");
         address.as_socket().expect("an address").to_string()
     }
+}
+
+#[tokio::test]
+async fn check_asks_for_names_and_warns_where_one_has_one_address() {
+    let names = Names::start().await;
+    names.tell("cluster.shop", &[[10, 96, 3, 4].into()]);
+    names.tell("pods.shop", &[[10, 1, 0, 4].into(), [10, 1, 0, 5].into()]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("usher.yaml");
+    let text = format!(
+        "listeners: [{{ bind: 127.0.0.1:0 }}]\n\
+         resolver: {{ servers: [\"{}\"], search: [], attempts: 1 }}\n\
+         audiences: [{{ name: all, pool: web }}]\n\
+         pools:\n  web:\n    capacity: 5\n    endpoints:\n\
+         \x20     - dns: {{ name: pods.shop, port: 3000 }}\n\
+         \x20     - dns: {{ name: cluster.shop, port: 3000 }}\n\
+         \x20     - dns: {{ name: nowhere.shop, port: 3000 }}\n",
+        names.address()
+    );
+    fs::write(&path, text).expect("written");
+    let check = tokio::task::spawn_blocking(move || {
+        usher(&["check", "--config"]).arg(&path).output().expect("it runs")
+    });
+    let output = check.await.expect("it does not panic");
+    let warnings = complaint(&output, 0);
+    let warning = ":9:14: warning: `cluster.shop` has one address, 10.96.3.4\n";
+    assert!(warnings.contains(warning), "{warnings}");
+    assert!(warnings.contains("hint: a ClusterIP? use a headless Service"), "{warnings}");
+    assert!(warnings.ends_with("0 errors, 1 warning\n"), "{warnings}");
 }

@@ -38,6 +38,7 @@ pub(super) fn lower(pools: &At<Named<document::Pool>>, reader: &mut Reader) -> V
                     pool: pool.0,
                     name: name.span,
                     timeouts: pool.1.timeouts,
+                    endpoints: pool.1.endpoints,
                 });
             }
             Err(error) => {
