@@ -21,7 +21,7 @@ pub use gate::{Class, State, Thresholds, Verdict, worst};
 pub use history::{Causes, History, WINDOWS};
 pub use judge::{Ended, Said};
 pub use kept::{Kept, KeptError};
-pub use ledger::{Histories, Key, Ledger};
+pub use ledger::{Extent, Histories, Key, Ledger, Told};
 pub use promise::{
     Aim, On, PATIENCE, Promise, WINDOW, WINDOW_MAX, WINDOW_MIN, excluded_by_default,
 };

@@ -1,5 +1,7 @@
 //! The books of what was promised: read from the meters once a second, kept every few.
 
+mod handed;
+
 use std::{
     path::Path,
     sync::Arc,
@@ -10,7 +12,11 @@ use http::Uri;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::{fleet::Fleet, gate::Gate, shelf::Shelf};
+use super::{
+    fleet::Fleet,
+    gate::Gate,
+    shelf::{self, Shelf},
+};
 use crate::{
     config::Config,
     control::{Audit, By, GateOrder, GateView, SloView, StandingView},
@@ -18,6 +24,8 @@ use crate::{
     slo::{Class, Ledger, Promise, Standing, WINDOWS},
     units::format_duration,
 };
+
+use handed::Handed;
 
 /// What has been counted, and where it is kept.
 pub(super) struct Books {
@@ -27,9 +35,15 @@ pub(super) struct Books {
     shelf: Option<Mutex<Shelf>>,
     trouble: Mutex<Option<String>>,
     gate: Gate,
+    /// What the processes before and after this one are told.
+    handed: Mutex<Handed>,
     /// Who knows what all replicas have counted.
     fleet: Option<Fleet>,
 }
+
+/// What operators are told when there are more promises than are remembered.
+const NO_ROOM: &str = "there were more promises within 30 days than windows are kept for: budgets \
+                       of some are not known here (usher_slo_events_unkept_total)";
 
 // === impl Books ===
 
@@ -44,13 +58,15 @@ impl Books {
         state_dir: Option<&Path>,
         source: Option<Uri>,
     ) -> std::io::Result<Self> {
-        let shelf = state_dir.map(Shelf::open).transpose()?.map(Mutex::new);
+        let shelf = state_dir.map(Shelf::open).transpose()?;
+        let handed = Mutex::new(Handed::new(shelf.as_ref()));
         let books = Self {
             meters,
             ledger: Mutex::default(),
-            shelf,
+            shelf: shelf.map(Mutex::new),
             trouble: Mutex::default(),
             gate: Gate::open(state_dir),
+            handed,
             fleet: source.map(Fleet::new),
         };
         books.keep();
@@ -59,8 +75,13 @@ impl Books {
 
     /// Counts what the meters have counted since the last time.
     pub(super) fn read(&self) {
-        let readings = self.meters.promises();
-        self.ledger.lock().take(now(), readings);
+        // One at a time: what was read later must not be taken for earlier.
+        let mut ledger = self.ledger.lock();
+        let before = ledger.unkept();
+        ledger.take(now(), self.meters.promises());
+        if before == 0 && ledger.unkept() > 0 {
+            tracing::error!("{NO_ROOM}");
+        }
     }
 
     /// Writes down what has been counted, and takes in what others have. Waits for the disk.
@@ -69,8 +90,8 @@ impl Books {
         let mut shelf = shelf.lock();
         let mut found = shelf.look(now());
         let bytes = {
-            let mut ledger = self.ledger.lock();
-            shelf.take_in(&mut found, &mut ledger);
+            let (heard, mut ledger) = (self.heard(), self.ledger.lock());
+            shelf.take_in(&mut found, &heard, &mut ledger);
             shelf.bytes(&ledger, now())
         };
         let written = shelf.put(&bytes, found).err();
@@ -84,6 +105,11 @@ impl Books {
             tracing::error!("{trouble}");
         }
         *known = trouble;
+    }
+
+    /// Events that were counted and had no room in the windows.
+    pub(super) fn unkept(&self) -> u64 {
+        self.ledger.lock().unkept()
     }
 
     /// Moves the gate on, by what `config` promises.
@@ -136,6 +162,11 @@ impl Books {
         self.ask_gate(config, &[], "normal")
     }
 
+    /// The gate.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// Who knows what all replicas have counted.
     pub(super) fn fleet(&self) -> Option<&Fleet> {
         self.fleet.as_ref()
@@ -144,7 +175,8 @@ impl Books {
     /// What is wrong with it.
     pub(super) fn troubles(&self) -> Vec<String> {
         let fleet = self.fleet.as_ref().and_then(Fleet::trouble);
-        self.trouble.lock().clone().into_iter().chain(fleet).collect()
+        let no_room = (self.unkept() > 0).then(|| NO_ROOM.to_owned());
+        self.trouble.lock().clone().into_iter().chain(fleet).chain(no_room).collect()
     }
 
     /// How `promises` stand as far as anybody knows: all replicas together where Prometheus is

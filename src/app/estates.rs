@@ -1,6 +1,7 @@
 //! The parts of usher that outlive its process, by the names of their sections.
 
 mod endpoints;
+mod promises;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use super::{orders::Orders, sight::HouseSight};
 use crate::{control::Sight, handover::Estate, verbs};
 
 use endpoints::Endpoints;
+use promises::{Gate, Promises};
 
 /// All of them.
 pub(super) struct Estates<'a>(Vec<Box<dyn Estate + 'a>>);
@@ -29,6 +31,8 @@ impl<'a> Estates<'a> {
             Box::new(Counters(sight)),
             Box::new(Verbs(sight.orders())),
             Box::new(Endpoints(sight)),
+            Box::new(Promises(sight.books())),
+            Box::new(Gate(sight)),
         ])
     }
 

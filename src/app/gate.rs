@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     control::{
@@ -84,6 +84,22 @@ impl Gate {
         if let Err(error) = durable::write(path, &bytes) {
             tracing::error!(path = %path.display(), %error, "the gate cannot be written down");
         }
+    }
+
+    /// All that is remembered.
+    pub(super) fn pack(&self) -> Value {
+        // What was written a moment ago can be read.
+        serde_json::from_slice(&self.kept.lock().to_bytes()).unwrap_or_default()
+    }
+
+    /// Remembers what another process did, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// It is not what [`Gate::pack`] makes.
+    pub(super) fn unpack(&self, section: &Value) -> Result<(), serde_json::Error> {
+        *self.kept.lock() = GateKept::from_bytes(section.to_string().as_bytes())?;
+        Ok(())
     }
 
     /// The state of each promise that is known, by its audience: the worst, and the promise.

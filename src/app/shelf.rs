@@ -16,19 +16,23 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::{
     durable,
-    slo::{Histories, Kept, Ledger},
+    slo::{Extent, Kept, Ledger, Told},
 };
 
 const FILE: &str = "json";
 const LOCK: &str = "lock";
 /// What cannot be read is kept under this name for people to look at, one file of a name at most.
 const UNREADABLE: &str = "unreadable";
+
+/// How old what a killed process has left must be to be removed.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// The most files that are looked at.
 const FILES_MAX: usize = 1_000;
@@ -48,7 +52,7 @@ pub(super) struct Shelf {
 #[derive(Default)]
 pub(super) struct Found {
     /// What each has counted.
-    told: BTreeMap<String, Histories>,
+    told: BTreeMap<String, Told>,
     /// Those that have ended, and the locks that nobody else may take before they are absorbed.
     ended: BTreeMap<String, File>,
     /// Those whose counts are contained elsewhere.
@@ -66,9 +70,11 @@ impl Shelf {
     pub(super) fn open(state_dir: &Path) -> io::Result<Self> {
         let directory = state_dir.join("slo");
         fs::create_dir_all(&directory)?;
-        let name = format!("{:016x}", fastrand::u64(..));
+        let name = name();
         let lock = File::create(directory.join(&name).with_extension(LOCK))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        tidy(&directory);
+        let directory = directory.canonicalize()?;
         Ok(Self { directory, name, _lock: lock, absorbed: BTreeSet::new() })
     }
 
@@ -80,8 +86,13 @@ impl Shelf {
             let path = self.path(&name, FILE);
             let kept = match durable::read(&path) {
                 Ok(Some(bytes)) => Kept::from_bytes(&bytes, now),
-                // Its owner has ended before it wrote anything, or it was absorbed just now.
-                Ok(None) => continue,
+                // It was absorbed just now; looking at its lock has made that anew.
+                Ok(None) => {
+                    if lock.is_some() {
+                        let _ = fs::remove_file(self.path(&name, LOCK));
+                    }
+                    continue;
+                }
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "cannot be read");
                     continue;
@@ -90,7 +101,8 @@ impl Shelf {
             match kept {
                 Ok(kept) => {
                     found.contained.extend(kept.absorbed);
-                    found.told.insert(name.clone(), kept.histories);
+                    let Kept { written, histories, .. } = kept;
+                    found.told.insert(name.clone(), Told { written, histories });
                     found.ended.extend(lock.map(|lock| (name, lock)));
                 }
                 Err(error) => {
@@ -106,23 +118,40 @@ impl Shelf {
         found
     }
 
-    /// Makes what was found part of `ledger`.
-    pub(super) fn take_in(&mut self, found: &mut Found, ledger: &mut Ledger) {
-        let gone: Vec<String> = ledger.others().map(str::to_owned).collect();
-        for name in gone.iter().filter(|name| !found.told.contains_key(*name)) {
+    /// Makes what was found part of `ledger`. Those of `heard` tell by themselves what they count,
+    /// whether or not there is a file of theirs.
+    pub(super) fn take_in(
+        &mut self,
+        found: &mut Found,
+        heard: &BTreeSet<String>,
+        ledger: &mut Ledger,
+    ) {
+        let known: Vec<String> = ledger.others().map(|(name, _)| name.to_owned()).collect();
+        let speaks = |name: &String| found.told.contains_key(name) || heard.contains(name);
+        for name in known.iter().filter(|name| !speaks(name)) {
             ledger.forget(name);
         }
-        for (name, histories) in std::mem::take(&mut found.told) {
+        for (name, told) in std::mem::take(&mut found.told) {
             if found.contained.contains(&name) {
                 ledger.forget(&name);
                 continue;
             }
-            ledger.told(&name, histories);
+            ledger.told(&name, told, Extent::Whole);
             if found.ended.contains_key(&name) {
                 ledger.absorb(&name);
                 self.absorbed.insert(name);
             }
         }
+    }
+
+    /// What this process is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it keeps what it counts.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The file of this process.
@@ -167,12 +196,35 @@ impl Shelf {
 
     /// The lock of a process that has ended.
     fn try_lock(&self, name: &str) -> Option<File> {
-        let file =
-            File::options().write(true).create(true).truncate(false).open(self.path(name, LOCK));
-        let file = file.ok()?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
-        Some(file)
+        take_lock(&self.path(name, LOCK))
     }
+}
+
+/// Removes what processes have left that were killed between two steps: locks whose files are gone,
+/// and files that never got their names. What is young may be somebody's next step.
+fn tidy(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let age = entry.metadata().and_then(|about| about.modified()).ok();
+        let old = age.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > LEFT_BEHIND);
+        let unnamed = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let lock = path.extension().is_some_and(|extension| extension == LOCK);
+        let alone = lock && !path.with_extension(FILE).exists();
+        if old && (unnamed || alone && take_lock(&path).is_some()) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn take_lock(path: &Path) -> Option<File> {
+    let file = File::options().write(true).create(true).truncate(false).open(path).ok()?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(file)
+}
+
+/// What a process is called where it is told what others have counted; no two are called alike.
+pub(super) fn name() -> String {
+    format!("{:016x}", fastrand::u64(..))
 }
 
 #[cfg(test)]
@@ -180,7 +232,7 @@ mod tests {
     use super::*;
     use crate::{
         name::Name,
-        slo::{Count, History},
+        slo::{Count, Histories, History},
     };
 
     const NOW: u64 = 1_700_000_000;
@@ -203,8 +255,10 @@ mod tests {
 
         /// Counts `good` events as if a meter had.
         fn count(&mut self, good: u64) {
-            self.1.told("itself", histories(good));
-            self.1.absorb("itself");
+            let told = Told { written: NOW, histories: histories(good) };
+            let meter = name();
+            self.1.told(&meter, told, Extent::Whole);
+            self.1.absorb(&meter);
         }
 
         fn round(&mut self) {
@@ -215,7 +269,7 @@ mod tests {
 
         fn take_in(&mut self) -> Found {
             let mut found = self.0.look(NOW);
-            self.0.take_in(&mut found, &mut self.1);
+            self.0.take_in(&mut found, &BTreeSet::new(), &mut self.1);
             found
         }
 
@@ -297,6 +351,25 @@ mod tests {
         assert_eq!(files(directory.path()), 2);
         drop(new);
         assert_eq!(Process::start(directory.path()).good(), 8);
+    }
+
+    #[test]
+    fn what_killed_processes_left_between_two_steps_is_removed_once_it_is_old() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let living = Process::start(directory.path());
+        let left = [".usher-x1", "0123.lock", ".usher-new", "4567.lock"];
+        for (index, name) in left.iter().enumerate() {
+            let file = File::create(directory.path().join("slo").join(name)).expect("a file");
+            if index < 2 {
+                let old = std::time::SystemTime::now() - LEFT_BEHIND * 2;
+                file.set_modified(old).expect("it is ours");
+            }
+        }
+        let _next = Process::start(directory.path());
+        let there = left.map(|name| directory.path().join("slo").join(name).exists());
+        assert_eq!(there, [false, false, true, true]);
+        assert_eq!(files(directory.path()), 6, "and two of each that lives");
+        drop(living);
     }
 
     #[test]

@@ -159,7 +159,10 @@ impl HouseSight {
     /// Reads the meters for promises, and for the window that `status` looks back over.
     pub(super) fn read(&self) {
         self.books.read();
-        self.books.move_gate(&self.common.published.current().config);
+        // The gate is one: where another process serves, it is that one's.
+        if !self.succession.has_handed_over() {
+            self.books.move_gate(&self.common.published.current().config);
+        }
         self.recent.lock().note(Instant::now(), self.common.meters.audiences());
     }
 
@@ -212,6 +215,7 @@ impl HouseSight {
             pools: snapshot.pools().iter().map(pool_gauges).collect(),
             names: name_gauges(snapshot),
             promises: self.books.gauges(&snapshot.config.promises()),
+            slo_events_unkept: self.books.unkept(),
             verbs: self.orders.gauges(),
             tables: tables(snapshot).collect(),
             listeners: listeners.collect(),

@@ -176,6 +176,11 @@ impl Succession {
         self.heir.lock().take().map(Parting::by)
     }
 
+    /// Whether another process answers at the operators' ports.
+    pub(super) fn has_handed_over(&self) -> bool {
+        *self.handed_over.borrow()
+    }
+
     /// Starts the binary that lies where this one came from, and hands over to it.
     ///
     /// # Errors

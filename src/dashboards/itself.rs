@@ -188,6 +188,7 @@ fn trouble(from: Source<'_>) -> [Panel; 3] {
             vec![
                 (rate("", &names::FAULTS, &panicked), "panicked".into()),
                 (rate("", &names::LOG_LINES_DROPPED, CHOSEN), "log lines lost".into()),
+                (rate("", &names::SLO_EVENTS_UNKEPT, CHOSEN), "events without a budget".into()),
                 (
                     rate("place", &names::DESCRIPTOR_SHORTAGES, CHOSEN),
                     "no descriptor for a {{place}}".into(),

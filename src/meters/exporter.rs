@@ -10,7 +10,7 @@ use super::{
     http2::Http2End,
     names::{
         BUILD_INFO, CONFIG_GENERATION, CONFIG_RELOADS, DESCRIPTOR_SHORTAGES, DESCRIPTORS_MAX,
-        Family, HTTP2_CLOSED, HTTP2_REFUSED, LOG_LINES_DROPPED,
+        Family, HTTP2_CLOSED, HTTP2_REFUSED, LOG_LINES_DROPPED, SLO_EVENTS_UNKEPT,
     },
 };
 
@@ -34,6 +34,7 @@ pub(super) struct Exporter {
     descriptors_max: Gauge,
     shortages: [Counter; Place::ALL.len()],
     log_lines_dropped: Counter,
+    slo_events_unkept: Counter,
     reloads: [Counter; Reload::ALL.len()],
     http2_closed: [Counter; Http2End::ALL.len()],
     http2_refused: Counter,
@@ -70,6 +71,7 @@ impl Exporter {
                 counter(&recorder, &DESCRIPTOR_SHORTAGES, vec![place])
             }),
             log_lines_dropped: counter(&recorder, &LOG_LINES_DROPPED, Vec::new()),
+            slo_events_unkept: counter(&recorder, &SLO_EVENTS_UNKEPT, Vec::new()),
             reloads: Reload::ALL.map(|reload| {
                 let result = Label::from_static_parts("result", reload.name());
                 counter(&recorder, &CONFIG_RELOADS, vec![result])
@@ -90,6 +92,7 @@ impl Exporter {
             counter.absolute(count);
         }
         self.log_lines_dropped.absolute(gauges.log_lines_dropped);
+        self.slo_events_unkept.absolute(gauges.slo_events_unkept);
         self.handle.render()
     }
 

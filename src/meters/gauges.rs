@@ -37,6 +37,8 @@ pub struct Gauges {
     pub config_generation: u64,
     /// Lines that the access log has dropped since the start.
     pub log_lines_dropped: u64,
+    /// Events of promises for which there was no room in the windows.
+    pub slo_events_unkept: u64,
 }
 
 /// What is read of bodies that are kept.

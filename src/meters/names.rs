@@ -76,6 +76,8 @@ families! {
     SLO_EXHAUSTION = "usher_slo_exhaustion_seconds", Gauge, ["audience", "slo"], Min;
     /// What was promised and what came of it, one event a request and promise.
     SLO_EVENTS = "usher_slo_events_total", Counter, ["audience", "slo", "arm", "result"], Sum;
+    /// Events that are counted above and missing in budgets, since there are too many promises.
+    SLO_EVENTS_UNKEPT = "usher_slo_events_unkept_total", Counter, [], Sum;
     /// Requests that the monolith did not serve as asked, by reason.
     FAULTS = "usher_faults_total", Counter, ["audience", "pool", "fault", "blame"], Sum;
     /// Requests that have begun and not ended.

@@ -29,8 +29,12 @@ const RINGS: [(u64, u64); 4] = [(5, 300), (60, 7_200), (600, 259_200), (HOUR, 30
 
 const HOUR: u64 = 3_600;
 
-/// The most causes of one hour; there are fewer, unless a file says otherwise.
+/// The most causes of one hour; there are fewer, unless a file says otherwise. What is beyond them
+/// is counted as [`OTHER_CAUSES`].
 const CAUSES_MAX: usize = 64;
+
+/// What causes are called that had no room of their own.
+const OTHER_CAUSES: &str = "other_causes";
 
 /// Events by cause.
 pub type Causes = BTreeMap<String, u64>;
@@ -63,10 +67,7 @@ impl History {
         }
         self.since.get_or_insert(now);
         for (cause, count) in causes {
-            let hour = self.spent.entry(now / HOUR * HOUR).or_default();
-            if hour.len() < CAUSES_MAX || hour.contains_key(cause) {
-                *hour.entry(cause.to_owned()).or_default() += count;
-            }
+            self.spend(now / HOUR * HOUR, cause, count);
         }
         let oldest = now.saturating_sub(RINGS[3].1 + HOUR);
         while self.spent.first_key_value().is_some_and(|(hour, _)| *hour < oldest) {
@@ -78,6 +79,38 @@ impl History {
     pub fn sum(&self, now: u64, over: u64) -> Count {
         let ring = self.rings.iter().find(|ring| ring.reaches(over));
         ring.map_or(Count::default(), |ring| ring.sum(now, over))
+    }
+
+    /// Takes in all that `other` holds.
+    pub(super) fn merge(&mut self, other: &History) {
+        for (ring, other) in self.rings.iter_mut().zip(&other.rings) {
+            ring.merge(other);
+        }
+        self.since = [self.since, other.since].into_iter().flatten().min();
+        for (hour, causes) in &other.spent {
+            for (cause, count) in causes {
+                self.spend(*hour, cause, *count);
+            }
+        }
+    }
+
+    fn spend(&mut self, hour: u64, cause: &str, count: u64) {
+        let hour = self.spent.entry(hour).or_default();
+        let room = hour.len() < CAUSES_MAX || hour.contains_key(cause);
+        *hour.entry(if room { cause } else { OTHER_CAUSES }.to_owned()).or_default() += count;
+    }
+
+    /// How far it has come: of two that began as the same, the later one has more.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        let [finest, .., longest] = &self.rings;
+        let events = longest.backwards().map(Count::events);
+        (finest.newest(), events.fold(0, u64::saturating_add))
+    }
+
+    /// Whether anything was counted at `since` or later, in seconds since 1970.
+    pub fn has_changed(&self, since: u64) -> bool {
+        let [finest, ..] = &self.rings;
+        (finest.newest() + 1) * finest.step() > since
     }
 
     /// Whether all that it holds is older than any window.
@@ -128,7 +161,9 @@ mod tests {
                 history.add(hour * HOUR, Count { good: 0, bad: 1 }, [(cause.as_str(), 1)]);
             }
         }
-        assert!(history.spent.len() <= 722 && history.spent.values().all(|it| it.len() <= 64));
+        assert!(history.spent.len() <= 722 && history.spent.values().all(|it| it.len() <= 65));
+        let last = history.spent.last_key_value().expect("an hour").1;
+        assert_eq!((last[OTHER_CAUSES], last.values().sum::<u64>()), (136, 200), "none is lost");
         let now = 1_999 * HOUR;
         assert_eq!(history.spent(now, 2 * HOUR).count(), 3);
         assert_eq!(history.sum(now, 300).bad, 200);

@@ -26,6 +26,8 @@ const AHEAD_MAX: u64 = 3_600;
 /// What one process has counted, and for whom it speaks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kept {
+    /// When it was written, in seconds since 1970.
+    pub written: u64,
     /// What it has counted, what it has absorbed included.
     pub histories: Histories,
     /// Processes whose files are contained in this one.
@@ -79,7 +81,11 @@ struct Slots {
 
 impl Kept {
     /// What has been counted, as a file written at `now`.
-    pub fn to_bytes(histories: &Histories, absorbed: &BTreeSet<String>, now: u64) -> Vec<u8> {
+    pub fn to_bytes<'a>(
+        histories: impl IntoIterator<Item = (&'a Key, &'a History)>,
+        absorbed: &BTreeSet<String>,
+        now: u64,
+    ) -> Vec<u8> {
         let entry = |((audience, slo), history): (&Key, &History)| Entry {
             audience: audience.to_string(),
             slo: slo.to_string(),
@@ -87,7 +93,7 @@ impl Kept {
             rings: history.rings.iter().map(Slots::of).collect(),
             spent: history.spent.clone(),
         };
-        let live = histories.iter().filter(|(_, history)| !history.is_over(now));
+        let live = histories.into_iter().filter(|(_, history)| !history.is_over(now));
         let file = File {
             version: VERSION,
             written: now,
@@ -130,7 +136,7 @@ impl Kept {
             }
             histories.insert((audience, entry.slo.into()), history);
         }
-        Ok(Self { histories, absorbed: file.absorbed })
+        Ok(Self { written: file.written, histories, absorbed: file.absorbed })
     }
 }
 
@@ -192,7 +198,8 @@ mod tests {
             history.add(at, Count { good: step, bad }, [("late", bad)]);
         }
         let key = (Name::parse("driver").expect("a name"), "latency-300ms".into());
-        Kept { histories: [(key, history)].into(), absorbed: ["a1".to_owned()].into() }
+        let absorbed = ["a1".to_owned()].into();
+        Kept { written: NOW, histories: [(key, history)].into(), absorbed }
     }
 
     fn written(now: u64) -> Vec<u8> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::{
     binary::{Binary, said},
     client::Client,
-    origin::{Origin, PATIENCE, ok},
+    origin::{Line, Origin, PATIENCE},
 };
 
 /// Answers each request with the status that its path names.
@@ -30,23 +30,31 @@ fn configuration(origin: &Origin, state_dir: &Path, target: &str) -> String {
     )
 }
 
+/// What the monolith answers. It closes its connections, so that each request has one of its own,
+/// whichever process serves it.
+const GOOD: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const BAD: &str = "HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /// Has `good` requests answered well and `bad` ones with a 503.
 async fn traffic(binary: &Binary, origin: &Origin, good: usize, bad: usize) {
+    for index in 0..good + bad {
+        let answer = if index < good { GOOD } else { BAD };
+        finished(begun(binary, origin).await, answer).await;
+    }
+}
+
+/// A request that the monolith has begun and not answered.
+async fn begun(binary: &Binary, origin: &Origin) -> (Client, Line) {
     let mut client = Client::connect(binary.clients).await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let mut line = origin.accept().await;
-    for index in 0..good + bad {
-        line.read().await;
-        if index < good {
-            line.write(ok("")).await;
-        } else {
-            line.write("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").await;
-        }
-        client.answer().await;
-        if index + 1 < good + bad {
-            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        }
-    }
+    line.read().await;
+    (client, line)
+}
+
+async fn finished((mut client, mut line): (Client, Line), answer: &str) {
+    line.write(answer).await;
+    client.answer().await;
 }
 
 /// Good and bad events of the promise `slo` in the metrics.
@@ -172,6 +180,140 @@ async fn two_processes_with_one_state_directory_count_nothing_twice() {
     drop(new);
     let after = Binary::start(&text).await;
     shows(&after, 16, 3).await;
+}
+
+/// Two hand-overs, the second before the first process has ended: everything is counted once, all
+/// the time and at the end.
+async fn hand_over_twice(text: &str, origin: &Origin) -> Binary {
+    let mut usher = Binary::start(text).await;
+    traffic(&usher, origin, 10, 2).await;
+    let in_first = begun(&usher, origin).await;
+    let also_in_first = begun(&usher, origin).await;
+    usher.upgrade().expect("the same binary serves");
+    shows(&usher, 10, 2).await;
+    traffic(&usher, origin, 5, 1).await;
+    shows(&usher, 15, 3).await;
+    // What the first one still finishes is heard of.
+    finished(in_first, GOOD).await;
+    shows(&usher, 16, 3).await;
+    let in_second = begun(&usher, origin).await;
+    let last = usher.upgrade().expect("the same binary serves");
+    shows(&usher, 16, 3).await;
+    finished(also_in_first, BAD).await;
+    assert!(usher.first_ended().await.success(), "{}", usher.log());
+    shows(&usher, 16, 4).await;
+    finished(in_second, GOOD).await;
+    shows(&usher, 17, 4).await;
+    usher.says("the old usher has finished what it had begun").await;
+    traffic(&usher, origin, 1, 0).await;
+    let view = shows(&usher, 18, 4).await;
+    assert_eq!(in_metrics(&usher, "availability").await, [18.0, 4.0]);
+    assert_eq!(view["causes"][0]["count"], 4, "{view}");
+    assert_eq!(view["windows"][0]["bad"], 4, "{view}");
+    let log = usher.log();
+    assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
+    // Once the one in the middle has gone as well, its counts have changed hands.
+    let gone = |log: &str| log.matches("the old usher has finished").count() >= 2;
+    let both = async {
+        while !gone(&usher.log()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, both).await.expect("both have ended");
+    shows(&usher, 18, 4).await;
+    assert!(crate::support::binary::lives(last));
+    usher
+}
+
+#[tokio::test]
+async fn budgets_go_on_over_hand_overs_without_a_state_directory() {
+    let (nowhere, origin) = (Path::new("/nowhere"), monolith().await);
+    let text = configuration(&origin, nowhere, "99%").replace("state_dir: /nowhere\n", "");
+    let usher = hand_over_twice(&text, &origin).await;
+    traffic(&usher, &origin, 1, 1).await;
+    shows(&usher, 19, 5).await;
+}
+
+#[tokio::test]
+async fn budgets_go_on_over_hand_overs_with_a_state_directory_and_over_a_kill_after_them() {
+    let (state, origin) = (tempfile::tempdir().expect("a directory"), monolith().await);
+    let text = configuration(&origin, state.path(), "99%");
+    let usher = hand_over_twice(&text, &origin).await;
+    kept(state.path(), 22).await;
+    // Dropping it kills whoever serves.
+    drop(usher);
+    let after = Binary::start(&text).await;
+    shows(&after, 18, 4).await;
+    kept(state.path(), 22).await;
+    // Each file of those that have ended has been taken in, once.
+    let files = fs::read_dir(state.path().join("slo")).expect("a directory").flatten();
+    let json = files.filter(|file| file.path().extension().is_some_and(|it| it == "json"));
+    assert_eq!(json.count(), 1);
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_while_it_drains_loses_its_last_seconds_and_no_more() {
+    for with_state in [false, true] {
+        let (state, origin) = (tempfile::tempdir().expect("a directory"), monolith().await);
+        let mut text = configuration(&origin, state.path(), "99%");
+        if !with_state {
+            text = text.replace("state_dir:", "# state_dir:");
+        }
+        let mut usher = Binary::start(&text).await;
+        traffic(&usher, &origin, 10, 2).await;
+        let (finishes, hangs) = (begun(&usher, &origin).await, begun(&usher, &origin).await);
+        usher.upgrade().expect("the same binary serves");
+        traffic(&usher, &origin, 3, 0).await;
+        finished(finishes, BAD).await;
+        shows(&usher, 13, 3).await;
+        usher.signal(rustix::process::Signal::KILL);
+        usher.first_ended().await;
+        drop(hangs);
+        usher.says("the old usher has finished what it had begun").await;
+        shows(&usher, 13, 3).await;
+        traffic(&usher, &origin, 1, 0).await;
+        shows(&usher, 14, 3).await;
+        if with_state {
+            kept(state.path(), 17).await;
+            shows(&usher, 14, 3).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_decided_at_the_gate_holds_in_the_process_that_takes_over() {
+    for with_state in [false, true] {
+        let (state, origin) = (tempfile::tempdir().expect("a directory"), monolith().await);
+        let mut text = configuration(&origin, state.path(), "99%");
+        if !with_state {
+            text = text.replace("state_dir:", "# state_dir:");
+        }
+        let mut usher = Binary::start(&text).await;
+        let control = usher.control.to_string();
+        let told = |arguments: &[&str]| {
+            let output = said(&[&["gate"], arguments, &["--control", &control]].concat());
+            assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        traffic(&usher, &origin, 10, 0).await;
+        told(&["override", "hold", "--for", "1h", "--reason", "the database moves"]);
+        let drains = begun(&usher, &origin).await;
+        usher.upgrade().expect("the same binary serves");
+        assert!(told(&[]).contains("the database moves"));
+        // The old one goes on counting, and writes nothing over what the new one is told.
+        told(&["override", "hold", "--for", "1h", "--reason", "it still moves"]);
+        finished(drains, BAD).await;
+        assert!(usher.first_ended().await.success(), "{}", usher.log());
+        shows(&usher, 10, 1).await;
+        assert!(told(&[]).contains("it still moves"));
+        drop(usher);
+        if with_state {
+            let after = Binary::start(&text).await;
+            let output = said(&["gate", "--control", &after.control.to_string()]);
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(text.contains("it still moves"), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -60,17 +60,75 @@ fn histories(good: u64) -> Histories {
     [((promise.audience, promise.label), history)].into()
 }
 
+fn told(written: u64, good: u64) -> Told {
+    Told { written, histories: histories(good) }
+}
+
+#[test]
+fn what_is_told_twice_over_is_known_by_the_later_of_the_two() {
+    let mut ledger = Ledger::default();
+    ledger.told("old", told(NOW, 5), Extent::Whole);
+    ledger.told("old", told(NOW - 3, 4), Extent::Whole);
+    assert_eq!(counted(&ledger), (5, 1), "an old file");
+    ledger.told("old", told(NOW, 6), Extent::Whole);
+    ledger.told("old", told(NOW, 5), Extent::Changes);
+    assert_eq!(counted(&ledger), (6, 1), "within a second what is more is later");
+    ledger.told("old", Told { written: NOW + 1, ..Told::default() }, Extent::Changes);
+    assert_eq!(counted(&ledger), (6, 1), "nothing has changed");
+    ledger.told("old", told(NOW + 2, 9), Extent::Changes);
+    assert_eq!(counted(&ledger), (9, 1));
+    ledger.told("old", Told { written: NOW + 3, ..Told::default() }, Extent::Whole);
+    assert_eq!(counted(&ledger), (0, 0), "all there is");
+}
+
+#[test]
+fn what_is_contained_in_another_count_is_not_heard_any_more() {
+    let mut ledger = Ledger::default();
+    ledger.told("old", told(NOW, 5), Extent::Whole);
+    ledger.absorb("old");
+    ledger.told("old", told(NOW + 1, 6), Extent::Whole);
+    assert_eq!(counted(&ledger), (5, 1));
+    ledger.told("older", told(NOW, 2), Extent::Whole);
+    ledger.contains("older");
+    ledger.told("older", told(NOW + 1, 2), Extent::Whole);
+    assert_eq!(counted(&ledger), (5, 1));
+    ledger.absorb("unknown");
+    ledger.told("unknown", told(NOW, 1), Extent::Whole);
+    assert_eq!(counted(&ledger), (6, 2));
+}
+
+#[test]
+fn what_has_no_room_is_said() {
+    let mut ledger = Ledger::with_room_for(40);
+    let readings = |ids: std::ops::Range<u64>| -> Vec<SloReading> {
+        let reading = |id: u64| SloReading {
+            key: (Name::parse("a").expect("a name"), id.to_string().into(), Arm::Stable),
+            id,
+            good: 1,
+            bad: vec![(Cause::Late, 2)],
+        };
+        ids.map(reading).collect()
+    };
+    ledger.take(NOW, readings(0..40));
+    assert_eq!(ledger.unkept(), 0);
+    ledger.take(NOW, readings(40..42));
+    assert_eq!(ledger.unkept(), 6);
+    // Once the others have left every window there is room again.
+    ledger.take(NOW + 40 * 86_400, readings(42..43));
+    assert_eq!((ledger.unkept(), ledger.own().len()), (6, 1));
+}
+
 #[test]
 fn what_another_process_tells_again_replaces_what_it_told() {
     let mut ledger = Ledger::default();
-    ledger.told("old", histories(5));
-    ledger.told("old", histories(7));
-    ledger.told("older", histories(1));
+    ledger.told("old", told(NOW, 5), Extent::Whole);
+    ledger.told("old", told(NOW + 1, 7), Extent::Whole);
+    ledger.told("older", told(NOW, 1), Extent::Whole);
     assert_eq!(counted(&ledger), (8, 2));
     ledger.absorb("old");
     ledger.absorb("old");
     assert_eq!(counted(&ledger), (8, 2), "it only changes hands");
-    assert_eq!(ledger.others().collect::<Vec<_>>(), ["older"]);
+    assert_eq!(ledger.others().map(|(name, _)| name).collect::<Vec<_>>(), ["older"]);
     ledger.forget("older");
     assert_eq!(counted(&ledger), (7, 1));
     assert_eq!(ledger.standing(&promise(), NOW).sums.since, Some(NOW - 1));
