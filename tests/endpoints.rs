@@ -1,10 +1,16 @@
-//! Real endpoints that want more than plain HTTP/1.1: Puma with TLS, and with the PROXY protocol.
+//! Real endpoints that want more than plain HTTP/1.1: Puma with TLS, and with the PROXY protocol;
+//! `nghttpd`, which speaks HTTP/2 alone.
 
 #[path = "support/puma.rs"]
 mod puma;
 mod support;
 
-use std::path::Path;
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
 
 use puma::Plan;
 use support::{authority::Authority, client::Client, usher::Usher};
@@ -85,4 +91,88 @@ async fn a_puma_that_reads_proxy_headers_knows_the_client() {
         drop(client);
     }
     usher.stop().await;
+}
+
+/// An `nghttpd` that serves the files of `directory`. Dropping it kills it.
+struct Nghttpd(Child);
+
+impl Drop for Nghttpd {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts it with `options`, and returns once it listens.
+async fn nghttpd(directory: &Path, options: &[&str]) -> (Nghttpd, String) {
+    // It cannot be asked for any free port: one is found, given back and taken at once.
+    loop {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = port.local_addr().expect("it is bound");
+        drop(port);
+        // Debian puts it where not everybody looks.
+        let mut command = Command::new("/usr/sbin/nghttpd");
+        command.args(["--address=127.0.0.1", "--workers=1", "-d"]).arg(directory);
+        command.args(options.iter().filter(|it| it.starts_with('-')));
+        command.arg(address.port().to_string());
+        command.args(options.iter().filter(|it| !it.starts_with('-')));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut server = Nghttpd(command.spawn().expect("tests/run has installed it"));
+        while server.0.try_wait().expect("it is ours").is_none() {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return (server, address.to_string());
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// So many requests are asked of `nghttpd`.
+const REQUESTS: usize = 400;
+
+/// A client that asks for an eighth of them.
+async fn visit(address: SocketAddr, visitor: usize, large: Arc<str>) {
+    let mut client = Client::connect(address).await;
+    for request in 0..REQUESTS / 8 {
+        let of_large = (visitor + request).is_multiple_of(10);
+        let answer = client.get(if of_large { "/large" } else { "/small" }).await;
+        let expected = if of_large { &*large } else { "small" };
+        assert!(answer.text() == expected, "{}: {:?}", answer.status, answer.fields);
+    }
+}
+
+#[tokio::test]
+async fn an_nghttpd_is_asked_over_few_connections_with_tls_and_without() {
+    let (root, directory) = (Authority::new("root"), tempfile::tempdir().expect("a directory"));
+    let at = directory.path();
+    std::fs::write(at.join("ca.pem"), root.root()).expect("it can be written");
+    root.issue(&["nghttpd.internal"]).write(at, "server");
+    let large: String = (0..200_000).map(|number: u32| format!("{number} ")).collect();
+    let large: Arc<str> = large.into();
+    std::fs::write(at.join("large"), &*large).expect("it can be written");
+    std::fs::write(at.join("small"), "small").expect("it can be written");
+    let (key, cert) = (at.join("server.key"), at.join("server.crt"));
+    let (key, cert) = (key.display().to_string(), cert.display().to_string());
+    for (options, pool) in [
+        (vec!["--no-tls"], "protocol: h2c"),
+        (vec![&*key, &*cert], "protocol: h2, tls: { roots: ca.pem, name: nghttpd.internal }"),
+    ] {
+        let (server, endpoint) = nghttpd(at, &options).await;
+        let pool = format!("{pool}, health: {{ path: /small, interval: 200ms }}");
+        let usher = started(at, &endpoint, &pool).await;
+        usher.reaches(UP, 1.0).await;
+        let address = usher.address();
+        let mut visits = tokio::task::JoinSet::new();
+        (0..8).for_each(|visitor| drop(visits.spawn(visit(address, visitor, large.clone()))));
+        visits.join_all().await;
+        if pool.contains("tls") {
+            let samples = usher.samples();
+            let shaken = "usher_upstream_tls_handshakes_total";
+            assert!(samples.sum(shaken, &[r#"pool="rails""#]) <= 2.0, "few connections");
+        }
+        let samples = usher.stop().await;
+        let served = samples.sum("usher_requests_total", &[r#"status="200""#]);
+        assert_eq!(served, REQUESTS as f64);
+        drop(server);
+    }
 }

@@ -156,6 +156,7 @@ fn pool(old: &Pool, new: &Pool) -> Vec<String> {
     }
     for (key, differs) in [
         ("tls", old.dialect.tls != new.dialect.tls),
+        ("protocol", old.dialect.http2 != new.dialect.http2),
         ("proxy_protocol", old.dialect.proxy_protocol != new.dialect.proxy_protocol),
         ("health", old.health != new.health),
         ("ejection", old.ejection != new.ejection),

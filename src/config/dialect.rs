@@ -14,6 +14,8 @@ pub struct Dialect {
     pub tls: Option<Arc<ClientSpec>>,
     /// Which PROXY header each connection begins with; none without it.
     pub proxy_protocol: Option<Version>,
+    /// Whether HTTP/2 is spoken, and not HTTP/1.1.
+    pub http2: bool,
 }
 
 // === impl Dialect ===

@@ -34,7 +34,7 @@ use ipnet::IpNet;
 pub(crate) use audience::{
     Audience, AudienceDefaults, Latency, Matchers, Objective, RateLimit, RateLimits, Rule,
 };
-pub(crate) use choice::{BalanceLeaf, PriorityLeaf, WhenEmptyLeaf};
+pub(crate) use choice::{BalanceLeaf, PriorityLeaf, ProtocolLeaf, WhenEmptyLeaf};
 pub(crate) use collection::{Auto, Later, Many, Named, Off, OneOrMany, Or};
 pub(crate) use control::{Control, Token};
 pub(crate) use database::Surge;

@@ -17,7 +17,7 @@ use super::ahead::Ahead;
 use crate::{
     deadline::{Deadline, Wheel},
     fault::Fault,
-    upstream::{Connection, StreamPlace},
+    upstream::{Break, Connection, StreamPlace},
 };
 
 /// The body of an answer, and the connection that it comes from.
@@ -181,6 +181,9 @@ impl Answer {
 
 /// Whether the body ended too soon, or breaks its coding.
 fn fault_of(error: &hyper::Error) -> Fault {
+    if Break::of(error) == Some(Break::Malformed) {
+        return Fault::UpstreamMalformed;
+    }
     let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match cause.map(io::Error::kind) {
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Fault::UpstreamMalformed,

@@ -35,6 +35,10 @@ use crate::{
     upstream::{Asked, Connection, Evidence, Grant},
 };
 
+/// How often one attempt is made again because a connection, and not its endpoint, had ended: a new
+/// one may be given up by an endpoint that speaks HTTP/2 and is leaving.
+const REPLAYS_MAX: usize = 2;
+
 /// What the monolith said.
 pub enum Said {
     /// An answer, whose body is still to come.
@@ -85,6 +89,9 @@ pub async fn forward(
     }
     let handshake = if brought.websocket { Some(enter(exchange, &head.headers)?) } else { None };
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
+    if handshake.is_some() && pool.config.dialect.http2 {
+        return Err(Fault::UpstreamUpgrade);
+    }
     let timeouts = exchange.timeouts(pool);
     let upload = Upload::take(exchange, body).await?;
     if exchange.worker().common.gates.in_force() {
@@ -168,7 +175,7 @@ impl Journey<'_> {
         }
     }
 
-    /// One attempt, and its replay where a reused connection had died.
+    /// One attempt, and its replays where a connection had died before it could be used.
     async fn attempt(&mut self) -> Result<Said, Failed> {
         let errand = Errand {
             head: self.head,
@@ -185,13 +192,17 @@ impl Journey<'_> {
             Some(connection) => self.again(connection).await,
             None => self.idle(&endpoint),
         };
-        if let Some(connection) = connection {
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        for _ in 0..REPLAYS_MAX {
             match self.send(connection).await {
                 Err(Failed::Stale) => self.exchange.retried(Retry::Replayed),
                 ended => return ended,
             }
+            connection = self.connect().await?;
         }
-        let connection = self.connect().await?;
         self.send(connection).await
     }
 
@@ -199,12 +210,12 @@ impl Journey<'_> {
     async fn send(&mut self, mut connection: Connection) -> Result<Said, Failed> {
         let request = match self.unsent.take() {
             Some(request) => *request,
-            None => self.request(connection.is_reused())?,
+            None => self.request(&connection)?,
         };
         let read_before = connection.bytes_read();
         let head_only = self.head.method == Method::HEAD;
         let asked = if head_only { Asked::HeadOnly } else { Asked::All };
-        let sending = Box::pin(connection.dispatch(asked).try_send_request(request));
+        let sending = connection.send(asked, request);
         let wheel = self.exchange.worker().wheel.clone();
         let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
         let flow = self.upload.flow();
@@ -214,6 +225,7 @@ impl Journey<'_> {
         match (sent, dispatched.end()) {
             (Sent::Answered(Ok(response)), Some(connection)) => self.judge(response, connection),
             (Sent::Answered(Err(error)), Some(connection)) => {
+                connection.broke_at(&error);
                 Err(self.diagnose(error, connection.is_reused(), untouched))
             }
             // The lease has been orphaned, with the connection.
@@ -234,8 +246,13 @@ impl Journey<'_> {
     }
 
     /// The request for one attempt. The head is copied only where it may be needed again.
-    fn request(&mut self, reused: bool) -> Result<Request<Body>, Failed> {
-        let kept = if reused { self.repeatable } else { self.may_come_back() };
+    fn request(&mut self, connection: &Connection) -> Result<Request<Body>, Failed> {
+        let kept = match connection.is_reused() {
+            // Over HTTP/2 it may come back though it was sent.
+            _ if connection.is_shared() => self.upload.can_be_sent_again(),
+            true => self.repeatable,
+            false => self.may_come_back(),
+        };
         let body = self.upload.body().ok_or(Failed::Fault(Fault::UpstreamBroke))?;
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();

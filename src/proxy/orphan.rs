@@ -26,15 +26,11 @@ use crate::{
     body::Body,
     drain::Stage,
     snapshot::View,
-    upstream::{Connection, Lease},
+    upstream::{Connection, Lease, Sending},
 };
 
 /// So much of an answer is thrown away; of a longer one the connection is closed.
 const DISCARDED_BYTES_MAX: u64 = 1024 * 1024;
-
-/// A request that has been sent, and whose answer is waited for.
-pub type Sending =
-    Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + Send>>;
 
 /// A request that has been sent. Dropped before its answer has begun, it leaves the lease to an
 /// orphan.

@@ -14,9 +14,11 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     address::Address,
-    connections::{Connection, Connections},
-    dialect::{Behalf, Dialect},
+    connection::Connection,
+    connections::Connections,
+    dialect::{Behalf, Dialect, HTTP2},
     health::Evidence,
+    trunk::Trunk,
     wire::{Socket, Stream, Wire},
 };
 use crate::{
@@ -60,8 +62,11 @@ pub enum ConnectError {
     /// There is no TLS with it: its certificate is not believed, ours is not, or it speaks none.
     #[error("no TLS: {0}{hint}", hint = hint(.0))]
     Tls(#[source] io::Error),
+    /// It has not agreed to speak HTTP/2.
+    #[error("no HTTP/2 with it: it did not choose `h2` (ALPN); write `protocol: http/1.1`")]
+    NoHttp2,
     /// hyper refused to speak on it.
-    #[error("cannot speak HTTP/1.1: {0}")]
+    #[error("cannot speak HTTP: {0}")]
     Handshake(#[from] hyper::Error),
 }
 
@@ -84,7 +89,7 @@ impl ConnectError {
                 _ => None,
             },
             ConnectError::Timeout(_) => Some(Evidence::Unreachable),
-            ConnectError::Tls(_) => Some(Evidence::Untrusted),
+            ConnectError::Tls(_) | ConnectError::NoHttp2 => Some(Evidence::Untrusted),
             ConnectError::Handshake(_) => Some(Evidence::Broke),
         }
     }
@@ -103,9 +108,16 @@ pub async fn connect(
     wheel: &Wheel,
 ) -> Result<Connection, ConnectError> {
     // A future that is dropped has sent nothing of a request.
-    let opened = wheel.within(Instant::now() + wait, open(way)).await;
-    let (stream, handshake) = opened.map_err(|_late| ConnectError::Timeout(wait))??;
-    let mut connection = adopt(stream).await?;
+    let begun = wheel.within(Instant::now() + wait, begin(way)).await;
+    begun.map_err(|_late| ConnectError::Timeout(wait))?
+}
+
+async fn begin(way: Way<'_>) -> Result<Connection, ConnectError> {
+    let (stream, handshake) = open(way).await?;
+    let mut connection = match way.dialect.is_shared() {
+        true => Connection::seated(Trunk::open(stream).await?, way.dialect),
+        false => adopt(stream).await?,
+    };
     connection.began(way.dialect.number(), way.behalf, handshake);
     Ok(connection)
 }
@@ -126,13 +138,43 @@ async fn open(way: Way<'_>) -> Result<(Stream, Option<HandshakeKind>), ConnectEr
     };
     let shaken = TlsConnector::from(secret.config).connect(secret.name, socket).await;
     let stream = shaken.map_err(ConnectError::Tls)?;
-    let kind = stream.get_ref().1.handshake_kind();
+    let session = stream.get_ref().1;
+    if way.dialect.is_shared() && session.alpn_protocol() != Some(HTTP2) {
+        return Err(ConnectError::NoHttp2);
+    }
+    let kind = session.handshake_kind();
     Ok((Stream::Tls(Box::new(stream)), kind))
+}
+
+/// Connects along `way`, or finds a seat on a connection that was made meanwhile.
+pub async fn reach(
+    way: Way<'_>,
+    wait: Duration,
+    wheel: &Wheel,
+    own: &Connections,
+) -> Result<Connection, ConnectError> {
+    let Way { endpoint_id, dialect, .. } = way;
+    if !dialect.is_shared() {
+        return reach_new(way, wait, wheel, own).await;
+    }
+    let until = Instant::now() + wait;
+    let turn = own.turn(endpoint_id, dialect);
+    // Nobody closes it: whoever has waited has the turn.
+    let waited = wheel.within(until, turn.acquire()).await;
+    let _turn = waited.map_err(|_late| ConnectError::Timeout(wait))?;
+    if let Some(connection) = own.sit(endpoint_id, dialect) {
+        return Ok(connection);
+    }
+    let connection = reach_new(way, until - Instant::now(), wheel, own).await?;
+    if let Some(trunk) = connection.trunk() {
+        own.add(endpoint_id, dialect, trunk.clone());
+    }
+    Ok(connection)
 }
 
 /// Connects along `way` as [`connect`] does. When the process is out of descriptors, connections
 /// of this worker that nobody uses are closed and it is tried once more.
-pub async fn reach(
+async fn reach_new(
     way: Way<'_>,
     wait: Duration,
     wheel: &Wheel,

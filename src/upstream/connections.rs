@@ -11,146 +11,46 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::client::conn::http1::SendRequest;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use rustls::HandshakeKind;
-use tokio::task::AbortHandle;
+use tokio::sync::Semaphore;
 
 use super::{
+    connection::Connection,
     dialect::{Behalf, Dialect},
     endpoint::Endpoint,
-    heads::Asked,
-    wire::Tally,
+    trunk::Trunk,
 };
-use crate::body::Body;
 
 /// The most idle connections that one worker keeps to one endpoint.
 const IDLE_MAX: usize = 256;
 
-/// A connection to an endpoint. Dropping it closes it.
-#[derive(Debug)]
-pub struct Connection {
-    sender: SendRequest<Body>,
-    tally: Arc<Tally>,
-    reused: bool,
-    /// Whether the endpoint has said that it closes it.
-    closes: bool,
-    driver: Option<AbortHandle>,
-    /// The number of the dialect in which it was begun.
-    dialect: u32,
-    /// On whose behalf, where the endpoint has been told: nobody else's requests may go there.
-    behalf: Option<Box<Behalf>>,
-    /// How hands were shaken for it, where it is encrypted.
-    handshake: Option<HandshakeKind>,
-}
+/// How long a trunk stays without requests until its pool has said.
+const TRUNK_IDLE: Duration = Duration::from_secs(15);
 
-/// One worker's idle connections, by the numbers of their endpoint and their dialect.
+/// One worker's connections: those that are idle, and those that carry many requests.
 #[derive(Debug, Default)]
 pub struct Connections {
-    idle: Mutex<FxHashMap<(u32, u32), Vec<Idle>>>,
+    idle: Mutex<FxHashMap<Key, Vec<Idle>>>,
+    trunks: Mutex<FxHashMap<Key, Trunks>>,
+}
+
+/// The numbers of an endpoint and of a dialect.
+type Key = (u32, u32);
+
+/// Connections over HTTP/2 to one endpoint.
+#[derive(Debug)]
+struct Trunks {
+    trunks: Vec<Arc<Trunk>>,
+    /// One is made at a time: those who wait meanwhile sit on it.
+    turn: Arc<Semaphore>,
+    idle: Duration,
 }
 
 #[derive(Debug)]
 struct Idle {
     connection: Connection,
     until: Instant,
-}
-
-// === impl Connection ===
-
-impl Connection {
-    pub(super) fn new(sender: SendRequest<Body>, tally: Arc<Tally>, driver: AbortHandle) -> Self {
-        Self {
-            sender,
-            tally,
-            reused: false,
-            closes: false,
-            driver: Some(driver),
-            dialect: 0,
-            behalf: None,
-            handshake: None,
-        }
-    }
-
-    /// It was begun in the dialect of this number, on behalf of this client where the endpoint was
-    /// told, with such a handshake where there was one.
-    pub(super) fn began(
-        &mut self,
-        dialect: u32,
-        behalf: Option<Behalf>,
-        handshake: Option<HandshakeKind>,
-    ) {
-        (self.dialect, self.handshake) = (dialect, handshake);
-        self.behalf = behalf.map(Box::new);
-    }
-
-    /// Whether the session of an earlier connection was resumed for it; `None` in plain text.
-    pub fn resumed(&self) -> Option<bool> {
-        self.handshake.map(|kind| kind == HandshakeKind::Resumed)
-    }
-
-    /// Whether it was begun as endpoints are spoken to in `dialect`, and on this client's behalf
-    /// where they are told.
-    pub fn suits(&self, dialect: &Dialect, behalf: Option<Behalf>) -> bool {
-        self.dialect == dialect.number() && self.is_for(behalf)
-    }
-
-    fn is_for(&self, behalf: Option<Behalf>) -> bool {
-        self.behalf.as_deref() == behalf.as_ref()
-    }
-
-    /// Lets the driver end by itself: after an upgrade the stream belongs to the tunnel.
-    pub fn let_go(mut self) {
-        self.driver = None;
-    }
-
-    /// Whether it carried a request before: then its end may have nothing to do with this one.
-    pub fn is_reused(&self) -> bool {
-        self.reused
-    }
-
-    /// The endpoint has said that it closes it after this answer.
-    pub fn retire(&mut self) {
-        self.closes = true;
-    }
-
-    /// Whether it may carry another request.
-    fn is_good(&self) -> bool {
-        !self.closes && !self.sender.is_closed()
-    }
-
-    /// The connection for another request, right after an answer: its driver has still to notice
-    /// that the answer has ended. `None` when it has been closed.
-    pub async fn again(mut self) -> Option<Self> {
-        if !self.is_good() {
-            return None;
-        }
-        self.sender.ready().await.ok()?;
-        self.reused = true;
-        Some(self)
-    }
-
-    /// Bytes read on it so far.
-    pub fn bytes_read(&self) -> u64 {
-        self.tally.read()
-    }
-
-    /// Where one request goes in.
-    pub fn dispatch(&mut self, asked: Asked) -> &mut SendRequest<Body> {
-        self.tally.dispatched(asked);
-        &mut self.sender
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // hyper's driver would stay for as long as the endpoint takes nothing of a body, and keep
-        // the body, and with it the client's connection.
-        if let Some(driver) = &self.driver {
-            driver.abort();
-        }
-    }
 }
 
 // === impl Connections ===
@@ -164,13 +64,16 @@ impl Connections {
         dialect: &Dialect,
         behalf: Option<Behalf>,
     ) -> Option<Connection> {
+        if dialect.is_shared() {
+            return self.sit(endpoint.id(), dialect);
+        }
         let now = Instant::now();
         let mut idle = self.idle.lock();
         let stack = idle.get_mut(&(endpoint.id(), dialect.number()))?;
         // Those that were closed or have expired are left for `sweep`.
         let usable = |idle: &Idle| {
             let Idle { connection, until } = idle;
-            connection.sender.is_ready() && now < *until && connection.is_for(behalf)
+            connection.is_ready() && now < *until && connection.is_for(behalf)
         };
         let last = stack.iter().rposition(usable)?;
         Some(stack.remove(last).connection)
@@ -182,9 +85,17 @@ impl Connections {
         if !connection.is_good() || endpoint.is_drained() {
             return;
         }
-        connection.reused = true;
+        let key = (endpoint.id(), connection.dialect());
+        if connection.is_shared() {
+            // It has never left; only this seat of it is free again.
+            if let Some(known) = self.trunks.lock().get_mut(&key) {
+                known.idle = idle;
+            }
+            return;
+        }
+        connection.reuse();
         let mut all = self.idle.lock();
-        let stack = all.entry((endpoint.id(), connection.dialect)).or_default();
+        let stack = all.entry(key).or_default();
         if stack.len() < IDLE_MAX {
             stack.push(Idle { connection, until: Instant::now() + idle });
         }
@@ -194,19 +105,47 @@ impl Connections {
     pub fn sweep(&self, now: Instant) {
         let mut idle = self.idle.lock();
         idle.retain(|_, stack| {
-            stack.retain(|idle| now < idle.until && !idle.connection.sender.is_closed());
+            stack.retain(|idle| now < idle.until && !idle.connection.has_ended());
             !stack.is_empty()
         });
+        self.trunks.lock().retain(|_, known| {
+            known.trunks.retain(|trunk| !trunk.is_over(now, known.idle));
+            !known.trunks.is_empty() || Arc::strong_count(&known.turn) > 1
+        });
+    }
+
+    /// A seat on a connection over HTTP/2 to the endpoint of this number.
+    pub(super) fn sit(&self, endpoint_id: u32, dialect: &Dialect) -> Option<Connection> {
+        let trunks = self.trunks.lock();
+        let known = trunks.get(&(endpoint_id, dialect.number()))?;
+        // The first that has room: few of them are to be many.
+        let seat = known.trunks.iter().find_map(Trunk::seat)?;
+        let mut connection = Connection::seated(seat, dialect);
+        connection.reuse();
+        Some(connection)
+    }
+
+    /// The turn to make a connection over HTTP/2 to the endpoint of this number.
+    pub(super) fn turn(&self, endpoint_id: u32, dialect: &Dialect) -> Arc<Semaphore> {
+        self.trunks.lock().entry((endpoint_id, dialect.number())).or_default().turn.clone()
+    }
+
+    /// Another connection over HTTP/2, for all that come.
+    pub(super) fn add(&self, endpoint_id: u32, dialect: &Dialect, trunk: Arc<Trunk>) {
+        let mut all = self.trunks.lock();
+        all.entry((endpoint_id, dialect.number())).or_default().trunks.push(trunk);
     }
 
     /// Closes those to `endpoint`.
     pub fn leave(&self, endpoint: &Endpoint) {
         self.idle.lock().retain(|(id, _), _| *id != endpoint.id());
+        self.trunks.lock().retain(|(id, _), _| *id != endpoint.id());
     }
 
     /// Closes all of them.
     pub fn clear(&self) {
         self.idle.lock().clear();
+        self.trunks.lock().clear();
     }
 
     /// How many there are.
@@ -217,5 +156,13 @@ impl Connections {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+// === impl Trunks ===
+
+impl Default for Trunks {
+    fn default() -> Self {
+        Self { trunks: Vec::new(), turn: Arc::new(Semaphore::new(1)), idle: TRUNK_IDLE }
     }
 }

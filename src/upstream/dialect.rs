@@ -23,8 +23,11 @@ use crate::{
     tls,
 };
 
-/// What is spoken inside TLS.
-const HTTP1: &[&[u8]] = &[b"http/1.1"];
+/// What is offered inside TLS (RFC 7301) where HTTP/1.1 is spoken.
+const HTTP1: &[u8] = b"http/1.1";
+
+/// What is offered where HTTP/2 is.
+pub(super) const HTTP2: &[u8] = b"h2";
 
 /// How many names of endpoints are remembered: twice as many as a pool may have at once.
 const NAMES_MAX: usize = 1_000;
@@ -35,6 +38,7 @@ pub struct Dialect {
     number: u32,
     tls: Option<tls::Client>,
     proxy: Option<Version>,
+    http2: bool,
     /// The names under which endpoints were written, by their numbers.
     names: Mutex<FxHashMap<u32, ServerName<'static>>>,
 }
@@ -60,7 +64,7 @@ pub(super) struct Secret {
 impl Dialect {
     /// HTTP/1.1 without anything around it.
     pub fn plain() -> Self {
-        Self { number: 0, tls: None, proxy: None, names: Mutex::default() }
+        Self { number: 0, tls: None, proxy: None, http2: false, names: Mutex::default() }
     }
 
     /// As `spec` wants it.
@@ -70,11 +74,12 @@ impl Dialect {
             return Self::plain();
         }
         let tls = spec.tls.as_ref().map(|tls| {
-            let client = tls::Client::new(tls, HTTP1);
+            let client = tls::Client::new(tls, if spec.http2 { &[HTTP2] } else { &[HTTP1] });
             client.expect("it was tried when the configuration was read")
         });
         let number = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        Self { number, tls, proxy: spec.proxy_protocol, names: Mutex::default() }
+        let config::Dialect { proxy_protocol: proxy, http2, .. } = *spec;
+        Self { number, tls, proxy, http2, names: Mutex::default() }
     }
 
     /// A number that no other dialect of this process has; 0 for all that are plain.
@@ -85,6 +90,11 @@ impl Dialect {
     /// Whether TLS is spoken.
     pub fn is_encrypted(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Whether HTTP/2 is spoken, so that a connection carries many requests at once.
+    pub(super) fn is_shared(&self) -> bool {
+        self.http2
     }
 
     /// Whether each connection begins with a PROXY header, so that it belongs to one client.

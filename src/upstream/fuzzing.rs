@@ -33,7 +33,7 @@ pub fn answer(
         let (ours, mut theirs) = UnixStream::pair().ok()?;
         let mut connection = adopt(Stream::Plain(Socket::Unix(ours))).await.ok()?;
         let request = Request::get("/").header("host", "a").body(Body::empty()).ok()?;
-        let sending = connection.dispatch(Asked::All).try_send_request(request);
+        let sending = connection.send(Asked::All, request);
         let saying = async {
             for part in bytes.chunks(piece.max(1)) {
                 // A refused answer closes the connection before all of it has been said.

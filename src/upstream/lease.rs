@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::{
-    connections::Connection, endpoint::Endpoint, kept::millis, queue::Queue, slots::Slots,
+    connection::Connection, endpoint::Endpoint, kept::millis, queue::Queue, slots::Slots,
     warm::Warming,
 };
 

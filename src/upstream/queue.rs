@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{
     balance::{Asking, Members},
-    connections::Connection,
+    connection::Connection,
     endpoint::Endpoint,
     lease::Lease,
     line::{Terms, Ticket},

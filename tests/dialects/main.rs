@@ -1,8 +1,10 @@
 //! How endpoints are spoken to where they want more than plain HTTP/1.1.
 
+mod http2;
+mod introductions;
+mod origin2;
 #[path = "../support/mod.rs"]
 mod support;
-mod introductions;
 mod tls;
 mod vault;
 

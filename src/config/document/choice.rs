@@ -24,7 +24,18 @@ pub(crate) struct WhenEmptyLeaf(pub(crate) WhenEmpty);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PriorityLeaf(pub(crate) u8);
 
-leaves!(BalanceLeaf, WhenEmptyLeaf, PriorityLeaf);
+/// What endpoints are spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProtocolLeaf {
+    /// HTTP/1.1, within TLS or without.
+    Http1,
+    /// HTTP/2 without TLS.
+    H2c,
+    /// HTTP/2 within TLS.
+    H2,
+}
+
+leaves!(BalanceLeaf, WhenEmptyLeaf, PriorityLeaf, ProtocolLeaf);
 
 // === impl Leaf ===
 
@@ -69,6 +80,23 @@ impl Leaf for WhenEmptyLeaf {
 
     fn schema() -> Schema {
         json_schema!({ "enum": ["refuse", "wait"] })
+    }
+}
+
+impl Leaf for ProtocolLeaf {
+    const WHAT: &'static str = "a protocol";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        match scalar.text.as_str() {
+            "http/1.1" => Ok(Self::Http1),
+            "h2c" => Ok(Self::H2c),
+            "h2" => Ok(Self::H2),
+            _ => Err(Complaint::new("write `http/1.1`, `h2c` or `h2`")),
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "enum": ["http/1.1", "h2c", "h2"] })
     }
 }
 

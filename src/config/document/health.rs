@@ -68,8 +68,8 @@ document! {
         optional fall: Count,
         /// The port that is asked, where it is not the endpoint's own.
         optional port: PortLeaf,
-        /// `on`: asks in plain HTTP/1.1, whatever the pool says of `tls` and
-        /// `proxy_protocol`.
+        /// `on`: asks in plain HTTP/1.1, whatever the pool says of `tls`,
+        /// `protocol` and `proxy_protocol`.
         optional plain: Switch,
     }
 }

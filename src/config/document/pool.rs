@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
     Address, At, BalanceLeaf, Count, Dns, EjectionOrOff, EndpointTls, FilePath, Health, Kind,
-    Length, Many, Node, PercentLeaf, ProxyHeaderLeaf, Read, Reader, RetryOrOff, Size, Surge,
-    Switch, Wait, WhenEmptyLeaf, WhenUnhealthy, document,
+    Length, Many, Node, PercentLeaf, ProtocolLeaf, ProxyHeaderLeaf, Read, Reader, RetryOrOff, Size,
+    Surge, Switch, Wait, WhenEmptyLeaf, WhenUnhealthy, document,
 };
 
 /// The settings of a pool, with what else the mapping may hold.
@@ -40,6 +40,8 @@ macro_rules! pool {
                 optional buffer: Buffer,
                 /// TLS towards the endpoints; plain text when left out.
                 optional tls: EndpointTls,
+                /// What endpoints are spoken to in: `http/1.1`, `h2` (within `tls`) or `h2c`.
+                optional protocol: ProtocolLeaf,
                 /// The PROXY header that each connection to an endpoint begins with: `v1`, `v2`,
                 /// or `off`.
                 optional proxy_protocol: ProxyHeaderLeaf,

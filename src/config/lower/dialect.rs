@@ -8,7 +8,7 @@ use super::tls;
 use crate::{
     config::{
         AddressSpec, Dialect, EndpointSpec,
-        document::{self, At, EndpointTls, FilePath, Reader, Words},
+        document::{self, At, EndpointTls, FilePath, ProtocolLeaf, Reader, Words},
         source::Span,
     },
     tls::{Client, ClientSpec, Roots, Trust},
@@ -29,11 +29,36 @@ pub(super) fn lower(
         && at.value.0
         && pool.tls.is_none()
         && proxy_protocol.is_none()
+        && pool.protocol.is_none()
     {
-        let message = "`plain` has no effect: the pool has neither `tls` nor `proxy_protocol`";
+        let message = "`plain` has no effect: checks of this pool are plain anyway";
         reader.warn(at.key, message, "remove it");
     }
-    Dialect { tls: tls.map(Arc::new), proxy_protocol }
+    let http2 = http2(pool, proxy_protocol.is_some(), reader);
+    Dialect { tls: tls.map(Arc::new), proxy_protocol, http2 }
+}
+
+/// Whether HTTP/2 is spoken, which has to fit what is written beside it.
+fn http2(pool: &document::Pool, introduces: bool, reader: &mut Reader) -> bool {
+    let Some(at) = &pool.protocol else { return false };
+    let complaint = match (at.value, pool.tls.is_some()) {
+        (ProtocolLeaf::Http1, _) => return false,
+        (ProtocolLeaf::H2, false) => {
+            Some(("`h2` is spoken within TLS", "write `tls:` beside it, or `protocol: h2c`"))
+        }
+        (ProtocolLeaf::H2c, true) => Some((
+            "`h2c` is HTTP/2 without TLS, and this pool has `tls`",
+            "write `protocol: h2`, or remove `tls`",
+        )),
+        (ProtocolLeaf::H2, true) | (ProtocolLeaf::H2c, false) => introduces.then_some((
+            "a connection over HTTP/2 belongs to many clients, and a PROXY header speaks of one",
+            "remove `proxy_protocol`, or write `protocol: http/1.1`",
+        )),
+    };
+    if let Some((message, hint)) = complaint {
+        reader.error_with(at.span, message, hint);
+    }
+    true
 }
 
 /// TLS towards the endpoints; `None` after a complaint.

@@ -259,7 +259,7 @@ fn one_dialect_an_address(
                 "{} is spoken to in two ways: in pool `{name}` and in pool `{}`",
                 endpoint.address, pool.name
             );
-            let hint = "write the same `tls` and `proxy_protocol` in both pools";
+            let hint = "write the same `tls`, `protocol` and `proxy_protocol` in both pools";
             reader.error_with(*span, message, hint);
         }
     }

@@ -66,7 +66,7 @@ impl Journey<'_> {
         if let Some(endpoint) = self.exchange.endpoint() {
             let endpoint = endpoint.as_str();
             tracing::debug!(endpoint, %error, "no connection");
-            if let ConnectError::Tls(_) = error {
+            if let ConnectError::Tls(_) | ConnectError::NoHttp2 = error {
                 // It will be so until somebody does something about it.
                 let say = || tracing::warn!(endpoint, %error, "an endpoint cannot be used");
                 self.exchange.worker().complain(say);
@@ -92,9 +92,12 @@ impl Journey<'_> {
             return;
         };
         let end = match made {
-            Ok(connection) if connection.resumed() == Some(true) => SecretEnd::Resumed,
-            Ok(_) => SecretEnd::Full,
-            Err(ConnectError::Tls(_)) => SecretEnd::Failed,
+            Ok(connection) => match connection.resumed() {
+                Some(true) => SecretEnd::Resumed,
+                Some(false) => SecretEnd::Full,
+                None => return,
+            },
+            Err(ConnectError::Tls(_) | ConnectError::NoHttp2) => SecretEnd::Failed,
             Err(_) => return,
         };
         pool.meter.shook_hands(self.exchange.worker().index, end);

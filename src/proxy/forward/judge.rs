@@ -13,7 +13,7 @@ use crate::{
     fault::Fault,
     policy::retry::Failure,
     proxy::{answer::Answer, orphan::is_event_stream, upgrade::Tunnel},
-    upstream::{Connection, Evidence, Flaw, StreamPlace},
+    upstream::{Break, Connection, Evidence, Flaw, StreamPlace, as_written},
 };
 
 // === impl Journey ===
@@ -76,7 +76,19 @@ impl Journey<'_> {
         if let Some(fault) = error.source().and_then(|source| source.downcast_ref::<Fault>()) {
             return Failed::Fault(*fault);
         }
-        if reused && (unsent.is_some() || (untouched && self.repeatable)) {
+        if let Some(fault) = self.upload.flow().and_then(|flow| flow.broken()) {
+            return Failed::Fault(fault);
+        }
+        let unsent = unsent.map(as_written);
+        let broke = Break::of(&error);
+        let again = match broke {
+            // Nobody has looked at it: it may be sent again, whatever it is.
+            Some(Break::Leaving | Break::Refused) => self.upload.can_be_sent_again(),
+            // The connection is alive, and it was this request that it broke at.
+            Some(Break::Reset | Break::Malformed) => false,
+            Some(Break::Ended) | None => reused && untouched && self.repeatable,
+        };
+        if again || reused && unsent.is_some() {
             self.unsent = unsent.map(Box::new);
             return Failed::Stale;
         }
@@ -84,24 +96,27 @@ impl Journey<'_> {
             tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");
         }
         let flawed = Flaw::behind(&error).is_some();
-        let malformed = flawed || error.is_parse() || error.is_parse_too_large();
+        let malformed = flawed
+            || error.is_parse()
+            || error.is_parse_too_large()
+            || broke == Some(Break::Malformed);
         // That a connection which had been used before is closed says nothing of its endpoint.
-        if malformed || !(reused && untouched) {
+        if malformed || broke == Some(Break::Reset) || !(reused && untouched) {
             let evidence = if malformed { Evidence::Malformed } else { Evidence::Broke };
             self.exchange.endpoint_failed(evidence, || format!("no answer: {error}"));
         }
         if malformed {
             return Failed::Fault(Fault::UpstreamMalformed);
         }
-        let broke = Fault::UpstreamBroke;
+        let fault = Fault::UpstreamBroke;
         if unsent.is_some() {
             // As good as no connection: nothing has gone out.
             self.unsent = unsent.map(Box::new);
-            return Failed::Unanswered(Failure::Connect, broke);
+            return Failed::Unanswered(Failure::Connect, fault);
         }
         match untouched {
-            true => Failed::Unanswered(Failure::Broken, broke),
-            false => Failed::Fault(broke),
+            true => Failed::Unanswered(Failure::Broken, fault),
+            false => Failed::Fault(fault),
         }
     }
 

@@ -67,7 +67,7 @@ async fn ask(
     let mut connection = connection.map_err(|error| Complaint::Broken(error.to_string()))?;
     let request = request(&address, policy)?;
     let asked = if policy.method == Method::HEAD { Asked::HeadOnly } else { Asked::All };
-    let answer = connection.dispatch(asked).try_send_request(request).await;
+    let answer = connection.send(asked, request).await;
     let answer =
         answer.map_err(|error| Complaint::Broken(format!("no answer: {}", error.error())))?;
     if !policy.expects(answer.status().as_u16()) {

@@ -1,0 +1,261 @@
+//! A connection over HTTP/2 to an endpoint, which carries many requests at once.
+//!
+//! How many requests an endpoint has is bounded by its slots, whatever carries them. A trunk
+//! belongs to one worker and stays in its [`Connections`](super::Connections) while it is used;
+//! each request has a seat on it. When its last seat and its place there have gone, so has the
+//! trunk.
+
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use http::{HeaderValue, Request, Response, Uri, Version, header::HOST, uri::PathAndQuery};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http2},
+    rt::Executor,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+
+use super::{connection::Sending, latency::clock_ms, wire::Stream};
+use crate::body::Body;
+
+/// Requests on one trunk; fewer where the endpoint takes fewer at once.
+const SEATS_MAX: usize = 100;
+
+/// How much of one answer an endpoint may send ahead of who reads it.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// So that answers which nobody reads never stop the others: as much as all of them may hold.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * SEATS_MAX as u32;
+
+/// How much of one request's body is handed to the connection ahead of the endpoint.
+const SEND_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest head of an answer.
+const HEAD_BYTES_MAX: u32 = 64 * 1024;
+
+/// After so long without a byte an endpoint that has requests is asked whether it is there, and
+/// without an answer for as long the trunk ends: others may be made.
+const PING_AFTER: Duration = Duration::from_secs(5);
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Trunk {
+    sender: http2::SendRequest<Body>,
+    seats: AtomicUsize,
+    /// How many the endpoint admits at once, as its driver has heard last.
+    admitted: Arc<AtomicUsize>,
+    /// When the last seat was left, by the clock of `latency`.
+    left_ms: AtomicU64,
+    /// Whether its end has begun.
+    retired: AtomicBool,
+    crew: Crew,
+}
+
+/// A request's place on a trunk. Dropping it leaves it.
+#[derive(Debug)]
+pub(super) struct Seat(Arc<Trunk>);
+
+/// The tasks that a trunk needs. They end with it.
+#[derive(Clone, Debug, Default)]
+struct Crew(Arc<Mutex<JoinSet<()>>>);
+
+/// How a request over HTTP/2 broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// The endpoint is leaving, and has not looked at it (RFC 9113 §6.8).
+    Leaving,
+    /// The endpoint has not looked at it (RFC 9113 §8.7).
+    Refused,
+    /// The endpoint took its stream back.
+    Reset,
+    /// The endpoint said what is not HTTP/2.
+    Malformed,
+    /// The connection ended.
+    Ended,
+}
+
+// === impl Trunk ===
+
+impl Trunk {
+    /// Speaks HTTP/2 on `stream`, with a seat on it.
+    pub(super) async fn open(stream: Stream) -> hyper::Result<Seat> {
+        let crew = Crew::default();
+        let (sender, driver) = http2::Builder::new(crew.clone())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_max_send_streams(SEATS_MAX)
+            .adaptive_window(false)
+            .max_frame_size(16 * 1024)
+            .max_header_list_size(HEAD_BYTES_MAX)
+            .header_table_size(4096)
+            .max_concurrent_streams(0)
+            .max_send_buf_size(SEND_BYTES_MAX)
+            .keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PING_AFTER)
+            .keep_alive_while_idle(false)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        let admitted = Arc::new(AtomicUsize::new(SEATS_MAX));
+        let (told, mut driver) = (admitted.clone(), Box::pin(driver));
+        crew.execute(poll_fn(move |cx| {
+            // Its errors reach the requests that are on it.
+            let polled = driver.as_mut().poll(cx).map(drop);
+            told.store(driver.current_max_send_streams(), Ordering::Relaxed);
+            polled
+        }));
+        let (seats, left_ms) = (AtomicUsize::new(1), AtomicU64::new(0));
+        let retired = AtomicBool::new(false);
+        Ok(Seat(Arc::new(Self { sender, seats, admitted, left_ms, retired, crew })))
+    }
+
+    /// A seat, unless all are taken or it has ended.
+    pub(super) fn seat(self: &Arc<Self>) -> Option<Seat> {
+        if self.has_ended() {
+            return None;
+        }
+        let max = SEATS_MAX.min(self.admitted.load(Ordering::Relaxed));
+        let take = |taken| (taken < max).then_some(taken + 1);
+        self.seats.fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).ok()?;
+        Some(Seat(self.clone()))
+    }
+
+    /// No more requests are to follow those that are on it.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing more is to be sent on it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.retired.load(Ordering::Relaxed) || self.sender.is_closed()
+    }
+
+    /// Whether it has ended, or nobody has sat on it for `idle`.
+    pub(super) fn is_over(&self, now: Instant, idle: Duration) -> bool {
+        let left = self.left_ms.load(Ordering::Acquire);
+        let free = self.seats.load(Ordering::Acquire) == 0;
+        self.has_ended() || free && clock_ms(now).saturating_sub(left) >= idle.as_millis() as u64
+    }
+}
+
+impl Drop for Trunk {
+    fn drop(&mut self) {
+        // The tasks hold the crew, and the crew holds the tasks.
+        let tasks = std::mem::take(&mut *self.crew.0.lock());
+        drop(tasks);
+    }
+}
+
+// === impl Seat ===
+
+impl Seat {
+    /// The trunk that it is on.
+    pub(super) fn trunk(&self) -> &Arc<Trunk> {
+        &self.0
+    }
+
+    /// Sends `request`, which is written as for HTTP/1.1, and brings the head of the answer.
+    pub(super) fn send(&self, mut request: Request<Body>, scheme: &'static str) -> Sending {
+        address(&mut request, scheme);
+        let mut sender = self.0.sender.clone();
+        Box::pin(async move {
+            let answered: Result<Response<Incoming>, TrySendError<Request<Body>>> =
+                sender.try_send_request(request).await;
+            answered.map(|mut answer| {
+                *answer.version_mut() = Version::HTTP_11;
+                answer
+            })
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.left_ms.store(clock_ms(Instant::now()), Ordering::Release);
+        self.0.seats.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+// === impl Crew ===
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Crew {
+    fn execute(&self, task: F) {
+        let mut tasks = self.0.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+}
+
+// === impl Break ===
+
+impl Break {
+    /// How the request broke that ended with `error`; `None` where it was not over HTTP/2.
+    pub fn of(error: &hyper::Error) -> Option<Self> {
+        let source = std::error::Error::source(error)?;
+        let error = source.downcast_ref::<h2::Error>()?;
+        Some(match error.reason() {
+            // Only those that come after the last one that the endpoint looks at end so.
+            Some(_) if error.is_go_away() && error.is_remote() => Break::Leaving,
+            Some(h2::Reason::REFUSED_STREAM) if error.is_remote() => Break::Refused,
+            Some(_) if error.is_remote() => Break::Reset,
+            Some(_) if error.is_library() => Break::Malformed,
+            _ => Break::Ended,
+        })
+    }
+}
+
+/// Moves `Host` to where HTTP/2 has it.
+fn address(request: &mut Request<Body>, scheme: &'static str) {
+    let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
+    let Some(host) = host.filter(|_| request.uri().authority().is_none()) else { return };
+    let whole = request.uri().path_and_query().cloned();
+    let whole = whole.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    // What is no authority stays where it is: the endpoint judges it.
+    if let Ok(uri) = Uri::builder().scheme(scheme).authority(host).path_and_query(whole).build() {
+        *request.uri_mut() = uri;
+        request.headers_mut().remove(HOST);
+    }
+}
+
+/// A request that came back unsent, as it was before it was given to a connection.
+pub fn as_written(mut request: Request<Body>) -> Request<Body> {
+    let authority = request.uri().authority().map(|it| HeaderValue::from_str(it.as_str()));
+    if let Some(Ok(host)) = authority {
+        let whole = request.uri().path_and_query().cloned();
+        *request.uri_mut() = whole.map_or_else(|| Uri::from_static("/"), Uri::from);
+        request.headers_mut().insert(HOST, host);
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_goes_where_http2_has_it_and_comes_back() {
+        for (target, host, sent) in [
+            ("/a?b=c", "shop.example:80", "http://shop.example:80/a?b=c"),
+            ("*", "shop.example", "http://shop.example*"),
+            ("//double", "[::1]:3000", "http://[::1]:3000//double"),
+        ] {
+            let request = Request::builder().uri(target).header(HOST, host);
+            let mut request = request.body(Body::empty()).expect("a request");
+            address(&mut request, "http");
+            assert_eq!(request.uri().authority().map(|it| it.as_str()), Some(host), "{sent}");
+            assert!(!request.headers().contains_key(HOST));
+            let request = as_written(request);
+            assert_eq!(request.uri(), target);
+            assert_eq!(request.headers()[HOST], host);
+        }
+    }
+}
