@@ -43,7 +43,8 @@ pub(crate) use discovery::{Dns, Resolver};
 pub(crate) use gate::{Gate, SloSource};
 pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy};
 pub(crate) use identity::{
-    IdentityCookie, IdentitySource, InvalidLeaf, Jwt, TokenKey, TokenPlace, Users,
+    IdentityCookie, IdentitySource, InvalidLeaf, Jwt, RailsCookie, RailsKey, TokenKey, TokenPlace,
+    Users,
 };
 pub(crate) use leaf::{
     Address, Bind, Count, FilePath, Frequency, Length, NameLeaf, PercentLeaf, Rate, Size, Switch,

@@ -15,6 +15,7 @@ mod keys;
 mod manners;
 mod pools;
 mod promises;
+mod rails;
 mod rules;
 mod tables;
 mod tls;

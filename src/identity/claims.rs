@@ -52,13 +52,14 @@ impl Moment {
 // === impl Terms ===
 
 impl Terms {
-    /// Who `claims` say is asking, and until when that may be believed.
+    /// Who `said` says is asking, and until when that may be believed.
     pub(super) fn judge(
         &self,
-        claims: &Map<String, Value>,
+        said: &Value,
         source: &Arc<Name>,
         now: Moment,
     ) -> Result<Proof, Flaw> {
+        let claims = said.as_object().ok_or(Flaw::Malformed)?;
         let until = self.in_time(claims, now)?;
         if !self.issuers.is_empty() {
             let issuer = claims.get("iss").and_then(Value::as_str);
@@ -76,23 +77,19 @@ impl Terms {
             };
             ours.then_some(()).ok_or(Flaw::WrongAudience)?;
         }
-        Ok(Proof { identity: Arc::new(self.identity(claims, source)?), until })
+        Ok(Proof { identity: Arc::new(self.identity(said, source)?), until })
     }
 
-    /// Who `claims` speak of.
-    pub(super) fn identity(
-        &self,
-        claims: &Map<String, Value>,
-        source: &Arc<Name>,
-    ) -> Result<Identity, Flaw> {
-        let subject = match at(claims, &self.user) {
+    /// Who `said` speaks of.
+    pub(super) fn identity(&self, said: &Value, source: &Arc<Name>) -> Result<Identity, Flaw> {
+        let subject = match within(said, &self.user) {
             Some(Value::String(user)) => user.clone(),
             Some(Value::Number(user)) if !user.is_f64() => user.to_string(),
             _ => return Err(Flaw::NoUser),
         };
-        let roles = self.roles.as_ref().and_then(|path| at(claims, path));
+        let roles = self.roles.as_ref().and_then(|path| within(said, path));
         let wanted = self.wanted.iter().filter_map(|name| {
-            let values = texts(at(claims, name)?);
+            let values = texts(within(said, name)?);
             (!values.is_empty()).then(|| Claim { name: name.as_str().into(), values })
         });
         Ok(Identity {
@@ -141,9 +138,14 @@ fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Flaw> {
     }
 }
 
+/// What stands at `path` within `value`; an empty path is `value` itself.
+fn within<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    if path.is_empty() { Some(value) } else { below(value, path) }
+}
+
 /// What stands at `path`: names and places in lists, with dots between. Names that hold dots
 /// themselves (`warden.user.user.key`) are found as well: the longest that is there goes first.
-pub(super) fn at<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+fn at<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     if let Some(value) = claims.get(path) {
         return Some(value);
     }
@@ -206,7 +208,7 @@ mod tests {
 
     fn judged(terms: &Terms, claims: Value) -> Result<Identity, Flaw> {
         let source = Arc::new(Name::parse("jwt").expect("a name"));
-        let proof = terms.judge(&object(claims), &source, Moment(1000));
+        let proof = terms.judge(&claims, &source, Moment(1000));
         proof.map(|proof| (*proof.identity).clone())
     }
 

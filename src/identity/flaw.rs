@@ -52,6 +52,8 @@ flaws! {
     WrongAudience "wrong_audience",
     /// It was made for another purpose.
     WrongPurpose "wrong_purpose",
+    /// What is inside is not JSON: Marshal and MessagePack are never read.
+    NotJson "not_json",
     /// It names no user where one is looked for.
     NoUser "no_user",
 }

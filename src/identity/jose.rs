@@ -49,8 +49,8 @@ impl<'a> Unverified<'a> {
     }
 
     /// What it says. To be asked for only once the signature holds.
-    pub(super) fn claims(&self) -> Result<Map<String, Value>, Flaw> {
-        object(&decode(self.payload)?)
+    pub(super) fn claims(&self) -> Result<Value, Flaw> {
+        object(&decode(self.payload)?).map(Value::Object)
     }
 }
 

@@ -8,6 +8,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use serde_json::Value;
+
 use super::{
     Evidence, Flaw, Keys, Moment, Place, Terms,
     jose::{decode, object},
@@ -51,7 +53,7 @@ impl Signed {
         if !self.keys.iter().any(|key| key.signed_by_openssl(&signed, &signature)) {
             return Err(Flaw::BadSignature);
         }
-        self.terms.judge(&object(&decode(payload)?)?, source, now)
+        self.terms.judge(&Value::Object(object(&decode(payload)?)?), source, now)
     }
 
     pub(super) fn looks_at(&self) -> String {

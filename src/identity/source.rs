@@ -7,7 +7,10 @@ use std::sync::{
 
 use http::HeaderName;
 
-use super::{Cache, Certificate, Evidence, Fields, Flaw, Moment, Signed, TOKEN_BYTES_MAX, Tokens};
+use super::{
+    Cache, Certificate, Evidence, Fields, Flaw, Moment, RailsCookie, Signed, TOKEN_BYTES_MAX,
+    Tokens,
+};
 use crate::{classify::Identity, name::Name};
 
 /// One entry of `identity:`.
@@ -49,6 +52,8 @@ pub enum Kind {
     Tokens(Tokens),
     /// usher's own cookie.
     Signed(Signed),
+    /// Cookies as Rails writes them.
+    Rails(RailsCookie),
     /// Fields that a trusted proxy writes.
     Fields(Fields),
     /// The certificate that the peer showed.
@@ -82,6 +87,10 @@ impl Source {
                 let cookie = signed.read(evidence)?;
                 Some(self.known(&cookie, cache, now, |cookie| signed.verify(cookie, name, now)))
             }
+            Kind::Rails(rails) => {
+                let cookie = rails.read(evidence)?;
+                Some(self.known(&cookie, cache, now, |cookie| rails.verify(cookie, name, now)))
+            }
             Kind::Fields(fields) => fields.ask(evidence, name),
             Kind::Certificate(certificate) => certificate.ask(evidence, name),
         }
@@ -92,6 +101,7 @@ impl Source {
         match &self.kind {
             Kind::Tokens(tokens) => tokens.looks_at(),
             Kind::Signed(signed) => signed.looks_at(),
+            Kind::Rails(rails) => rails.looks_at(),
             Kind::Fields(fields) => format!("header {} of a trusted proxy", fields.user),
             Kind::Certificate(_) => "the client's certificate".to_owned(),
         }
@@ -101,7 +111,7 @@ impl Source {
     pub(super) fn vouched(&self) -> impl Iterator<Item = &HeaderName> {
         let fields = match &self.kind {
             Kind::Fields(fields) => Some(fields),
-            Kind::Tokens(_) | Kind::Signed(_) | Kind::Certificate(_) => None,
+            Kind::Tokens(_) | Kind::Signed(_) | Kind::Rails(_) | Kind::Certificate(_) => None,
         };
         fields.into_iter().flat_map(Fields::names)
     }

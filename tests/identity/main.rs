@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod admits;
+mod cookies;
 mod mutations;
 mod proved;
+mod recorded;
 mod signed;
 #[path = "../support/mod.rs"]
 mod support;

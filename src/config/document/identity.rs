@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     classify::Text,
-    identity::{Algorithm, Invalid},
+    identity::{Algorithm, Invalid, RailsDigest, RailsForm},
 };
 
 document! {
@@ -27,6 +27,8 @@ document! {
         optional jwt: Jwt,
         /// usher's own cookie, which the application signs.
         optional cookie: IdentityCookie,
+        /// A cookie as Rails signs or encrypts it.
+        optional rails_cookie: RailsCookie,
         /// Fields in which one of `trusted_proxies` says who asks.
         optional header: IdentityHeader,
         /// The certificate that the client showed.
@@ -51,6 +53,49 @@ document! {
         optional roles: Words,
         /// What becomes of requests with an invalid one: `anonymous`, or `refuse` (401).
         optional invalid: InvalidLeaf,
+    }
+}
+
+document! {
+    /// A cookie as Rails signs or encrypts it.
+    RailsCookie {
+        /// What it is called in metrics and explanations; its kind when left out.
+        optional name: NameLeaf,
+        /// The cookie's name: `_shop_session`.
+        required cookie: Words,
+        /// What it is made with; any of these.
+        required keys: Many<RailsKey>,
+        /// How it is made: `gcm` when left out, `cbc` of Rails before 5.2, or `signed` alone.
+        optional form: RailsFormLeaf,
+        /// Whether it has to name its own cookie, as since Rails 5.2: `required` or `optional`.
+        optional purpose: ExpiryLeaf,
+        /// Where the user stands in it: `user_id`; all of it when left out.
+        optional user: Words,
+        /// Where the roles stand in it; none when left out.
+        optional roles: Words,
+        /// What becomes of requests with an invalid one: `anonymous`, or `refuse` (401).
+        optional invalid: InvalidLeaf,
+    }
+}
+
+document! {
+    /// What Rails makes cookies with: exactly one of the first four.
+    RailsKey {
+        /// A file with the key alone that is derived for this form, in hexadecimal.
+        optional derived_file: FilePath,
+        /// An environment variable with such a key.
+        optional derived_env: VariableName,
+        /// A file with the `secret_key_base`, from which it is derived.
+        optional secret_key_base_file: FilePath,
+        /// An environment variable with the `secret_key_base`.
+        optional secret_key_base_env: VariableName,
+        /// With which digest it is derived: `SHA256` since Rails 7.0, `SHA1` before; both are
+        /// tried when left out.
+        optional digest: RailsDigestLeaf,
+        /// The salt it is derived with; Rails' own when left out.
+        optional salt: Words,
+        /// The salt of the signature's key, of `cbc`; Rails' own when left out.
+        optional signed_salt: Words,
     }
 }
 
@@ -160,6 +205,14 @@ pub(crate) struct ExpiryLeaf {
     pub(crate) required: bool,
 }
 
+/// `gcm`, `cbc` or `signed`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RailsFormLeaf(pub(crate) RailsForm);
+
+/// `SHA1` or `SHA256`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RailsDigestLeaf(pub(crate) RailsDigest);
+
 /// `anonymous` or `refuse`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InvalidLeaf(pub(crate) Invalid);
@@ -175,7 +228,7 @@ pub(crate) enum Users {
     Listed(TableUsers),
 }
 
-leaves!(AlgorithmLeaf, ExpiryLeaf, InvalidLeaf, FieldName);
+leaves!(RailsFormLeaf, RailsDigestLeaf, AlgorithmLeaf, ExpiryLeaf, InvalidLeaf, FieldName);
 
 // === impl Leaf ===
 
@@ -196,7 +249,7 @@ impl Leaf for AlgorithmLeaf {
 }
 
 impl Leaf for ExpiryLeaf {
-    const WHAT: &'static str = "a word about ends";
+    const WHAT: &'static str = "a word about what has to be there";
 
     fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
         let required = one_of(scalar, [("required", true), ("optional", false)])?;
@@ -205,6 +258,33 @@ impl Leaf for ExpiryLeaf {
 
     fn schema() -> Schema {
         words(["required", "optional"])
+    }
+}
+
+impl Leaf for RailsFormLeaf {
+    const WHAT: &'static str = "a form of cookies";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        let forms =
+            [("gcm", RailsForm::Gcm), ("cbc", RailsForm::Cbc), ("signed", RailsForm::Signed)];
+        one_of(scalar, forms).map(Self)
+    }
+
+    fn schema() -> Schema {
+        words(["gcm", "cbc", "signed"])
+    }
+}
+
+impl Leaf for RailsDigestLeaf {
+    const WHAT: &'static str = "a digest";
+
+    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
+        let digests = [("SHA1", RailsDigest::Sha1), ("SHA256", RailsDigest::Sha256)];
+        one_of(scalar, digests).map(Self)
+    }
+
+    fn schema() -> Schema {
+        words(["SHA1", "SHA256"])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{LoweredAudience, keys, view};
+use super::{LoweredAudience, keys, rails, view};
 use crate::{
     classify::{Matcher, RuleSpec},
     config::{
@@ -86,7 +86,7 @@ fn lower_source(
     reader: &mut Reader,
 ) -> Option<(Span, Source)> {
     exactly_one(&at.value.written, at.span, "jwt: { keys: [{ pem: jwt.pem }] }", reader)?;
-    let IdentitySource { jwt, cookie, header, client_cert, .. } = &at.value;
+    let IdentitySource { jwt, cookie, rails_cookie, header, client_cert, .. } = &at.value;
     // Exactly one is there, or what was written could not be read.
     if let Some(at) = jwt {
         let kind = Kind::Tokens(tokens(at, wanted, reader)?);
@@ -95,6 +95,10 @@ fn lower_source(
     if let Some(at) = cookie {
         let kind = Kind::Signed(signed(at, wanted, reader)?);
         return Some(source("cookie", at.key, &at.value.name, &at.value.invalid, kind));
+    }
+    if let Some(at) = rails_cookie {
+        let kind = Kind::Rails(rails::lower(at, wanted, reader)?);
+        return Some(source("rails_cookie", at.key, &at.value.name, &at.value.invalid, kind));
     }
     if let Some(at) = header {
         let user = at.value.user.as_ref()?.value.0.clone();

@@ -82,7 +82,7 @@ fn hint(error: KeyError) -> Option<&'static str> {
 }
 
 /// What a file holds; it is part of what the configuration means.
-fn file(at: &At<FilePath>, reader: &mut Reader) -> Option<Vec<u8>> {
+pub(super) fn file(at: &At<FilePath>, reader: &mut Reader) -> Option<Vec<u8>> {
     let looked_at = reader.path(at.span, &at.value.text);
     reader.looked_at.push(looked_at);
     let path = reader.file_is_there(at.span, &at.value.text)?;
@@ -109,7 +109,7 @@ fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// Without the end of the line that editors and `openssl rand` leave.
-fn trimmed(mut secret: Vec<u8>) -> Vec<u8> {
+pub(super) fn trimmed(mut secret: Vec<u8>) -> Vec<u8> {
     let end = secret.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'));
     secret.truncate(end.map_or(0, |end| end + 1));
     secret
