@@ -234,6 +234,27 @@ async fn a_name_that_is_not_there_at_the_start_is_a_down_endpoint_until_it_is() 
 }
 
 #[tokio::test]
+async fn a_reload_waits_for_no_name_server_for_long() {
+    let (names, origin) = (Names::start().await, Origin::start().await);
+    names.say("web.shop", A, Saying::Silence);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("usher.yaml");
+    let patient =
+        |endpoint: &str| asking(&names, endpoint, "").replace("timeout: 5s", "timeout: 30s");
+    std::fs::write(&path, patient(&origin.endpoint())).expect("it can be written");
+    origin.serve(|_| ok("here"));
+    let usher = Usher::start_at(&path).await;
+    let mut client = Client::connect(usher.address()).await;
+    assert_eq!(client.get("/").await.text(), "here");
+    std::fs::write(&path, patient(&web(1))).expect("it can be written");
+    // By itself within a second, and after five more without the name.
+    usher.reaches("usher_config_generation", 2.0).await;
+    let answer = client.get("/").await;
+    assert_eq!((answer.status, answer.field("x-usher-fault")), (503, Some("no_endpoint")));
+    usher.stop().await;
+}
+
+#[tokio::test]
 async fn a_service_tells_ports_and_weights_and_a_target_that_has_gone_takes_none_along() {
     let (names, one, two) = (Names::start().await, Origin::start().await, Origin::start().await);
     let service = |priority, weight, port, target: &str| Record {
