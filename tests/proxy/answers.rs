@@ -135,6 +135,27 @@ async fn an_answer_has_a_hundred_fields_at_most() {
 }
 
 #[tokio::test]
+async fn trailers_of_an_answer_are_a_hundred_fields_at_most() {
+    for (fields, whole) in [(100, true), (101, false)] {
+        let (origin, usher, mut client) = started("").await;
+        client.send(GET).await;
+        let mut line = origin.accept().await;
+        line.read().await;
+        let trailers = "X-Sum: 1\r\n".repeat(fields);
+        line.write(format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{trailers}\r\n"
+        ))
+        .await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.whole), (200, whole), "{fields} fields");
+        drop((client, line));
+        let samples = usher.stop().await;
+        let faults = samples.sum("usher_faults_total", &["upstream_malformed"]);
+        assert_eq!(faults, if whole { 0.0 } else { 1.0 });
+    }
+}
+
+#[tokio::test]
 async fn answers_that_are_not_http_are_a_502() {
     let (origin, usher, mut client) = started("").await;
     let cases = [

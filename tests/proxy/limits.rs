@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use crate::support::{
     client::{Answer, Client},
     origin::{Origin, ok},
-    usher::Usher,
+    usher::{Usher, listener_tls, one_pool},
 };
 use crate::{GET, started};
 
@@ -76,6 +76,35 @@ async fn a_head_or_body_that_is_too_large_is_refused_and_its_connection_closes()
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_faults_total", &["client"]), cases.len() as f64);
     assert_eq!(samples.sum("usher_upstream_seconds_count", &[]), 1.0, "only the last one went on");
+}
+
+#[tokio::test]
+async fn a_listener_may_have_limits_of_its_own() {
+    let origin = Origin::start().await;
+    let other = format!("}}, {{ bind: 127.0.0.2:0{} }}]\n", listener_tls());
+    let text = one_pool(&[origin.endpoint()], "limits: { head: 2KiB, headers: 5 }\n");
+    let narrow = text.replacen(" }]\n", &format!(", limits: {{ head: 1KiB }} {other}"), 1);
+    let usher = Usher::start(&narrow).await;
+    let long = "x".repeat(1500);
+    let ask = |fields: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let [narrow, wide] = usher.addresses.listeners[..] else { panic!("there are two listeners") };
+    let mut client = Client::connect(narrow).await;
+    client.send(ask(&format!("X: {long}\r\n"))).await;
+    assert_eq!(told(&client.answer().await).1, Some("head_too_large"));
+    let mut client = Client::connect(wide).await;
+    client.send(ask(&format!("X: {long}\r\n"))).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    line.write(ok("wide")).await;
+    assert_eq!(client.answer().await.text(), "wide");
+    // What it does not say itself is as for all.
+    for address in [narrow, wide] {
+        let mut client = Client::connect(address).await;
+        client.send(ask(&"X: x\r\n".repeat(5))).await;
+        assert_eq!(told(&client.answer().await).1, Some("head_too_large"));
+    }
+    drop((client, line));
+    usher.stop().await;
 }
 
 #[tokio::test]
