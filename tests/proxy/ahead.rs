@@ -227,13 +227,13 @@ async fn where_memory_is_short_a_body_goes_to_disk_and_is_refused_where_that_is_
     for _ in 0..16 {
         let mut client = Client::connect(usher.address()).await;
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65000\r\n\r\n").await;
-        client.send([b'x'; 65_000]).await;
+        client.send(vec![b'x'; 65_000]).await;
         waiting.push(client);
     }
     usher.reaches("usher_buffer_bytes{place=\"memory\"}", 16.0 * 65_000.0).await;
     let mut small = Client::connect(usher.address()).await;
     small.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n").await;
-    small.send([b'y'; 20_000]).await;
+    small.send(vec![b'y'; 20_000]).await;
     usher.reaches("usher_buffer_bytes{place=\"disk\"}", 20_000.0).await;
     let mut large = Client::connect(usher.address()).await;
     large.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n").await;
