@@ -71,26 +71,37 @@ fn play(
     traffic: Traffic<'_>,
     expected: Expected<'_>,
 ) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let rules = rules(directory.path(), &[slo], arguments);
-    let mut test = format!(
-        "rule_files: [{rules}]\nevaluation_interval: {evaluated}\ntests:\n  \
-         - interval: {interval}\n    input_series:\n"
-    );
+    let mut series = String::new();
     for replica in 0..replicas {
         for (result, good) in [("good", true), ("bad", false)] {
             let share = |events: f64| events / replicas as f64;
             let rates = traffic.iter().map(|(g, b, n)| (share(if good { *g } else { *b }), *n));
             let labels = format!("audience=\"customer\",slo=\"{slo}\",arm=\"stable\"");
             let _ = write!(
-                test,
+                series,
                 "      - series: 'usher_slo_events_total{{{labels},result=\"{result}\",\
                  instance=\"{replica}\"}}'\n        values: '{}'\n",
                 counter(rates)
             );
         }
     }
-    test.push_str("    promql_expr_test:\n");
+    test(slo, arguments, (interval, evaluated), &series, expected);
+}
+
+/// Has promtool evaluate the rules for the promise `slo` over `series`.
+fn test(
+    slo: &str,
+    arguments: &[&str],
+    (interval, evaluated): (&str, &str),
+    series: &str,
+    expected: Expected<'_>,
+) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let rules = rules(directory.path(), &[slo], arguments);
+    let mut test = format!(
+        "rule_files: [{rules}]\nevaluation_interval: {evaluated}\ntests:\n  \
+         - interval: {interval}\n    input_series:\n{series}    promql_expr_test:\n"
+    );
     for (at, expression, value) in expected {
         let _ = write!(
             test,
@@ -155,7 +166,9 @@ fn one_failure_at_three_in_the_morning_wakes_nobody() {
     let traffic = [&day[..], &night[..]].concat();
     let minutes = ["14h51m", "14h52m", "14h55m", "15h10m", "15h50m"];
     let silence = minutes.map(|at| (at, format!("{} + {}", fires("page"), fires("ticket")), 0.0));
-    play(&[], ("1m", "1m"), "availability", 3, &traffic, &silence);
+    for replicas in [1, 3] {
+        play(&[], ("1m", "1m"), "availability", replicas, &traffic, &silence);
+    }
     // The classic form, which is there for those who want it, wakes somebody.
     let classic = [("14h52m", fires("page"), 1.0)];
     play(&["--alerting", "classic"], ("1m", "1m"), "availability", 3, &traffic, &classic);
@@ -197,6 +210,120 @@ fn the_budget_is_right_when_traffic_varies_tenfold_by_day() {
     for replicas in [1, 3] {
         let expected = [("6d23h55m", close.clone(), 1.0), ("6d23h55m", sloth.clone(), 1.0)];
         play(&[], ("1m", "5m"), "week-availability", replicas, &traffic, &expected);
+    }
+}
+
+#[test]
+fn counters_that_begin_anew_with_a_restart_cost_no_events() {
+    // Half a day at two replicas; each begins at 0 again once, hours apart from the other. What is
+    // bad are 1 of 100.
+    let counter =
+        |before: u32, after: u32, step: u32| format!("0+{step}x{before} 0+{step}x{after}");
+    let mut series = String::new();
+    for (instance, before) in [("a", 200), ("b", 500)] {
+        for (result, step) in [("good", 99), ("bad", 1)] {
+            let of = format!("audience=\"customer\",slo=\"availability\",result=\"{result}\"");
+            let _ = write!(
+                series,
+                "      - series: 'usher_slo_events_total{{{of},instance=\"{instance}\"}}'\n        \
+                 values: '{}'\n",
+                counter(before, 719 - before, step)
+            );
+        }
+    }
+    let left = "usher:slo_budget_left:ratio{slo=\"availability\"}";
+    // Ten times as much as is allowed.
+    let expected: &[_] = &[
+        ("11h55m", format!("sum(abs({left} - -9)) < bool 0.01"), 1.0),
+        ("11h55m", "abs(sum(usher:slo_burn_rate:ratio6h) - 10) < bool 0.01".into(), 1.0),
+        ("11h55m", "abs(sum(usher:slo_total:increase6h) / 72000 - 1) < bool 0.02".into(), 1.0),
+    ];
+    test("availability", &[], ("1m", "1m"), &series, expected);
+}
+
+/// What is expected of alerts about usher itself.
+#[test]
+fn alerts_about_usher_itself_fire_for_what_they_are_about_and_for_nothing_else() {
+    let firing = |name: &str| {
+        format!("count(ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}) or vector(0)")
+    };
+    let names = [
+        "UsherAbsent",
+        "UsherReplicaDown",
+        "UsherConfigurationRefused",
+        "UsherConfigurationsDiffer",
+        "UsherPanicked",
+        "UsherLogLinesDropped",
+    ];
+    let replica = |instance: &str, hash: &str, refused: &str, panicked: &str, lost: &str| {
+        let of = format!("job=\"usher\",instance=\"{instance}\"");
+        [
+            (format!("up{{{of}}}"), "1x120"),
+            (format!("usher_build_info{{{of},version=\"1\"}}"), "1x120"),
+            (format!("usher_config_info{{{of},hash=\"{hash}\"}}"), "1x120"),
+            (format!("usher_config_refused{{{of}}}"), refused),
+            (format!("usher_faults_total{{{of},fault=\"panicked\"}}"), panicked),
+            (format!("usher_log_lines_dropped_total{{{of}}}"), lost),
+        ]
+        .map(|(series, values)| format!("      - series: '{series}'\n        values: '{values}'\n"))
+        .concat()
+    };
+    let well = replica("a", "x", "0x120", "0x120", "0x120");
+    let gone = well.replace("'1x120'", "'1x20 _x100'");
+    let down = well.replace(
+        "up{job=\"usher\",instance=\"a\"}'\n        values: '1x120",
+        "up{job=\"usher\",instance=\"a\"}'\n        values: '1x20 0x100",
+    );
+    let cases = [
+        (well.clone() + &replica("b", "x", "0x120", "0x120", "0x120"), None),
+        (gone, Some("UsherAbsent")),
+        (well.clone() + &down.replace("\"a\"", "\"b\""), Some("UsherReplicaDown")),
+        (replica("a", "x", "0x10 1x110", "0x120", "0x120"), Some("UsherConfigurationRefused")),
+        (well + &replica("b", "y", "0x120", "0x120", "0x120"), Some("UsherConfigurationsDiffer")),
+        (replica("a", "x", "0x120", "0x50 1x70", "0x120"), Some("UsherPanicked")),
+        (replica("a", "x", "0x120", "0x120", "0+1x120"), Some("UsherLogLinesDropped")),
+    ];
+    for (series, fires) in cases {
+        let expected =
+            names.map(|name| ("1h", firing(name), if fires == Some(name) { 1.0 } else { 0.0 }));
+        test("availability", &[], ("1m", "1m"), &series, &expected);
+    }
+}
+
+#[test]
+fn every_alert_has_a_runbook_where_it_links_to() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let labels = OBJECTIVES.map(|(label, _)| label);
+    let text = fs::read_to_string(rules(directory.path(), &labels, &[])).expect("readable");
+    let runbooks = fs::read_to_string("docs/slo.md").expect("readable");
+    let mut alerts = 0;
+    for name in text.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(runbooks.contains(&format!("\n### {name}\n")), "{name}");
+        assert!(text.contains(&format!("docs/slo.md#{}\"", name.to_lowercase())), "{name}");
+        alerts += 1;
+    }
+    assert!(alerts > 10, "{alerts}");
+}
+
+#[test]
+fn prometheus_understands_the_queries_that_other_tools_are_given() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (format, expected) in [("sloth", 6), ("openslo", 6)] {
+        let labels = OBJECTIVES.map(|(label, _)| label);
+        let path = rules(directory.path(), &labels, &["--format", format]);
+        let text = fs::read_to_string(path).expect("readable");
+        let queries = text.lines().filter_map(|line| line.split_once("query: "));
+        let mut file = String::from("groups:\n  - name: queries\n    rules:\n");
+        let mut count = 0;
+        for (_, query) in queries {
+            let query = query.replace("{{.window}}", "5m");
+            let _ = writeln!(file, "      - record: query{count}\n        expr: {query}");
+            count += 1;
+        }
+        assert_eq!(count, expected, "{text}");
+        let path = directory.path().join("queries.yaml");
+        fs::write(&path, file).expect("writable");
+        run(Command::new("promtool").args(["check", "rules"]).arg(&path));
     }
 }
 

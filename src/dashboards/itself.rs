@@ -33,6 +33,7 @@ pub(super) fn board(from: Source<'_>) -> Board {
     board.row("Connections", None);
     connections(from).iter().for_each(|panel| board.panel(panel));
     endings(from).iter().for_each(|panel| board.panel(panel));
+    bodies(from).iter().for_each(|panel| board.panel(panel));
     board.row("What should not be", None);
     trouble(from).iter().for_each(|panel| board.panel(panel));
     board
@@ -175,6 +176,42 @@ fn endings(from: Source<'_>) -> [Panel; 3] {
     ]
 }
 
+fn bodies(from: Source<'_>) -> [Panel; 3] {
+    let kept = sum("place", &from.of(&names::BUFFER_BYTES, CHOSEN));
+    let room = sum("", &from.of(&names::BUFFER_MEMORY_MAX, CHOSEN));
+    let addresses = max("name", &from.of(&names::DNS_ADDRESSES, CHOSEN));
+    let failing = max("name", &from.of(&names::DNS_FAILING_SECONDS, CHOSEN));
+    [
+        lines(
+            "Bodies kept",
+            "Requests that are gathered and answers that are read ahead of their clients, in \
+             memory and on disk, beside how much memory they may occupy together.",
+            "bytes",
+            vec![(kept, "{{place}}".into()), (room, "room in memory".into())],
+        ),
+        lines(
+            "Who they say they are",
+            "What came of what requests carried to prove who asks, a second. Only where the \
+             configuration has identities.",
+            "reqps",
+            vec![(
+                from.rate("source, result", &names::IDENTITIES, CHOSEN),
+                "{{source}}: {{result}}".into(),
+            )],
+        ),
+        lines(
+            "Names of endpoints",
+            "How many addresses a name stands for, and for how many seconds look-ups have failed. \
+             Only where endpoints have names.",
+            "short",
+            vec![
+                (addresses, "{{name}}: addresses".into()),
+                (format!("{failing} > 0"), "{{name}}: seconds without an answer".into()),
+            ],
+        ),
+    ]
+}
+
 fn trouble(from: Source<'_>) -> [Panel; 3] {
     let rate = |by: &str, family: &Family, matchers: &str| from.rate(by, family, matchers);
     let panicked = format!("{CHOSEN},fault=\"panicked\"");
@@ -189,6 +226,7 @@ fn trouble(from: Source<'_>) -> [Panel; 3] {
                 (rate("", &names::FAULTS, &panicked), "panicked".into()),
                 (rate("", &names::LOG_LINES_DROPPED, CHOSEN), "log lines lost".into()),
                 (rate("", &names::SLO_EVENTS_UNKEPT, CHOSEN), "events without a budget".into()),
+                (rate("what", &names::BUFFER_SHORTAGES, CHOSEN), "no memory for a {{what}}".into()),
                 (
                     rate("place", &names::DESCRIPTOR_SHORTAGES, CHOSEN),
                     "no descriptor for a {{place}}".into(),

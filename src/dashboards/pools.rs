@@ -149,7 +149,7 @@ fn endpoints(from: Source<'_>) -> [Panel; 3] {
     ]
 }
 
-fn trouble(from: Source<'_>) -> [Panel; 2] {
+fn trouble(from: Source<'_>) -> [Panel; 3] {
     [
         Panel::new(
             Look::Lines,
@@ -161,8 +161,7 @@ fn trouble(from: Source<'_>) -> [Panel; 2] {
                 (from.rate("reason", &names::RETRIES, CHOSEN), "{{reason}}".into()),
                 (from.rate("", &names::RETRIES_REFUSED, CHOSEN), "refused".into()),
             ],
-        )
-        .wide(12),
+        ),
         Panel::new(
             Look::Stacked,
             "Faults",
@@ -172,7 +171,16 @@ fn trouble(from: Source<'_>) -> [Panel; 2] {
                 format!("{} > 0", from.rate("fault, blame", &names::FAULTS, CHOSEN)),
                 "{{fault}} ({{blame}})".into(),
             )],
-        )
-        .wide(12),
+        ),
+        Panel::new(
+            Look::Lines,
+            "TLS with endpoints",
+            "ops",
+            "Handshakes a second by how they ended, for requests; only where endpoints speak TLS.",
+            vec![(
+                from.rate("result", &names::UPSTREAM_TLS_HANDSHAKES, CHOSEN),
+                "{{result}}".into(),
+            )],
+        ),
     ]
 }

@@ -21,7 +21,11 @@ const NOWHERE: &str = "127.0.0.1:1";
 const RATE_INTERVAL: &str = "1m";
 
 /// Panels in which nothing is to be seen while nothing is wrong.
-const QUIET: &[&str] = &["PROXY headers", "What happened to endpoints"];
+const QUIET: &[&str] = &["What happened to endpoints"];
+
+/// Panels about what this usher is not configured to do.
+const ABSENT: &[&str] =
+    &["PROXY headers", "TLS with endpoints", "Who they say they are", "Names of endpoints"];
 
 /// Series that are there for those who are in trouble.
 const TROUBLE: [&str; 3] = ["usher_faults_total", "usher_slo_exhaustion_seconds", "ALERTS"];
@@ -134,7 +138,9 @@ async fn answers(usher: &Binary, prometheus: &Prometheus, panel: &Value, target:
             query = query.replace(&format!("${name}"), value);
         }
         assert!(!query.contains('$'), "{query}");
-        let quiet = panel["title"].as_str().is_some_and(|title| QUIET.contains(&title))
+        let quiet = panel["title"]
+            .as_str()
+            .is_some_and(|title| QUIET.contains(&title) || ABSENT.contains(&title))
             || query.contains("usher_tunnels_closed_total");
         // One that is well has no faults, no alerts and a budget that lasts.
         let of_trouble = TROUBLE.iter().any(|name| query.contains(name));
