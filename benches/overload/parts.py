@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
+# A Debian below a folder, whose Puma is another one: see `tests/run --long`.
+PUMA_ROOT = os.environ.get("PUMA_ROOT")
 USHER = os.environ.get("USHER", os.path.join(TOP, "target", "release", "usher"))
 
 
@@ -69,7 +72,12 @@ class Parts:
     def puma(self, threads, workers=0):
         port = free_port()
         command = ["puma", "-q", "-e", "production", "-t", f"{threads}:{threads}", "-w", str(workers)]
-        return port, self.start(port, *command, "-b", f"tcp://127.0.0.1:{port}", "app.ru", cwd=HERE)
+        app = os.path.join(HERE, "app.ru")
+        if PUMA_ROOT:
+            app = shutil.copy(app, os.path.join(PUMA_ROOT, "tmp", f"app-{port}.ru"))
+            command = ["chroot", PUMA_ROOT, "env", "PWD=/", *command]
+            app = os.path.join("/tmp", os.path.basename(app))
+        return port, self.start(port, *command, "-b", f"tcp://127.0.0.1:{port}", app)
 
     def usher(self, pools, capacity, more="", audiences=None, workers=2):
         port, metrics = free_port(), free_port()

@@ -67,6 +67,32 @@ async fn an_endpoint_that_refuses_is_ejected_and_comes_back_and_no_client_notice
     assert!(retries <= ejections, "each time it is tried once: {retries} {ejections}");
 }
 
+/// The kernel drops what comes to a socket whose queue is full, as a network drops what it has no
+/// way for.
+#[tokio::test]
+async fn an_endpoint_that_nobody_gets_through_to_costs_moments_and_is_ejected() {
+    let (well, _) = obedient(200).await;
+    let hole = Closed::bind();
+    let _full = hole.swallow();
+    let times = "    timeouts: { connect: 100ms, first_byte: 2s, total: 10s }\n";
+    let endpoints = [well, hole.endpoint()];
+    let usher = Usher::start(&one_pool(&endpoints, &format!("{TURNS}{times}"))).await;
+    let mut client = Client::connect(usher.address()).await;
+    while usher.samples().get(EJECTED) < 1.0 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi").await;
+    assert_eq!(client.answer().await.status, 200, "nothing was sent to the other");
+    let status = usher.remote.status();
+    let told = status.events.iter().find(|it| it.event == "ejected").expect("it is told");
+    assert_eq!(told.endpoint, hole.endpoint());
+    drop(client);
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["failed"]), 0.0);
+    let connects = samples.sum("usher_retries_total", &["connect_failed"]);
+    assert_eq!(connects, 5.0, "a queue that is full for a moment looks the same: five in a row");
+}
+
 #[tokio::test]
 async fn one_that_answers_500_is_ejected_and_when_all_do_none_is() {
     let (one, _) = obedient(500).await;

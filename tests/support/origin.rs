@@ -122,6 +122,18 @@ impl Closed {
         address.as_socket().expect("an IP address").to_string()
     }
 
+    /// Takes no connection any more and refuses none: whoever connects hears nothing, as behind
+    /// a wall that swallows packets. The connections that fill it are given back.
+    pub fn swallow(&self) -> Vec<Socket> {
+        self.0.listen(0).expect("it listens");
+        let address = self.0.local_addr().expect("it is bound");
+        let connect = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.connect_timeout(&address, Duration::from_millis(200)).map(|()| socket)
+        };
+        std::iter::from_fn(|| connect().ok()).collect()
+    }
+
     /// Listens from now on.
     pub fn open(self) -> Origin {
         self.0.listen(128).expect("it listens");

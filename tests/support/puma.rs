@@ -25,6 +25,7 @@ pub struct Plan {
     address: String,
     threads: u32,
     workers: u32,
+    namespace: Option<String>,
     environment: Vec<(String, String)>,
 }
 
@@ -49,6 +50,7 @@ impl Plan {
             address: "127.0.0.1:0".to_owned(),
             threads,
             workers,
+            namespace: None,
             environment: Vec::new(),
         }
     }
@@ -56,6 +58,12 @@ impl Plan {
     /// Listens on this `HOST:PORT` or `unix:PATH` instead of any free port of 127.0.0.1.
     pub fn at(mut self, address: &str) -> Self {
         self.address = address.to_owned();
+        self
+    }
+
+    /// Runs in this network namespace.
+    pub fn within(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
         self
     }
 
@@ -109,6 +117,11 @@ impl Puma {
         self.child.wait().expect("the child is ours to wait for");
     }
 
+    /// Has Puma start its workers anew, one after the other, while the others serve.
+    pub fn restart_in_phases(&self) {
+        kill_process(pid(&self.child), Signal::USR1).expect("the child is ours to signal");
+    }
+
     /// Stops Puma and its workers in their tracks: connections are accepted by the kernel, and
     /// nothing is answered.
     pub fn freeze(&self) {
@@ -143,7 +156,16 @@ fn launch(plan: &Plan, directory: &Path, log: &Path) -> (Child, String) {
     let rails = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rails");
     let append = || File::options().create(true).append(true).open(log).expect("the log opens");
     let database = directory.join("shop.sqlite3");
-    let mut child = Command::new(rails.join("bin/pool"))
+    let pool = rails.join("bin/pool");
+    let mut command = match &plan.namespace {
+        None => Command::new(pool),
+        Some(namespace) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", namespace]).arg(pool);
+            command
+        }
+    };
+    let mut child = command
         .args([&plan.pool, &plan.address])
         .args([plan.threads.to_string(), plan.workers.to_string()])
         .env("DATABASE_URL", format!("sqlite3:{}", database.display()))

@@ -4,7 +4,8 @@ workers_count = Integer(ENV.fetch("WORKERS", 0))
 
 threads threads_count, threads_count
 workers workers_count
-if workers_count.positive?
+# A phased restart loads the application in each new worker.
+if workers_count.positive? && !ENV["PHASED"]
   preload_app!
   before_fork { ActiveRecord::Base.connection_handler.clear_all_connections! }
 end
