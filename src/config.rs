@@ -9,6 +9,7 @@ mod defaults;
 mod dialect;
 mod discovery;
 pub(crate) mod document;
+mod fallback;
 mod health;
 mod include;
 mod lint;
@@ -34,6 +35,7 @@ pub use defaults::AddressError;
 pub use dialect::Dialect;
 pub use discovery::{Dns, Family, Resolver};
 pub use document::Environment;
+pub use fallback::Fallback;
 pub use health::{Ejection, Health, WhenUnhealthy};
 pub use load::{
     AskNames, Examination, LoadOptions, check, control_only, inspect, load, parse_text,
@@ -200,6 +202,8 @@ pub struct Audience {
     pub only: Vec<RuleSpec>,
     /// The pool that serves it.
     pub pool: Name,
+    /// Where it goes when that pool cannot take it.
+    pub fallback: Option<Fallback>,
     /// Who goes first among those that share the pool; the higher.
     pub priority: u8,
     /// The share of the pool's slots that it gets when it wants them, whoever else does.
@@ -360,6 +364,8 @@ pub enum WhenEmpty {
     Refuse,
     /// They wait as long as they would for a slot.
     Wait,
+    /// They are refused at once, unless their audience has another pool to go to.
+    Fallback,
 }
 
 /// The most requests that wait for a slot.

@@ -72,6 +72,8 @@ pub struct Audience {
     pub scopes: Scopes,
     /// Which pool serves it; only `none` has no pool.
     pub pool: Option<usize>,
+    /// Where it goes when that pool cannot take it.
+    pub fallback: Option<Fallback>,
     /// Its claim to the pool's slots.
     pub stake: Option<Arc<upstream::Stake>>,
     /// What differs from that pool's timeouts.
@@ -80,6 +82,17 @@ pub struct Audience {
     pub rate: Option<Rate>,
     /// What differs from those for requests of some rules; most configurations have none.
     pub rule_timeouts: FxHashMap<usize, Overrides>,
+}
+
+/// Where an audience goes when its own pool cannot take it.
+#[derive(Debug)]
+pub struct Fallback {
+    /// The other pool.
+    pub pool: usize,
+    /// The share of its slots that may be held.
+    pub share: f64,
+    /// Those that are there.
+    pub guests: Arc<upstream::Guests>,
 }
 
 /// How often an audience may be asked, and how often it has been.
@@ -188,6 +201,7 @@ impl Snapshot {
             generation: self.generation,
             audience: audience.name.clone(),
             pool,
+            fallback: audience.fallback.as_ref().map(|it| self.pools[it.pool].name.clone()),
             labels: audience.labels.clone(),
         }
     }

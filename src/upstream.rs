@@ -13,6 +13,7 @@ mod dialect;
 mod endpoint;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod guests;
 mod heads;
 mod health;
 mod kept;
@@ -36,6 +37,7 @@ pub use connection::{Connection, Sending};
 pub use connections::Connections;
 pub use dialect::{Behalf, Dialect};
 pub use endpoint::{Endpoint, Endpoints, Trouble, TunnelTo};
+pub use guests::{GuestPlace, Guests, Welcome};
 pub use heads::{Asked, Flaw};
 pub use health::{
     Cause, Complaint, Event, Evidence, Health, Journal, Report, Standing, Totals, check,

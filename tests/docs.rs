@@ -63,8 +63,11 @@ fn every_field_of_the_access_log_is_documented_in_its_order() {
     let document = include_str!("../docs/access-log.md");
     let rows = rows(document);
     let documented: Vec<&str> = rows.iter().map(|row| row[0]).collect();
-    let named: Vec<String> =
-        FIELDS.iter().chain(&["paused_ms", "tunnel"]).map(|field| ticked(field)).collect();
+    let named: Vec<String> = FIELDS
+        .iter()
+        .chain(&["fallback", "paused_ms", "tunnel"])
+        .map(|field| ticked(field))
+        .collect();
     assert_eq!(documented, named);
 }
 

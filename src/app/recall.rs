@@ -6,6 +6,7 @@ use super::sight::rfc3339;
 use crate::{
     control::{AttemptView, RequestView, RequestsView},
     fault::Fault,
+    name::Name,
     proxy::memory::{Ended, Memory, Reach, Remembered, Short, Try},
     upstream::Endpoints,
 };
@@ -63,6 +64,7 @@ fn view(request: &Remembered, endpoints: &Endpoints) -> RequestView {
         audience: request.told.audience.to_string(),
         rule: rule.map(ToString::to_string),
         pool: request.told.pool.to_string(),
+        fallback: request.told.fallback.as_ref().filter(|_| request.away).map(Name::to_string),
         status: request.status.map(|status| status.as_u16()),
         outcome: request.outcome.name().to_owned(),
         fault: request.fault.map(|fault| fault.name().to_owned()),

@@ -7,7 +7,9 @@ use crate::{
     config::{self, Config, Need},
     control::{EndpointView, EventView, NameView, PoolView},
     discover::Report,
-    meters::{BufferGauges, CertificateGauges, EndpointGauges, NameGauges, PoolGauges},
+    meters::{
+        BufferGauges, CertificateGauges, EndpointGauges, FallbackGauges, NameGauges, PoolGauges,
+    },
     name::Name,
     proxy::{Buffers, Common},
     snapshot::{Pool, Snapshot},
@@ -112,6 +114,27 @@ pub(super) fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView 
         last_error: endpoint.trouble().map(|trouble| trouble.what),
         resolved_from: None,
     }
+}
+
+/// Audiences with a pool to fall back to, and how they fare there.
+pub(super) fn fallbacks(snapshot: &Snapshot) -> Vec<FallbackGauges> {
+    let falling = snapshot.audiences().iter().filter_map(|it| Some((it, it.fallback.as_ref()?)));
+    let gauges = falling.map(|(it, fallback)| FallbackGauges {
+        audience: it.name.clone(),
+        pool: snapshot.pool(fallback.pool).name.clone(),
+        here: fallback.guests.here(),
+        counts: fallback.guests.counts().to_vec(),
+    });
+    gauges.collect()
+}
+
+/// Who is where it does not belong, for people.
+pub(super) fn away(snapshot: &Snapshot) -> Vec<String> {
+    let away = fallbacks(snapshot).into_iter().filter(|it| it.here > 0);
+    away.map(|FallbackGauges { audience, pool, here, .. }| {
+        format!("audience {audience} falls back to pool {pool} and holds {here} slots there")
+    })
+    .collect()
 }
 
 /// How many clients had to be forgotten, of each audience that counts them.

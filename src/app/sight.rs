@@ -18,8 +18,8 @@ use super::{
     orders::Orders,
     recall,
     shown::{
-        buffers, buffers_trouble, certificate_gauges, database, events, forgotten, name_gauges,
-        named, pool_gauges, pool_view, shown_to_endpoints, tables,
+        away, buffers, buffers_trouble, certificate_gauges, database, events, fallbacks, forgotten,
+        name_gauges, named, pool_gauges, pool_view, shown_to_endpoints, tables,
     },
     succession::Succession,
     upgrade,
@@ -191,7 +191,7 @@ impl HouseSight {
         let guard = self.guard().keys.troubles().into_iter().chain(self.guard().audit.trouble());
         let current = self.common.published.current();
         let full = buffers_trouble(&self.common, &current.config);
-        let guard = guard.chain(descriptors::trouble()).chain(full);
+        let guard = guard.chain(descriptors::trouble()).chain(full).chain(away(&current));
         let kept = self.orders.troubles().into_iter().chain(self.books.troubles());
         refused.chain(guard).chain(kept).chain(standing.warnings).collect()
     }
@@ -223,6 +223,7 @@ impl HouseSight {
             shown: shown_to_endpoints(&snapshot.config),
             database: database(snapshot),
             buffers: buffers(&self.common, &snapshot.config),
+            fallbacks: fallbacks(snapshot),
             forgotten: forgotten(snapshot),
             config_hash: snapshot.config.hash.clone(),
             config_refused: self.reloader.standing().refused.is_some(),

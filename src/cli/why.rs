@@ -85,7 +85,12 @@ fn text(request: &RequestView) -> String {
             request.time
         ),
         format!("audience: {}, {because} (generation {})", request.audience, request.generation),
-        format!("pool: {}", request.pool),
+        match &request.fallback {
+            Some(fallback) => {
+                format!("pool: {}, which could not take it; fell back to {fallback}", request.pool)
+            }
+            None => format!("pool: {}", request.pool),
+        },
     ];
     for (index, attempt) in request.attempts.iter().enumerate() {
         lines.push(format!("attempt {}: {}", index + 1, attempted(attempt)));

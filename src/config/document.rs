@@ -32,7 +32,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 pub(crate) use audience::{
-    Audience, AudienceDefaults, Latency, Matchers, Objective, RateLimit, RateLimits, Rule,
+    Audience, AudienceDefaults, Fallback, Latency, Matchers, Objective, RateLimit, RateLimits, Rule,
 };
 pub(crate) use choice::{BalanceLeaf, PriorityLeaf, ProtocolLeaf, WhenEmptyLeaf};
 pub(crate) use collection::{Auto, Later, Many, Named, Off, OneOrMany, Or};

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 use ipnet::IpNet;
 
 use super::{
-    AddressSpec, Need, Overrides, Timeouts,
+    AddressSpec, Audience, Need, Overrides, Timeouts, WhenEmpty,
     document::Reader,
     lower::{Lowered, LoweredAudience, LoweredPool, LoweredRule},
     source::Span,
@@ -109,7 +109,18 @@ fn pools_nobody_uses(lowered: &Lowered, reader: &mut Reader) {
         return;
     }
     for LoweredPool { pool, name, .. } in pools {
-        if !config.audiences.iter().any(|audience| audience.pool == pool.name) {
+        let falls_back =
+            |it: &Audience| it.fallback.as_ref().is_some_and(|it| it.pool == pool.name);
+        let mut own = config.audiences.iter().filter(|audience| audience.pool == pool.name);
+        let guests = config.audiences.iter().any(falls_back);
+        let is_left = pool.when_empty == WhenEmpty::Fallback;
+        if is_left && !own.clone().any(|audience| audience.fallback.is_some()) {
+            let message = format!("no audience of pool `{}` has a `fallback`", pool.name);
+            let hint =
+                "write `fallback:` in the audience, or `when_empty: refuse`, which means the same";
+            reader.warn(*name, message, hint);
+        }
+        if own.next().is_none() && !guests {
             let message = format!("no audience uses pool `{}`", pool.name);
             reader.warn(*name, message, "name it as the `pool` of an audience, or remove it");
         }

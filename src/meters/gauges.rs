@@ -27,6 +27,8 @@ pub struct Gauges {
     pub database: Option<([(&'static str, u64); 3], u64)>,
     /// Bodies that are kept.
     pub buffers: BufferGauges,
+    /// Audiences in pools that they fall back to.
+    pub fallbacks: Vec<FallbackGauges>,
     /// Clients that were forgotten though they were counted, of audiences with a limit for each.
     pub forgotten: Vec<(Name, u64)>,
     /// The hash of the configuration in use.
@@ -39,6 +41,19 @@ pub struct Gauges {
     pub log_lines_dropped: u64,
     /// Events of promises for which there was no room in the windows.
     pub slo_events_unkept: u64,
+}
+
+/// What is read of an audience in the pool that it falls back to.
+#[derive(Clone, Debug)]
+pub struct FallbackGauges {
+    /// The audience.
+    pub audience: Name,
+    /// That pool.
+    pub pool: Name,
+    /// Slots that it holds there.
+    pub here: u64,
+    /// What became of those who asked for one.
+    pub counts: Vec<(&'static str, u64)>,
 }
 
 /// What is read of bodies that are kept.

@@ -163,6 +163,10 @@ families! {
     BUFFER_MEMORY_MAX = "usher_buffer_memory_max_bytes", Gauge, [], Sum;
     /// Bodies that met the ceiling: requests went to disk at once, answers waited for clients.
     BUFFER_SHORTAGES = "usher_buffer_shortages_total", Counter, ["what"], Sum;
+    /// Requests whose pool could not take them, by what became of them in the one to fall back to.
+    FALLBACKS = "usher_fallbacks_total", Counter, ["audience", "pool", "result"], Sum;
+    /// Slots that an audience holds in the pool that it falls back to.
+    FALLBACK_IN_FLIGHT = "usher_fallback_in_flight", Gauge, ["audience", "pool"], Sum;
     /// Clients under a rate limit that were forgotten for others, since more came than are counted.
     CLIENTS_FORGOTTEN = "usher_rate_limit_clients_forgotten_total", Counter, ["audience"], Sum;
     /// How many descriptors the process may have open.

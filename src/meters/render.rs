@@ -6,7 +6,9 @@ use crate::name::{NONE, Name};
 
 use super::{
     Meters,
-    gauges::{BufferGauges, Gauges, NameGauges, PoolGauges, PromiseGauges, VerbGauges},
+    gauges::{
+        BufferGauges, FallbackGauges, Gauges, NameGauges, PoolGauges, PromiseGauges, VerbGauges,
+    },
     names::{self, Family},
     text::Text,
 };
@@ -36,6 +38,7 @@ impl Meters {
         render_verbs(&gauges.verbs, &mut text);
         render_database(gauges, &mut text);
         render_buffers(&gauges.buffers, &mut text);
+        render_fallbacks(&gauges.fallbacks, &mut text);
         text.family(&names::CLIENTS_FORGOTTEN);
         for (audience, count) in &gauges.forgotten {
             text.sample(&names::CLIENTS_FORGOTTEN, &[audience.as_str()], count);
@@ -256,6 +259,20 @@ fn render_database(gauges: &Gauges, text: &mut Text) {
     text.family(&names::DATABASE_CONNECTIONS_MAX);
     if let Some((_, max)) = gauges.database {
         text.sample(&names::DATABASE_CONNECTIONS_MAX, &[], max);
+    }
+}
+
+fn render_fallbacks(fallbacks: &[FallbackGauges], text: &mut Text) {
+    text.family(&names::FALLBACKS);
+    for it in fallbacks {
+        for (result, count) in &it.counts {
+            let values = [it.audience.as_str(), it.pool.as_str(), result];
+            text.sample(&names::FALLBACKS, &values, count);
+        }
+    }
+    text.family(&names::FALLBACK_IN_FLIGHT);
+    for it in fallbacks {
+        text.sample(&names::FALLBACK_IN_FLIGHT, &[it.audience.as_str(), it.pool.as_str()], it.here);
     }
 }
 

@@ -27,10 +27,11 @@ use crate::{
     slo::{self, Said},
     snapshot::{Audience, Decision, Pool, View},
     telemetry::Line,
-    upstream::{Endpoint, clock_ms},
+    upstream::{Endpoint, GuestPlace, clock_ms},
     verbs::Turn,
 };
 
+mod fallback;
 mod gates;
 mod holding;
 mod remember;
@@ -54,6 +55,10 @@ pub struct Exchange {
     fault: Option<Fault>,
     said: Option<Said>,
     lease: Option<Held>,
+    /// Whether it goes to the pool that its audience falls back to.
+    away: bool,
+    /// Its place there, until a lease has it.
+    place: Option<GuestPlace>,
     endpoint: Option<Arc<Endpoint>>,
     attempts: u32,
     tries: Tries,
@@ -98,6 +103,8 @@ impl Exchange {
             fault: None,
             said: None,
             lease: None,
+            away: false,
+            place: None,
             endpoint: None,
             attempts: 0,
             tries: Tries::default(),
@@ -132,11 +139,6 @@ impl Exchange {
     /// Its audience's name as `X-Audience` carries it.
     pub fn audience_header(&self) -> &HeaderValue {
         self.view.audience_header(self.decision.audience)
-    }
-
-    /// Its pool; `None` before it was decided.
-    pub fn pool(&self) -> Option<&Pool> {
-        self.audience().pool.map(|index| self.view.pool(index))
     }
 
     /// How long `pool` may take for this request.
@@ -334,6 +336,7 @@ impl Exchange {
             upstream_ms: asked_endpoint.then_some(self.upstream),
             total_ms: Some(now.saturating_duration_since(self.arrived)),
             paused_ms: self.paused,
+            fallback: self.pool().filter(|_| self.away).map(|pool| pool.name.as_str()),
             ..record.line(&texts)
         };
         self.worker.common.log.write(self.worker.index, &line);

@@ -60,6 +60,8 @@ struct Journey<'a> {
     /// The request as a dead connection gave it back: the next attempt sends it as it is, since
     /// the head and the body that it was made of may exist nowhere else.
     unsent: Option<Box<Request<Body>>>,
+    /// Why its audience's own pool cannot take it: it goes to another.
+    lost: Option<Fault>,
     handshake: Option<Handshake>,
 }
 
@@ -108,6 +110,7 @@ pub async fn forward(
         tried: Vec::new(),
         repeatable: false,
         unsent: None,
+        lost: None,
         handshake,
     };
     journey.repeatable = again::is_repeatable(journey.exchange, journey.head, &journey.upload);
@@ -153,7 +156,7 @@ impl Journey<'_> {
     }
 
     async fn travel(&mut self) -> Result<Said, Fault> {
-        // Bounded by the policy's attempts: `goes_on` counts them.
+        // Bounded by the policy's attempts, which `goes_on` counts, and one more elsewhere.
         loop {
             let attempted = self.attempt().await;
             self.exchange.attempt_ended(match &attempted {
@@ -169,7 +172,7 @@ impl Journey<'_> {
                 Err(Failed::Unanswered(failure, fault)) => (failure, fault),
                 Err(Failed::Fault(fault)) => return Err(fault),
             };
-            if !self.goes_on(failure) {
+            if !self.goes_on(failure) && !self.goes_away(failure, fault) {
                 return Err(fault);
             }
         }
@@ -182,9 +185,15 @@ impl Journey<'_> {
             tried: &self.tried,
             tunnel: self.handshake.is_some(),
             total_at: self.total_at,
+            lost: self.lost,
         };
         let Grant { lease, connection } =
             slot(self.exchange, errand).await.map_err(Failed::Fault)?;
+        if self.exchange.is_away()
+            && let Some(pool) = self.exchange.pool()
+        {
+            self.timeouts = self.exchange.timeouts(pool);
+        }
         let endpoint = lease.endpoint().clone();
         self.tried.push(endpoint.id());
         self.exchange.attempt(lease);

@@ -77,6 +77,8 @@ pub struct Remembered {
     pub times: Times,
     /// Its attempts.
     pub tries: Tries,
+    /// Whether it went to the pool that its audience falls back to.
+    pub away: bool,
 }
 
 /// How long what took. What did not happen took no time at all.

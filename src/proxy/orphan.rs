@@ -26,7 +26,7 @@ use crate::{
     body::Body,
     drain::Stage,
     snapshot::View,
-    upstream::{Connection, Lease, Sending},
+    upstream::{Connection, GuestPlace, Lease, Sending},
 };
 
 /// So much of an answer is thrown away; of a longer one the connection is closed.
@@ -58,6 +58,7 @@ pub struct Orphan {
     view: Arc<View>,
     audience: usize,
     pool: usize,
+    place: Option<GuestPlace>,
 }
 
 /// The orphans of one worker. It ends with the worker.
@@ -132,7 +133,13 @@ impl Orphan {
     ) -> Self {
         lease.orphan();
         view.pool(pool).meter.lease_orphaned(worker.index);
-        Self { lease: Some(lease), taken, worker, view, audience, pool }
+        Self { lease: Some(lease), taken, worker, view, audience, pool, place: None }
+    }
+
+    /// It holds this place among the guests of its pool for as long.
+    pub fn with(mut self, place: Option<GuestPlace>) -> Self {
+        self.place = place;
+        self
     }
 
     /// Holds the slot until the monolith is done, or for as long as it may be held. Nothing is held
@@ -167,9 +174,12 @@ impl Orphan {
         let (meter, index) = (&self.view.pool(self.pool).meter, self.worker.index);
         meter.orphan_ended(index);
         meter.lease_returned(index, self.taken, Clock::now());
-        if let Some(stake) = &self.view.audience(self.audience).stake {
+        let audience = self.view.audience(self.audience);
+        // A guest has no claim.
+        if let Some(stake) = audience.stake.as_ref().filter(|_| audience.pool == Some(self.pool)) {
             stake.gave_back(index);
         }
+        drop(self.place.take());
         Some((lease, self.worker.clone()))
     }
 }

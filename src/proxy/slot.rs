@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{exchange::Exchange, presence::Presence};
 use crate::{
     classify::cookie_value,
-    config::{Balance, HashBy, QueueLength, WhenEmpty},
+    config::{Balance, HashBy, QueueLength, WhenEmpty, WhenUnhealthy},
     fault::Fault,
     snapshot::Pool,
     upstream::{Asking, Grant, Lacking, Patience, Refused, Waiting, clock_ms, stable_hash},
@@ -25,6 +25,8 @@ pub struct Errand<'a> {
     pub tunnel: bool,
     /// When it has to have its answer.
     pub total_at: Instant,
+    /// Why it is lost in its audience's own pool, where it is.
+    pub lost: Option<Fault>,
 }
 
 /// How waiting ended.
@@ -34,15 +36,55 @@ enum Ended {
     Gone,
 }
 
-/// A slot for the request of `exchange`, which is written down there.
+/// A slot for the request of `exchange`, which is written down there: of its audience's pool, or of
+/// the one that the audience falls back to.
 pub async fn slot(exchange: &mut Exchange, errand: Errand<'_>) -> Result<Grant, Fault> {
+    if exchange.is_away() || errand.lost.is_some() {
+        let fault = errand.lost.unwrap_or(Fault::NoEndpoint);
+        return other_slot(exchange, errand).ok_or(fault);
+    }
+    let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
+    let when_unhealthy = pool.config.when_unhealthy;
+    if !exchange.may_go_away() {
+        return own_slot(exchange, errand, when_unhealthy).await;
+    }
+    // Endpoints that are not well are tried only when there is no better place.
+    let own = own_slot(exchange, errand, WhenUnhealthy::Refuse).await;
+    let Err(fault @ (Fault::NoEndpoint | Fault::QueueFull)) = own else { return own };
+    match other_slot(exchange, errand) {
+        Some(granted) => Ok(granted),
+        None if fault == Fault::NoEndpoint => own_slot(exchange, errand, when_unhealthy).await,
+        None => Err(fault),
+    }
+}
+
+/// A slot of the pool that the audience falls back to. Nobody waits for one there.
+#[cold]
+fn other_slot(exchange: &mut Exchange, errand: Errand<'_>) -> Option<Grant> {
+    let asking = Asking {
+        tried: errand.tried,
+        key: None,
+        tunnel: errand.tunnel,
+        when_unhealthy: WhenUnhealthy::Refuse,
+        now_ms: clock_ms(Clock::now()),
+    };
+    let granted = exchange.go_away(&asking)?;
+    exchange.waited(Duration::ZERO);
+    Some(granted)
+}
+
+async fn own_slot(
+    exchange: &mut Exchange,
+    errand: Errand<'_>,
+    when_unhealthy: WhenUnhealthy,
+) -> Result<Grant, Fault> {
     let now = Clock::now();
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
     let asking = Asking {
         tried: errand.tried,
         key: key_of(pool, exchange, errand.head),
         tunnel: errand.tunnel,
-        when_unhealthy: pool.config.when_unhealthy,
+        when_unhealthy,
         now_ms: clock_ms(now),
     };
     let lacking = match exchange.worker().lease(pool, &asking) {

@@ -35,6 +35,8 @@ pub struct Told {
     pub audience: Name,
     /// Its pool.
     pub pool: Name,
+    /// Where it goes when that cannot take it.
+    pub fallback: Option<Name>,
     /// Its rules as they were written.
     pub labels: Arc<[Arc<str>]>,
 }

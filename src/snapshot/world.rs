@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::{Audience, Counted, Identities, Pool, Rate, Scopes, Snapshot};
+use super::{Audience, Counted, Fallback, Identities, Pool, Rate, Scopes, Snapshot};
 use crate::{
     classify::{Classifier, Matcher},
     config::{self, Config},
@@ -84,6 +84,7 @@ pub struct World {
     hosts: Mutex<FxHashMap<SocketAddr, Host>>,
     identities: Mutex<Option<Identities>>,
     rates: Mutex<FxHashMap<Name, Weak<rate::Meter>>>,
+    guests: Mutex<FxHashMap<(Name, Name), Weak<upstream::Guests>>>,
 }
 
 /// The TLS of a listener that is kept while its configuration stays the same, and what of it stays
@@ -101,8 +102,8 @@ impl World {
     /// A world without pools.
     pub fn new(meters: Arc<Meters>) -> Self {
         let endpoints = Arc::new(Endpoints::new(meters.rows()));
-        let (directory, pools, hosts, identities, rates) = Default::default();
-        Self { meters, endpoints, directory, pools, hosts, identities, rates }
+        let (directory, pools, hosts, identities, rates, guests) = Default::default();
+        Self { meters, endpoints, directory, pools, hosts, identities, rates, guests }
     }
 
     /// Compiles `config`. Names of endpoints are looked up by whoever runs the pools.
@@ -234,11 +235,25 @@ impl World {
             promises: self.promises(config),
             scopes: Scopes::new(&config.objectives),
             pool,
+            fallback: self.fallback(config, pools),
             stake,
             timeouts: config.timeouts,
             rate: self.rate(config),
             rule_timeouts: config.rule_timeouts.iter().copied().collect(),
         }
+    }
+
+    /// Where the audience goes when its own pool cannot take it, and who is there.
+    fn fallback(&self, config: &config::Audience, pools: &[Pool]) -> Option<Fallback> {
+        let written = config.fallback.as_ref()?;
+        let pool = pools.iter().position(|pool| pool.name == written.pool)?;
+        let mut known = self.guests.lock();
+        known.retain(|_, guests| guests.strong_count() > 0);
+        let key = (config.name.clone(), written.pool.clone());
+        let living = known.get(&key).and_then(Weak::upgrade);
+        let guests = living.unwrap_or_default();
+        known.insert(key, Arc::downgrade(&guests));
+        Some(Fallback { pool, share: written.share.ratio(), guests })
     }
 
     /// How often the audience may be asked. What came before counts, whatever is written now.
@@ -277,6 +292,7 @@ impl World {
             promises: Box::default(),
             scopes: Scopes::default(),
             pool: None,
+            fallback: None,
             stake: None,
             timeouts: config::Overrides::default(),
             rate: None,

@@ -9,6 +9,7 @@ mod crowds;
 mod drain;
 mod endings;
 mod events;
+mod fallback;
 mod health;
 mod limits;
 mod manners;

@@ -191,15 +191,19 @@ fn limits_and_the_timeouts_that_hold_for_this_very_request_are_told() {
           match: [{ path: /api/reports, timeouts: { total: 2m } }, { path: /api/** }]\n  \
           timeouts: { first_byte: 30s }\n  \
           rate_limit: { audience: { rate: 600/min }, client: { rate: 10/s, burst: 20 } }\n  \
+          fallback: { pool: spare, share: 20% }\n  \
           pool: shop\n\
         - { name: customer, pool: shop }\n\
-        pools: { shop: { endpoints: [127.0.0.1:3000], capacity: 5 } }\n";
+        pools:\n  \
+          spare: { endpoints: [127.0.0.1:3001], capacity: 5 }\n  \
+          shop: { endpoints: [127.0.0.1:3000], capacity: 5 }\n";
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(text.as_bytes()).expect("a written file");
     let verdict = |words: &[&str]| ask_of(file.path(), words).expect("an answer").0.verdict();
     let told = verdict(&["GET", "/api/reports", "--from", "2001:db8:1:2::9"]);
     let expected = "audience: api, because of path /api/reports (line 4)\n\
         pool: shop; connect 1s, first byte 30s, between bytes 1m, total 2m\n\
+        fallback: spare, up to 20% of its slots, when shop cannot take it\n\
         promise: none\n\
         limit: 600/min, 10 at once for all of api; else 429\n\
         limit: 10/s, 20 at once for each client, counted as 2001:db8:1:2::/64; else 429";

@@ -16,7 +16,7 @@ use crate::{
         Classifier, Facts, Matcher, PathView, RuleSpec, Step, any_lacks_identity, any_matches,
         trace, unverified,
     },
-    config::{Audience, Config, Objective, Overrides, Pool},
+    config::{Audience, Config, Fallback, Objective, Overrides, Pool},
     fault::Fault,
     policy::rate::Limits,
     units::format_duration,
@@ -41,6 +41,8 @@ pub struct Explanation {
     pub rule: Option<RuleView>,
     /// Where it goes unless it is refused.
     pub pool: Option<PoolView>,
+    /// Where it goes when that pool cannot take it.
+    pub fallback: Option<String>,
     /// How often such requests may come, where that is limited.
     pub limits: Vec<String>,
     /// The promises about it.
@@ -134,6 +136,7 @@ impl Explanation {
             audience: None,
             rule: None,
             pool: None,
+            fallback: None,
             limits: Vec::new(),
             promises: Vec::new(),
             notes,
@@ -165,6 +168,9 @@ impl Explanation {
         let overrides = own.or(audience.timeouts);
         let pool = config.pools.iter().find(|p| p.name == audience.pool);
         self.pool = pool.map(|pool| PoolView::of(pool, overrides));
+        self.fallback = audience.fallback.as_ref().map(|Fallback { pool, share }| {
+            format!("{pool}, up to {share} of its slots, when {} cannot take it", audience.pool)
+        });
         self.limits = limits(audience, facts.client);
         let about = |o: &&Objective| o.only.is_empty() || any_matches(&o.only, facts, path);
         self.promises = audience.objectives.iter().filter(about).flat_map(promises).collect();
@@ -189,6 +195,7 @@ impl Explanation {
                 [] => "none".to_owned(),
                 promises => promises.join("; "),
             };
+            lines.extend(self.fallback.iter().map(|fallback| format!("fallback: {fallback}")));
             lines.push(format!("promise: {promises}"));
             lines.extend(self.limits.iter().map(|limit| format!("limit: {limit}")));
         }

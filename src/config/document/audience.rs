@@ -15,6 +15,8 @@ document! {
         optional only: Many<Rule>,
         /// The pool that serves it.
         optional pool: NameLeaf,
+        /// Where it goes when that pool has no usable endpoint, or its queue is full.
+        optional fallback: Fallback,
         /// Who goes first among audiences that share a pool: `high`, `normal` or `low`.
         optional priority: PriorityLeaf,
         /// The share of the pool's slots that it gets when it wants them, whoever else does.
@@ -41,6 +43,8 @@ document! {
         optional only: Many<Rule>,
         /// The pool that serves it.
         inherited pool: NameLeaf,
+        /// Where it goes when that pool has no usable endpoint, or its queue is full.
+        optional fallback: Fallback,
         /// Who goes first among audiences that share a pool: `high`, `normal` or `low`.
         optional priority: PriorityLeaf,
         /// The share of the pool's slots that it gets when it wants them, whoever else does.
@@ -150,6 +154,16 @@ matchers! {
 matchers! {
     /// Matchers of which none may match.
     Not {}
+}
+
+document! {
+    /// Where an audience goes when its own pool cannot take it.
+    Fallback {
+        /// The other pool.
+        required pool: NameLeaf,
+        /// The share of that pool's slots that the audience may hold there.
+        required share: PercentLeaf,
+    }
 }
 
 document! {

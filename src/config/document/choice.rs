@@ -74,12 +74,13 @@ impl Leaf for WhenEmptyLeaf {
         match scalar.text.as_str() {
             "refuse" => Ok(Self(WhenEmpty::Refuse)),
             "wait" => Ok(Self(WhenEmpty::Wait)),
-            _ => Err(Complaint::new("write `refuse` or `wait`")),
+            "fallback" => Ok(Self(WhenEmpty::Fallback)),
+            _ => Err(Complaint::new("write `refuse`, `wait` or `fallback`")),
         }
     }
 
     fn schema() -> Schema {
-        json_schema!({ "enum": ["refuse", "wait"] })
+        json_schema!({ "enum": ["refuse", "wait", "fallback"] })
     }
 }
 

@@ -24,7 +24,8 @@ macro_rules! pool {
                 /// How requests are spread over the endpoints: `least_busy`, `round_robin`, `hash
                 /// client`, `hash header NAME` or `hash cookie NAME`.
                 optional balance: BalanceLeaf,
-                /// What becomes of requests while no endpoint is usable: `refuse` or `wait`.
+                /// What becomes of requests while no endpoint is usable: `refuse`, `wait`, or
+                /// `fallback` for audiences that have one.
                 optional when_empty: WhenEmptyLeaf,
                 /// Over how long an endpoint that is new, or back, gets its slots.
                 optional slow_start: Wait,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{LoweredAudience, NAMES_MAX, RULES_MAX, bounded, promises, rules};
 use crate::{
     config::{
-        Audience, defaults,
+        Audience, Fallback, defaults,
         document::{self, At, Document, FilePath, Frequency, Many, NameLeaf, Reader, similar},
         source::Span,
     },
@@ -111,6 +111,7 @@ fn lower_audience(
     if let Some(pool) = &audience.pool {
         pool_exists(pool, pools, reader);
     }
+    let fallback = audience.fallback.as_ref().and_then(|at| fallback(at, audience, pools, reader));
     let name = audience.name.as_ref()?;
     Some(LoweredAudience {
         audience: Audience {
@@ -118,6 +119,7 @@ fn lower_audience(
             rules: Vec::new(),
             only: only.into_iter().flatten().map(|rule| rule.spec).collect(),
             pool: audience.pool.as_ref()?.value.name.clone(),
+            fallback,
             priority: audience.priority.as_ref().map_or(defaults::PRIORITY, |at| at.value.0),
             share: audience.share.as_ref().map(|at| at.value.0),
             objectives,
@@ -134,6 +136,26 @@ fn lower_audience(
         name: name.span,
         rules: rules.unwrap_or_default(),
     })
+}
+
+fn fallback(
+    at: &At<document::Fallback>,
+    audience: &document::Audience,
+    pools: &[&str],
+    reader: &mut Reader,
+) -> Option<Fallback> {
+    let (pool, share) = (at.value.pool.as_ref()?, at.value.share.as_ref()?);
+    pool_exists(pool, pools, reader);
+    let own = audience.pool.as_ref().map(|own| &own.value.name);
+    if own == Some(&pool.value.name) {
+        let message = "the fallback is the audience's own pool";
+        reader.error_with(pool.span, message, "name another pool, or leave `fallback` out");
+    }
+    if share.value.0.ratio() == 0.0 {
+        let message = "a share of 0% lets nobody in";
+        reader.error_with(share.span, message, "write at least `1%`, or leave `fallback` out");
+    }
+    Some(Fallback { pool: pool.value.name.clone(), share: share.value.0 })
 }
 
 fn rate_limits(at: Option<&At<document::RateLimits>>, reader: &mut Reader) -> rate::Limits {

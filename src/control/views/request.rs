@@ -32,6 +32,8 @@ pub struct RequestView {
     pub rule: Option<String>,
     /// The pool.
     pub pool: String,
+    /// The pool that took it because that one could not.
+    pub fallback: Option<String>,
     /// The status of its answer; none when there was none.
     pub status: Option<u16>,
     /// How it ended.

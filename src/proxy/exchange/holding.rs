@@ -10,13 +10,15 @@ use crate::{
         memory::Ended,
         orphan::Orphan,
     },
-    upstream::{Connection, Lease},
+    upstream::{Connection, GuestPlace, Lease},
 };
 
 /// A lease, and since when.
 pub(super) struct Held {
     pub(super) lease: Lease,
     pub(super) taken: Instant,
+    /// Its place among the guests of a pool that is not its audience's own.
+    pub(super) place: Option<GuestPlace>,
 }
 
 // === impl Exchange ===
@@ -41,10 +43,11 @@ impl Exchange {
                 pool.upstream.retries().request(self.worker.index, taken);
             }
         }
-        if let Some(stake) = &self.audience().stake {
+        if let Some(stake) = self.stake() {
             stake.took(self.worker.index);
         }
-        self.lease = Some(Held { lease, taken });
+        let place = self.place.take();
+        self.lease = Some(Held { lease, taken, place });
     }
 
     /// How the attempt under way ended, as far as its answer's head.
@@ -63,7 +66,7 @@ impl Exchange {
         if let Some(pool) = self.pool() {
             pool.meter.lease_returned(self.worker.index, held.taken, now);
         }
-        if let Some(stake) = &self.audience().stake {
+        if let Some(stake) = self.stake() {
             stake.gave_back(self.worker.index);
         }
         // One that still takes the rest of an upload is of no use to anybody else yet.
@@ -80,14 +83,14 @@ impl Exchange {
 
     /// The lease stays taken, though the request goes: the monolith is still at it.
     pub fn orphan(&mut self) -> Option<Orphan> {
-        let pool = self.audience().pool?;
+        let pool = self.pool_index()?;
         let held = self.lease.take()?;
         let took = held.taken.elapsed();
         self.upstream += took;
         self.tries.took(took);
         let places = (self.decision.audience, pool);
         let (worker, view) = (self.worker.clone(), self.view.clone());
-        Some(Orphan::new(held.lease, held.taken, worker, view, places))
+        Some(Orphan::new(held.lease, held.taken, worker, view, places).with(held.place))
     }
 
     /// A share of the memory for bodies.

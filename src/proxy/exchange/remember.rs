@@ -41,6 +41,7 @@ impl Exchange {
                 total: Some(total).into(),
             },
             tries: self.tries,
+            away: self.away,
         };
         self.worker.common.memory.keep(self.worker.index, request);
     }

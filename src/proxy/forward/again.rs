@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{Journey, headers};
 use crate::{
+    fault::Fault,
     meters::Retry,
     policy::retry::{Failure, Situation},
     proxy::{exchange::Exchange, upload::Upload},
@@ -57,6 +58,18 @@ impl Journey<'_> {
         // The next attempt may be given the very slot that this one had.
         self.exchange.give_back(None);
         self.exchange.retried(reason(failure));
+        true
+    }
+
+    /// Whether another pool takes what its audience's own could not connect to. Nothing of it has
+    /// been sent; what it may take there is bounded, and nobody's budget for retries pays for it.
+    pub(super) fn goes_away(&mut self, failure: Failure, fault: Fault) -> bool {
+        let lost = failure == Failure::Connect && self.exchange.may_go_away();
+        if !lost || self.lost.is_some() || Instant::now() >= self.total_at {
+            return false;
+        }
+        self.exchange.give_back(None);
+        self.lost = Some(fault);
         true
     }
 

@@ -25,6 +25,9 @@ macro_rules! line {
             /// How long an operator's pause held it back; only where one did.
             #[serde(skip_serializing_if = "Option::is_none", serialize_with = "milliseconds")]
             pub paused_ms: Option<Duration>,
+            /// The pool that took it because its audience's own could not; only where one did.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub fallback: Option<&'a str>,
         }
 
         /// The fields that every line has, in their order.
@@ -141,6 +144,7 @@ impl Default for Line<'_> {
             total_ms: None,
             tunnel: None,
             paused_ms: None,
+            fallback: None,
         }
     }
 }
@@ -216,6 +220,7 @@ mod tests {
             total_ms: Some(Duration::from_nanos(15_000_412_999)),
             tunnel: None,
             paused_ms: None,
+            fallback: None,
         };
         assert_eq!(
             written(&line),
