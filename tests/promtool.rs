@@ -66,6 +66,7 @@ fn rendered() -> Result<String, Box<dyn Error>> {
             orphans: 0,
             queue_length: 0,
             event_streams: 0,
+            encrypted: true,
         }],
         verbs: vec![paused()],
         listeners: vec![ListenerGauges {

@@ -206,9 +206,9 @@ mod tests {
         }
     }
 
-    fn judged(terms: &Terms, claims: Value) -> Result<Identity, Flaw> {
+    fn judged(terms: &Terms, claims: &Value) -> Result<Identity, Flaw> {
         let source = Arc::new(Name::parse("jwt").expect("a name"));
-        let proof = terms.judge(&claims, &source, Moment(1000));
+        let proof = terms.judge(claims, &source, Moment(1000));
         proof.map(|proof| (*proof.identity).clone())
     }
 
@@ -248,10 +248,10 @@ mod tests {
             (json!({ "sub": null, "exp": 2000 }), Some(Flaw::NoUser)),
             (json!({ "exp": 2000 }), Some(Flaw::NoUser)),
         ] {
-            assert_eq!(judged(&terms(), claims.clone()).err(), flaw, "{claims}");
+            assert_eq!(judged(&terms(), &claims).err(), flaw, "{claims}");
         }
         let endless = Terms { endless: true, ..terms() };
-        assert!(judged(&endless, json!({ "sub": 7 })).is_ok_and(|it| &*it.subject == "7"));
+        assert!(judged(&endless, &json!({ "sub": 7 })).is_ok_and(|it| &*it.subject == "7"));
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         };
         let with = |iss: Value, aud: Value| {
             let claims = json!({ "sub": "1", "exp": 2000, "iss": iss, "aud": aud });
-            judged(&terms, claims).err()
+            judged(&terms, &claims).err()
         };
         assert_eq!(with(json!("https://id.example"), json!("shop")), None);
         assert_eq!(with(json!("https://id.example"), json!(["a", "shop"])), None);
@@ -281,7 +281,7 @@ mod tests {
         let terms = Terms { roles: Some("scope".into()), wanted: wanted.into(), ..terms() };
         let identity = judged(
             &terms,
-            json!({
+            &json!({
                 "sub": "1", "exp": 2000, "scope": "read write", "plan": ["gold", 3], "mail": "x",
                 "org": { "id": 9 }, "beta": true,
             }),

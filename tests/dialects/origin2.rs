@@ -1,5 +1,7 @@
 //! An endpoint over HTTP/2 that does exactly as it is told.
 
+#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;

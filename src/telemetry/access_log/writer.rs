@@ -257,6 +257,10 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the reader of a pipe waits on a thread, and ends"
+    )]
     async fn lines_that_come_while_others_are_written_are_not_lost_by_a_stop_meanwhile() {
         let (mut reader, pipe) = std::io::pipe().expect("a pipe");
         let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
