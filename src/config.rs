@@ -3,6 +3,7 @@
 //! `document` is what was written, with spans; `lower` turns it into these types or into problems.
 //! Nothing here can be built from a file that has an error in it.
 
+mod balance;
 mod changes;
 mod database;
 mod defaults;
@@ -29,6 +30,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 
+pub use balance::{Balance, HashBy};
 pub use changes::{Changes, changes};
 pub use database::{Database, Demand, Need, Surge};
 pub use defaults::AddressError;
@@ -331,29 +333,6 @@ pub struct Queue {
     pub length: QueueLength,
     /// How long one of them may wait.
     pub wait: Duration,
-}
-
-/// How requests are spread over a pool's endpoints.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Balance {
-    /// To the less busy one of two taken at random; a slow one counts as busier.
-    #[default]
-    LeastBusy,
-    /// In turn.
-    RoundRobin,
-    /// To the same one for the same client, as long as it has room.
-    Hash(HashBy),
-}
-
-/// What makes two requests the same client's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HashBy {
-    /// The client's address.
-    Client,
-    /// A field of the head.
-    Header(HeaderName),
-    /// A cookie.
-    Cookie(String),
 }
 
 /// What becomes of requests while a pool has no usable endpoint.

@@ -200,7 +200,8 @@ impl Proxy {
         };
         let hsts = listener.and_then(|it| it.hsts.clone()).filter(|_| brought.secure);
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
-        let asked = Asked::of(peer, protocol, head, brought.client, request_id);
+        let mut asked = Asked::of(peer, protocol, head, brought.client, request_id);
+        asked.identity = found.identity;
         let exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
         if let Some(DroppedNames(count)) = head.extensions.get() {
             exchange.audience().meter.fields_dropped(self.worker.index, *count as u64);

@@ -160,8 +160,12 @@ impl Decision {
     /// The same, but that the request is refused where it carries something that proves nobody and
     /// a source of identities does not let that pass.
     pub fn refusing(self, refused: bool) -> Self {
-        let fault = if refused { Some(Fault::InvalidIdentity) } else { self.fault };
-        Self { fault, ..self }
+        match self.fault {
+            None | Some(Fault::Unidentified | Fault::NotAdmitted) if refused => {
+                Self { fault: Some(Fault::InvalidIdentity), ..self }
+            }
+            _ => self,
+        }
     }
 }
 

@@ -5,7 +5,10 @@ use std::{net::IpAddr, sync::Arc};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::HOST};
 
 use super::{Refusal, headers, reply::Form};
-use crate::peer::{Peer, Protocol};
+use crate::{
+    classify::Identity,
+    peer::{Peer, Protocol},
+};
 
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -16,6 +19,8 @@ pub struct Asked {
     pub peer: Arc<Peer>,
     /// Who asks, after trusted proxies have been believed.
     pub client: IpAddr,
+    /// Who that is, as far as it was proved.
+    pub identity: Option<Arc<Identity>>,
     /// What the client spoke.
     pub protocol: Protocol,
     /// The request's name in all logs.
@@ -46,6 +51,7 @@ impl Asked {
         Self {
             peer,
             client,
+            identity: None,
             protocol,
             request_id,
             trace_parent: head.headers.get(TRACE_PARENT).cloned(),
@@ -66,6 +72,7 @@ impl Asked {
         let request_id = headers::request_id(&HeaderMap::new(), &peer, drawn);
         Self {
             client: peer.ip(),
+            identity: None,
             peer,
             protocol,
             request_id,

@@ -10,6 +10,7 @@ use crate::{
     classify::cookie_value,
     config::{Balance, HashBy, QueueLength, WhenEmpty, WhenUnhealthy},
     fault::Fault,
+    policy::sticky::Place,
     snapshot::Pool,
     upstream::{Asking, Grant, Lacking, Patience, Refused, Waiting, clock_ms, stable_hash},
 };
@@ -197,7 +198,17 @@ fn fault_of(refused: Refused, pool: &Pool) -> Fault {
 /// What the request is hashed by, in a pool that does that and where the request has it.
 fn key_of(pool: &Pool, exchange: &Exchange, head: &Parts) -> Option<u64> {
     let Balance::Hash(by) = &pool.config.balance else { return None };
+    key_by(by, exchange, head)
+}
+
+fn key_by(by: &HashBy, exchange: &Exchange, head: &Parts) -> Option<u64> {
     match by {
+        HashBy::User => exchange
+            .asked()
+            .identity
+            .as_ref()
+            .map(|identity| Place::of("endpoint", identity.subject.as_bytes()).bits()),
+        HashBy::First(keys) => keys.iter().find_map(|by| key_by(by, exchange, head)),
         HashBy::Client => Some(stable_hash(exchange.asked().client.to_string().as_bytes())),
         HashBy::Header(name) => head.headers.get(name).map(|value| stable_hash(value.as_bytes())),
         HashBy::Cookie(name) => cookie_value(&head.headers, name).map(|value| stable_hash(&value)),

@@ -7,7 +7,9 @@ mod cookies;
 mod mutations;
 mod proved;
 mod recorded;
+mod secrets;
 mod signed;
+mod spread;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;

@@ -47,23 +47,14 @@ impl Leaf for BalanceLeaf {
         let balance = match *words {
             ["least_busy"] => Balance::LeastBusy,
             ["round_robin"] => Balance::RoundRobin,
-            ["hash", "client"] => Balance::Hash(HashBy::Client),
-            ["hash", "header", name] => {
-                let name = name.parse().map_err(|_| Complaint::new("no field has such a name"))?;
-                Balance::Hash(HashBy::Header(name))
-            }
-            ["hash", "cookie", name] => Balance::Hash(HashBy::Cookie(name.to_owned())),
-            _ => {
-                let hint = "write `least_busy`, `round_robin`, `hash client`, `hash header NAME` \
-                            or `hash cookie NAME`";
-                return Err(Complaint::new("there is no such way").with_hint(hint));
-            }
+            ["hash", ref keys @ ..] => Balance::Hash(hash_by(keys)?),
+            _ => return Err(no_such_way()),
         };
         Ok(Self(balance))
     }
 
     fn schema() -> Schema {
-        super::leaf::string("least_busy|round_robin|hash (client|header .+|cookie .+)")
+        super::leaf::string("least_busy|round_robin|hash (client|user|header .+|cookie .+)")
     }
 }
 
@@ -116,4 +107,25 @@ impl Leaf for PriorityLeaf {
     fn schema() -> Schema {
         json_schema!({ "enum": ["high", "normal", "low"] })
     }
+}
+
+/// What requests are hashed by: one thing, or the first of several with `or` between them.
+fn hash_by(words: &[&str]) -> Result<HashBy, Complaint> {
+    let keys = words.split(|word| *word == "or").map(|key| match *key {
+        ["client"] => Ok(HashBy::Client),
+        ["user"] => Ok(HashBy::User),
+        ["header", name] => {
+            name.parse().map(HashBy::Header).map_err(|_| Complaint::new("no field has such a name"))
+        }
+        ["cookie", name] => Ok(HashBy::Cookie(name.to_owned())),
+        _ => Err(no_such_way()),
+    });
+    let mut keys = keys.collect::<Result<Vec<HashBy>, Complaint>>()?;
+    Ok(if keys.len() == 1 { keys.remove(0) } else { HashBy::First(keys) })
+}
+
+fn no_such_way() -> Complaint {
+    let hint = "write `least_busy`, `round_robin`, `hash client`, `hash user`, `hash header NAME`, \
+                `hash cookie NAME`, or several of these: `hash user or header X-Device or client`";
+    Complaint::new("there is no such way").with_hint(hint)
 }

@@ -22,7 +22,7 @@ macro_rules! pool {
                 /// How many requests wait for a slot, and how long.
                 optional queue: Queue,
                 /// How requests are spread over the endpoints: `least_busy`, `round_robin`, `hash
-                /// client`, `hash header NAME` or `hash cookie NAME`.
+                /// client`, `hash user`, `hash header NAME`, `hash cookie NAME`, several with `or`.
                 optional balance: BalanceLeaf,
                 /// What becomes of requests while no endpoint is usable: `refuse`, `wait`, or
                 /// `fallback` for audiences that have one.

@@ -5,8 +5,8 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use super::{LoweredPool, NAMES_MAX, bounded, dialect, discovery, health, house::positive};
 use crate::{
     config::{
-        AddressSpec, Buffer, Demand, Dialect, EndpointSpec, Health, Pool, Queue, Surge, Timeouts,
-        defaults,
+        AddressSpec, Balance, Buffer, Demand, Dialect, EndpointSpec, HashBy, Health, Pool, Queue,
+        Surge, Timeouts, defaults,
         document::{self, At, Endpoint, Named, Reader, WeightedEndpoint},
         source::Span,
     },
@@ -72,7 +72,7 @@ fn lower_pool(
         capacity,
         capacity_written: pool.capacity.is_some(),
         queue: queue(pool.queue.as_ref()),
-        balance: pool.balance.as_ref().map(|at| at.value.0.clone()).unwrap_or_default(),
+        balance: balance(pool.balance.as_ref(), reader),
         slow_start: pool.slow_start.as_ref().map_or(Duration::ZERO, |at| at.value.0),
         event_streams: event_streams(pool, capacity, endpoints.len(), reader),
         when_empty: pool.when_empty.as_ref().map(|at| at.value.0).unwrap_or_default(),
@@ -313,4 +313,19 @@ fn ahead(buffer: &document::Buffer, default: u64, reader: &mut Reader) -> u64 {
         return 0;
     }
     at.value.0
+}
+
+/// How requests are spread. By user alone they are only where something proves who that is.
+fn balance(at: Option<&At<document::BalanceLeaf>>, reader: &mut Reader) -> Balance {
+    let Some(at) = at else { return Balance::default() };
+    let by_user = match &at.value.0 {
+        Balance::Hash(HashBy::User) => true,
+        Balance::Hash(HashBy::First(keys)) => keys.contains(&HashBy::User),
+        Balance::Hash(_) | Balance::LeastBusy | Balance::RoundRobin => false,
+    };
+    if by_user && !reader.identifies {
+        let message = "`hash user` never finds one: nothing here can prove who asks";
+        reader.warn(at.span, message, "say under `identity:` what proves it");
+    }
+    at.value.0.clone()
 }

@@ -1,0 +1,207 @@
+//! What it costs to know who asks: `cargo bench --bench identity`.
+//!
+//! `decide` is the decision alone; `remembered` is the same with a token that was seen before, from
+//! the field to the user; `verified` is a token that nobody has seen. `table` looks users up.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::{
+    hint::black_box,
+    net::{IpAddr, Ipv4Addr},
+    sync::OnceLock,
+};
+
+use aws_lc_rs::{
+    encoding::{AsDer, PublicKeyX509Der},
+    hmac,
+    rand::SystemRandom,
+    rsa::KeySize,
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+        RsaKeyPair,
+    },
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use divan::Bencher;
+use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
+use serde_json::{Value, json};
+use usher::{
+    classify::{
+        Choice, Classifier, Facts, Matcher, PathPattern, PathView, RuleSpec, Table, TableBuilder,
+        UserPattern,
+    },
+    identity::{
+        Cache, Evidence, Found, Identities, Invalid, Key, Keys, Kind, Moment, Place, Source, Terms,
+        Tokens, key_set,
+    },
+    name::Name,
+};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const KINDS: [&str; 4] = ["HS256", "ES256", "EdDSA", "RS256"];
+const LINES: usize = 1_000_000;
+
+/// A request with a token, and what it takes to read it.
+struct Asked {
+    headers: HeaderMap,
+    identities: Identities,
+    classifier: Classifier,
+}
+
+fn main() {
+    divan::main();
+}
+
+/// The decision alone, of a request whose token nobody looks at.
+#[divan::bench]
+fn decide(bencher: Bencher<'_, '_>) {
+    let asked = Asked::new("ES256");
+    bencher.bench_local(|| asked.decide(&Found::default()));
+}
+
+/// The decision with a token that was verified before.
+#[divan::bench(args = KINDS)]
+fn remembered(bencher: Bencher<'_, '_>, kind: &str) {
+    let asked = Asked::new(kind);
+    let mut cache = Cache::default();
+    assert!(asked.find(&mut cache).identity.is_some());
+    bencher.bench_local(|| {
+        let found = asked.find(&mut cache);
+        asked.decide(&found)
+    });
+}
+
+/// The decision with a token that nobody has seen.
+#[divan::bench(args = KINDS)]
+fn verified(bencher: Bencher<'_, '_>, kind: &str) {
+    let asked = Asked::new(kind);
+    bencher.with_inputs(Cache::default).bench_local_refs(|cache| {
+        let found = asked.find(cache);
+        asked.decide(&found)
+    });
+}
+
+/// Users in a table of a million lines, each another one.
+#[divan::bench]
+fn table(bencher: Bencher<'_, '_>) {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let mut builder = TableBuilder::default();
+        (0..LINES).for_each(|id| builder.line(&id.to_string()).unwrap());
+        builder.finish()
+    });
+    let mut random = fastrand::Rng::with_seed(7);
+    let users: Vec<String> = (0..4096).map(|_| random.usize(0..2 * LINES).to_string()).collect();
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn = (turn + 1) % users.len();
+        table.find(black_box(&users[turn])).is_some()
+    });
+}
+
+// === impl Asked ===
+
+impl Asked {
+    fn new(kind: &str) -> Self {
+        let (token, key) = minted(kind);
+        let mut headers = HeaderMap::new();
+        for name in ["accept", "accept-encoding", "accept-language", "user-agent", "cookie"] {
+            headers.insert(name, HeaderValue::from_static("something that a browser sends"));
+        }
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+        headers.insert(AUTHORIZATION, bearer);
+        let terms = Terms { user: "sub".into(), roles: Some("roles".into()), ..Terms::default() };
+        let tokens = Tokens::new(vec![Place::Header(AUTHORIZATION)], Keys::new(vec![key]), terms);
+        let name = Name::parse("jwt").unwrap();
+        let source = Source::new(name, Invalid::Anonymous, Kind::Tokens(tokens));
+        let user = UserPattern::parse("4711").unwrap();
+        let path = PathPattern::parse("/admin/**").unwrap();
+        let rule =
+            |matcher| vec![RuleSpec { label: "".into(), line: 1, all: vec![matcher], not: vec![] }];
+        let classifier = Classifier::new(&[
+            rule(Matcher::Path(vec![path])),
+            rule(Matcher::User(vec![user])),
+            vec![],
+        ]);
+        Self { headers, identities: Identities::new(vec![source], [0; 32]), classifier }
+    }
+
+    fn find(&self, cache: &mut Cache) -> Found {
+        let evidence = Evidence {
+            headers: black_box(&self.headers),
+            query: None,
+            trusted: false,
+            certificate: None,
+        };
+        self.identities.find(&evidence, cache, Moment::now(), |_, _| {})
+    }
+
+    fn decide(&self, found: &Found) -> Option<Choice> {
+        let facts = Facts {
+            method: &Method::GET,
+            path: black_box("/orders/17"),
+            query: None,
+            host: "shop.example.com",
+            headers: &self.headers,
+            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            subject: None,
+            identity: found.identity.as_deref(),
+        };
+        let path = PathView::of(facts.path).expect("a path that is served");
+        self.classifier.classify(&facts, &path)
+    }
+}
+
+/// A token as identity providers make them, and the key to it.
+fn minted(kind: &str) -> (String, Key) {
+    let of = |jwk: Value| {
+        let set = json!({ "keys": [jwk] }).to_string();
+        key_set(set.as_bytes(), &[]).unwrap().remove(0)
+    };
+    let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let random = SystemRandom::new();
+    match kind {
+        "HS256" => {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+            let token = token(kind, |signed| hmac::sign(&key, signed).as_ref().to_vec());
+            (token, Key::secret(SECRET.as_bytes(), &[]).unwrap())
+        }
+        "ES256" => {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+            let point = pair.public_key().as_ref();
+            let (x, y) = (b64(&point[1..33]), b64(&point[33..]));
+            let token = token(kind, |signed| pair.sign(&random, signed).unwrap().as_ref().to_vec());
+            (token, of(json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y })))
+        }
+        "EdDSA" => {
+            let pair = Ed25519KeyPair::generate().unwrap();
+            let x = b64(pair.public_key().as_ref());
+            let token = token(kind, |signed| pair.sign(signed).as_ref().to_vec());
+            (token, of(json!({ "kty": "OKP", "crv": "Ed25519", "x": x })))
+        }
+        _ => {
+            let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+            let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+            let public = base64::engine::general_purpose::STANDARD.encode(public.as_ref());
+            let pem = format!("-----BEGIN PUBLIC KEY-----\n{public}\n-----END PUBLIC KEY-----\n");
+            let token = token(kind, |signed| {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, signed, &mut signature).unwrap();
+                signature
+            });
+            (token, Key::pem(pem.as_bytes(), &[]).unwrap())
+        }
+    }
+}
+
+fn token(kind: &str, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let claims = json!({
+        "iss": "https://id.example.com/", "sub": "4711", "aud": ["shop", "api"], "iat": 1764100000,
+        "exp": Moment::now().0 + 3600, "scope": "openid profile email", "azp": "mobile-app",
+        "roles": ["customer", "beta"], "jti": "3f2a91c0-8d3e-4c55-9d1b-2b6f0f7f3c11",
+    });
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = json!({ "alg": kind, "typ": "JWT", "kid": "2026-11" });
+    let signed = format!("{}.{}", part(&header), part(&claims));
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(sign(signed.as_bytes())))
+}
