@@ -56,6 +56,7 @@ impl Scale {
 
 /// What the configuration says in reload number `round`: half of them change the pool, every fifth
 /// is of a broken file, the others change something else.
+/// There are more clients than slots, so that some always wait, and none is to be refused for that.
 fn config(address: SocketAddr, shops: &[Shop; 2], tunnels: Duration, round: u32) -> String {
     let endpoints = match round % 4 {
         0 => format!("{}, {}", shops[0].address, shops[1].address),
@@ -75,7 +76,7 @@ fn config(address: SocketAddr, shops: &[Shop; 2], tunnels: Duration, round: u32)
          - {{ name: round, pool: rails, match: [{{ path: /round/{round} }}] }}\n\
          - {{ name: everyone, pool: rails }}\n\
          pools: {{ rails: {{ endpoints: [{endpoints}], {key}: {CAPACITY}, \
-                             keep_alive: {{ idle: 1s }} }} }}\n",
+                             keep_alive: {{ idle: 1s }}, queue: {{ wait: 20s }} }} }}\n",
         tunnels.as_secs()
     );
     text
