@@ -1,5 +1,7 @@
 //! Slots, leases and queues of pools together, on one thread.
 
+mod model;
+
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -32,7 +34,11 @@ fn lease(pool: &Pool) -> Result<Lease, Lacking> {
 }
 
 fn enter(pool: &Pool, tried: &[u32]) -> Waiting {
-    let patience = Patience { wait: Duration::from_secs(1), length: 10 };
+    enter_for(Duration::from_secs(1), pool, tried)
+}
+
+fn enter_for(wait: Duration, pool: &Pool, tried: &[u32]) -> Waiting {
+    let patience = Patience { wait, length: 10 };
     let asking = Asking { tried, ..Asking::default() };
     pool.queue().enter(&stake(pool), &asking, patience, Instant::now()).expect("there is room")
 }
