@@ -3,6 +3,8 @@
 mod http2;
 mod introductions;
 mod origin2;
+#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
+
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

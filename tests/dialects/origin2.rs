@@ -25,8 +25,8 @@ pub struct Origin2(TcpListener);
 
 /// A connection from usher.
 pub struct Trunk {
-    requests: mpsc::UnboundedReceiver<Asked>,
-    leave: mpsc::UnboundedSender<()>,
+    requests: mpsc::Receiver<Asked>,
+    leave: mpsc::Sender<()>,
     driver: JoinHandle<()>,
 }
 
@@ -85,8 +85,8 @@ impl Trunk {
         let mut builder = server::Builder::new();
         builder.max_concurrent_streams(streams);
         let mut connection = builder.handshake(socket).await.expect("hands are shaken");
-        let (told, requests) = mpsc::unbounded_channel();
-        let (leave, mut left) = mpsc::unbounded_channel();
+        let (told, requests) = mpsc::channel(100);
+        let (leave, mut left) = mpsc::channel(100);
         let driver = tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -94,7 +94,7 @@ impl Trunk {
                     accepted = connection.accept() => match accepted {
                         Some(Ok((request, answer))) => {
                             let (head, body) = request.into_parts();
-                            let _ = told.send(Asked { head, body, answer });
+                            let _ = told.send(Asked { head, body, answer }).await;
                         }
                         Some(Err(_)) | None => return,
                     },
@@ -112,7 +112,7 @@ impl Trunk {
 
     /// Says GOAWAY, and finishes what has come.
     pub fn leave(&self) {
-        let _ = self.leave.send(());
+        let _ = self.leave.try_send(());
     }
 
     /// Closes the connection without a word.

@@ -62,7 +62,9 @@ pub(super) struct Connection<S> {
     expires: Instant,
     /// When it is looked at next.
     look: Deadline,
-    /// What had been read at the last look, and whether a ping was sent then.
+    /// When it was last looked whether the client is there, what had been read by then, and whether
+    /// a ping was sent then.
+    asked_at: Instant,
     read_before: u64,
     pinged: bool,
     /// Why it is leaving, and when it has waited long enough for the client.
@@ -105,6 +107,7 @@ where
             expires,
             look: common.wheel.at(now),
             common,
+            asked_at: now,
             read_before: 0,
             pinged: false,
             leaving: None,
@@ -264,7 +267,8 @@ where
                 self.say_goodbye(end);
                 return Poll::Ready(None);
             }
-            if self.is_dead() {
+            // Looks may be closer together than a client may be silent.
+            if now >= self.asked_at + LOOK && self.is_dead(now) {
                 return Poll::Ready(Some(Http2End::PingTimeout));
             }
             // A connection that is busy now may be idle from the next moment on.
@@ -275,7 +279,8 @@ where
     }
 
     /// Whether a client with open streams has not answered a ping; sends one when it is silent.
-    fn is_dead(&mut self) -> bool {
+    fn is_dead(&mut self, now: Instant) -> bool {
+        self.asked_at = now;
         let read = self.common.watch.read();
         let silent = std::mem::replace(&mut self.read_before, read) == read;
         if self.quiet_since.is_some() || !silent {
