@@ -1,10 +1,10 @@
 //! How endpoints are spoken to where they want more than plain HTTP/1.1.
 
+#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
+
 mod http2;
 mod introductions;
 mod origin2;
-#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
-
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
