@@ -180,8 +180,8 @@ fn patience(exchange: &Exchange, pool: &Pool) -> Patience {
             (times * pool.upstream.queue().slots().max(written) as f64).ceil() as u64
         }
     };
-    let wait = exchange.overrides().queue.unwrap_or(queue.wait);
-    Patience { wait, length: usize::try_from(length).unwrap_or(usize::MAX) }
+    let (wait, own) = (queue.wait, exchange.overrides().queue.unwrap_or(queue.wait));
+    Patience { wait, own, length: usize::try_from(length).unwrap_or(usize::MAX) }
 }
 
 fn fault_of(refused: Refused, pool: &Pool) -> Fault {

@@ -43,8 +43,12 @@ pub trait Lane {
 /// How long and how many may wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Terms {
-    /// How long one waits while the pool is not overloaded.
+    /// How long one waits while the pool is not overloaded, and how long the queue is not empty
+    /// until it is.
     pub wait: Duration,
+    /// How long this one waits while the pool is not overloaded: `wait`, unless it was said
+    /// otherwise for its like.
+    pub own: Duration,
     /// How many wait at most.
     pub length: usize,
 }
@@ -71,11 +75,14 @@ pub struct Line<L, W> {
 struct Waiting<L, W> {
     lane: L,
     waiters: BTreeMap<Ticket, Waiter<W>>,
+    /// Whether all of them wait equally long, so that the first is late first.
+    alike: bool,
 }
 
 #[derive(Debug)]
 struct Waiter<W> {
     since: Instant,
+    wait: Duration,
     who: W,
 }
 
@@ -84,7 +91,7 @@ struct Waiter<W> {
 impl<L: Lane, W> Line<L, W> {
     /// An empty line.
     pub fn new() -> Self {
-        let terms = Terms { wait: Duration::ZERO, length: 0 };
+        let terms = Terms { wait: Duration::ZERO, own: Duration::ZERO, length: 0 };
         Self { lanes: Vec::new(), length: 0, next: 0, terms, busy_since: None }
     }
 
@@ -98,9 +105,8 @@ impl<L: Lane, W> Line<L, W> {
         self.busy_since.is_some_and(|since| now.duration_since(since) >= self.terms.wait)
     }
 
-    /// How long one may wait, as things stand.
-    pub fn patience(&self, now: Instant) -> Duration {
-        let wait = self.terms.wait;
+    /// How long one may wait, as things stand, who may wait for `wait` while all is well.
+    pub fn patience(&self, wait: Duration, now: Instant) -> Duration {
         if self.is_overloaded(now) { (wait / IMPATIENCE).max(PATIENCE_MIN).min(wait) } else { wait }
     }
 
@@ -130,7 +136,9 @@ impl<L: Lane, W> Line<L, W> {
         }
         let ticket = self.next;
         self.next += 1;
-        self.lanes[index].waiters.insert(ticket, Waiter { since: now, who });
+        let Waiting { waiters, alike, .. } = &mut self.lanes[index];
+        *alike &= waiters.values().next_back().is_none_or(|last| last.wait == terms.own);
+        waiters.insert(ticket, Waiter { since: now, wait: terms.own, who });
         self.length += 1;
         self.busy_since.get_or_insert(now);
         self.forget_empty();
@@ -179,15 +187,24 @@ impl<L: Lane, W> Line<L, W> {
 
     /// Puts into `gone` whoever has waited for longer than patience lasts.
     pub fn expire(&mut self, now: Instant, gone: &mut Vec<W>) {
-        let patience = self.patience(now);
         let before = gone.len();
-        for lane in &mut self.lanes {
-            while let Some(first) = lane.waiters.first_entry()
-                && now.duration_since(first.get().since) >= patience
+        let mut lanes = std::mem::take(&mut self.lanes);
+        let late = |it: &Waiter<W>| now.duration_since(it.since) >= self.patience(it.wait, now);
+        for Waiting { waiters, alike, .. } in &mut lanes {
+            if !*alike {
+                let tickets = waiters.iter().filter(|(_, waiter)| late(waiter));
+                let tickets: Vec<Ticket> = tickets.map(|(ticket, _)| *ticket).collect();
+                let removed = tickets.iter().filter_map(|ticket| waiters.remove(ticket));
+                gone.extend(removed.map(|waiter| waiter.who));
+                continue;
+            }
+            while let Some(first) = waiters.first_entry()
+                && late(first.get())
             {
                 gone.push(first.remove().who);
             }
         }
+        self.lanes = lanes;
         self.left(gone.len() - before);
     }
 
@@ -214,7 +231,7 @@ impl<L: Lane, W> Line<L, W> {
                 index
             }
             None => {
-                self.lanes.push(Waiting { lane, waiters: BTreeMap::new() });
+                self.lanes.push(Waiting { lane, waiters: BTreeMap::new(), alike: true });
                 self.lanes.len() - 1
             }
         }
@@ -225,7 +242,7 @@ impl<L: Lane, W> Line<L, W> {
     fn least_entitled(&self, newcomer: usize) -> usize {
         let lanes = 0..self.lanes.len();
         let least = lanes.max_by_key(|&index| {
-            let Waiting { lane, waiters } = &self.lanes[index];
+            let Waiting { lane, waiters, .. } = &self.lanes[index];
             let own = index == newcomer;
             let waits = waiters.len() as i64 + i64::from(own);
             // Among equals the newcomer is the one who goes.

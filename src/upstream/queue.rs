@@ -76,6 +76,7 @@ pub struct Waiting {
     queue: Arc<Queue>,
     ticket: Ticket,
     since: Instant,
+    own: Duration,
     told: oneshot::Receiver<Told>,
 }
 
@@ -174,7 +175,10 @@ impl Queue {
         let (entered, released) = self.room.enter((stake.clone(), waiter), terms, now, sources);
         tell_all(released, None);
         match entered {
-            Ok(ticket) => Ok(Waiting { queue: self.clone(), ticket, since: now, told }),
+            Ok(ticket) => {
+                let (queue, own) = (self.clone(), terms.own);
+                Ok(Waiting { queue, ticket, since: now, own, told })
+            }
             Err(_) => Err(Refused::Full),
         }
     }
@@ -251,7 +255,7 @@ impl Waiting {
 
     /// How long it may wait, as things stand.
     pub fn patience(&self, now: Instant) -> Duration {
-        self.queue.room.patience(now)
+        self.queue.room.patience(self.own, now)
     }
 
     /// A slot, or why there will be none.

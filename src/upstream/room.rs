@@ -64,9 +64,9 @@ impl<L: Lane, W> Room<L, W> {
         self.line.lock().oldest()
     }
 
-    /// How long one may wait, as things stand.
-    pub fn patience(&self, now: Instant) -> Duration {
-        self.line.lock().patience(now)
+    /// How long one may wait, as things stand, who may wait for `own` while all is well.
+    pub fn patience(&self, own: Duration, now: Instant) -> Duration {
+        self.line.lock().patience(own, now)
     }
 
     /// Lets `who` wait, and then tries `sources` once more: perhaps a slot came free just before it

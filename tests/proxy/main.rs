@@ -23,6 +23,7 @@ mod retries;
 mod started;
 #[path = "../support/mod.rs"]
 mod support;
+mod times;
 mod upstream;
 mod verbs;
 mod websocket;

@@ -7,7 +7,13 @@ use crate::name::Name;
 
 fn told(generation: u64) -> Arc<Told> {
     let name = Name::parse("driver").expect("a name");
-    Arc::new(Told { generation, audience: name.clone(), pool: name, labels: Arc::default() })
+    Arc::new(Told {
+        generation,
+        audience: name.clone(),
+        pool: name,
+        fallback: None,
+        labels: Arc::default(),
+    })
 }
 
 fn request(id: &str, second: u64, told: &Arc<Told>) -> Remembered {
@@ -26,6 +32,7 @@ fn request(id: &str, second: u64, told: &Arc<Told>) -> Remembered {
         bytes_out: 0,
         times: Times::default(),
         tries: Tries::default(),
+        away: false,
     }
 }
 

@@ -38,7 +38,7 @@ fn enter(pool: &Pool, tried: &[u32]) -> Waiting {
 }
 
 fn enter_for(wait: Duration, pool: &Pool, tried: &[u32]) -> Waiting {
-    let patience = Patience { wait, length: 10 };
+    let patience = Patience { wait, own: wait, length: 10 };
     let asking = Asking { tried, ..Asking::default() };
     pool.queue().enter(&stake(pool), &asking, patience, Instant::now()).expect("there is room")
 }

@@ -28,7 +28,7 @@ impl Lane for Test {
 const ONE: Test = Test(0, 1, 0);
 
 fn terms(length: usize) -> Terms {
-    Terms { wait: WAIT, length }
+    Terms { wait: WAIT, own: WAIT, length }
 }
 
 fn enter(line: &mut Line<Test, u32>, lane: Test, who: u32, now: Instant) -> Ticket {
@@ -48,7 +48,7 @@ fn the_oldest_goes_first_until_the_pool_is_overloaded_and_then_the_newest() {
     assert_eq!(next(&mut line, start + 999 * MS), Some(1));
     let overloaded = start + 1_000 * MS;
     assert!(line.is_overloaded(overloaded) && !line.is_overloaded(start + 999 * MS));
-    assert_eq!(line.patience(overloaded), 250 * MS);
+    assert_eq!(line.patience(WAIT, overloaded), 250 * MS);
     assert_eq!(next(&mut line, overloaded), Some(6));
     let mut gone = Vec::new();
     line.expire(overloaded, &mut gone);
@@ -57,7 +57,29 @@ fn the_oldest_goes_first_until_the_pool_is_overloaded_and_then_the_newest() {
     assert_eq!(next(&mut line, overloaded), Some(4));
     assert_eq!(next(&mut line, overloaded), None);
     assert!(!line.is_overloaded(overloaded + WAIT), "it has been empty");
-    assert_eq!(line.patience(overloaded), WAIT);
+    assert_eq!(line.patience(WAIT, overloaded), WAIT);
+}
+
+#[test]
+fn everyone_waits_for_as_long_as_was_said_for_its_like_whoever_else_waits() {
+    let (mut line, start) = (Line::new(), Instant::now());
+    let mut gone = Vec::new();
+    for (who, lane, own_ms) in [(1, 0, 5_000), (2, 0, 100), (3, 1, 1_000), (4, 0, 5_000)] {
+        let terms = Terms { own: own_ms * MS, ..terms(100) };
+        line.enter(Test(lane, 1, 0), who, terms, start, &mut gone).expect("there is room");
+    }
+    line.expire(start + 99 * MS, &mut gone);
+    assert_eq!(gone, [0_u32; 0]);
+    line.expire(start + 100 * MS, &mut gone);
+    assert_eq!(gone, [2]);
+    // Overloaded by what holds for the pool, and everyone's patience is a quarter of its own.
+    line.expire(start + WAIT, &mut gone);
+    assert_eq!(gone, [2, 3]);
+    line.expire(start + 1_249 * MS, &mut gone);
+    assert_eq!(line.len(), 2);
+    line.expire(start + 1_250 * MS, &mut gone);
+    assert_eq!(gone, [2, 3, 1, 4]);
+    line.check_invariants();
 }
 
 #[test]

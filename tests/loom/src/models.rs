@@ -118,7 +118,8 @@ impl Pool {
     /// As `Queue::enter`.
     fn enter(&self) -> (Ticket, Waiter) {
         let waiter = Arc::new(AtomicU32::new(0));
-        let terms = Terms { wait: Duration::from_secs(60), length: 10 };
+        let wait = Duration::from_secs(60);
+        let terms = Terms { wait, own: wait, length: 10 };
         let sources = || [Endpoint(&self.slots)];
         let (entered, released) =
             self.room.enter((Everyone, waiter.clone()), terms, self.now, sources);
