@@ -76,7 +76,13 @@ fn settle_fifty_audiences_in_turn(bencher: Bencher<'_, '_>) {
 fn remember(bencher: Bencher<'_, '_>, requests: usize) {
     let memory = Memory::new(1, requests);
     let name = name("customer");
-    let told = Told { generation: 1, audience: name.clone(), pool: name, labels: Arc::default() };
+    let told = Told {
+        generation: 1,
+        audience: name.clone(),
+        pool: name,
+        fallback: None,
+        labels: Arc::default(),
+    };
     let told = Arc::new(told);
     let time = Some(Duration::from_micros(12_345));
     let mut tries = Tries::default();
@@ -97,6 +103,7 @@ fn remember(bencher: Bencher<'_, '_>, requests: usize) {
             bytes_out: 1_024,
             times: Times { first_byte: time.into(), total: time.into(), ..Times::default() },
             tries,
+            away: false,
         };
         memory.keep(0, black_box(request));
     };
