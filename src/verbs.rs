@@ -68,13 +68,22 @@ pub enum Action {
         /// How many may at once.
         requests: u32,
     },
-    /// Requests are answered by usher, but for these networks.
+    /// Requests are answered by usher.
     Maintenance {
         /// Whose requests pass.
-        allow: Vec<IpNet>,
+        allow: Allowed,
     },
     /// No new requests go there.
     Drain,
+}
+
+/// Who passes during maintenance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// Clients of these networks.
+    pub networks: Vec<IpNet>,
+    /// Users, by the ids that a source of `identity:` has proved.
+    pub users: Vec<Box<str>>,
 }
 
 /// What a verb is for.

@@ -323,7 +323,8 @@ impl Orders {
                 view.wait_ms = u64::try_from(wait.as_millis()).ok();
             }
             Action::Maintenance { allow } => {
-                view.allow = allow.iter().map(ToString::to_string).collect();
+                view.allow = allow.networks.iter().map(ToString::to_string).collect();
+                view.allow_users = allow.users.iter().map(ToString::to_string).collect();
             }
             Action::Drain => {}
         }

@@ -60,6 +60,9 @@ pub struct MaintenanceArgs {
     /// Networks whose requests pass (`10.0.0.0/8`), separated by commas or said several times.
     #[arg(long, value_name = "NETWORK", value_delimiter = ',')]
     pub allow: Vec<String>,
+    /// A user whose requests pass, by the id that a source of `identity:` proves; may be repeated.
+    #[arg(long = "allow-user", value_name = "ID")]
+    pub allow_users: Vec<String>,
     /// What every verb can be told.
     #[command(flatten)]
     pub common: Common,
@@ -113,8 +116,8 @@ pub fn pause(args: &PauseArgs) -> u8 {
 
 /// Begins maintenance, and returns the exit code.
 pub fn maintenance(args: &MaintenanceArgs) -> u8 {
-    let MaintenanceArgs { target, length, allow, common } = args.clone();
-    let order = OrderBody { target, length, allow, ..OrderBody::default() };
+    let MaintenanceArgs { target, length, allow, allow_users, common } = args.clone();
+    let order = OrderBody { target, length, allow, allow_users, ..OrderBody::default() };
     tell(Asked::Maintenance, order, &common)
 }
 

@@ -7,7 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::HOST};
 use super::{Refusal, headers, reply::Form};
 use crate::{
     classify::Identity,
+    name::Name,
     peer::{Peer, Protocol},
+    verbs::{Closed, Gates},
 };
 
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -60,6 +62,12 @@ impl Asked {
             target: Some(head.uri.clone()),
             form: Form::wanted(&head.headers),
         }
+    }
+
+    /// Whether `audience` or `pool` is in maintenance for whoever asks.
+    pub fn closed(&self, gates: &Gates, audience: &Name, pool: &Name) -> Option<Closed> {
+        let user = self.identity.as_ref().map(|identity| &*identity.subject);
+        gates.closed(audience, pool, self.client, user)
     }
 
     /// What could be read of a request that was refused.

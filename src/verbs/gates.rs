@@ -14,11 +14,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
-use ipnet::IpNet;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::{Action, Register, Target, Verb, line::Line};
+use super::{Action, Allowed, Register, Target, Verb, line::Line};
 use crate::name::Name;
 
 /// The gates of all audiences and pools.
@@ -58,7 +57,7 @@ struct Table {
 
 #[derive(Debug, Default)]
 struct Gate {
-    closed: Option<(Closed, Vec<IpNet>)>,
+    closed: Option<(Closed, Allowed)>,
     held: Option<Held>,
 }
 
@@ -70,11 +69,18 @@ impl Gates {
         self.in_force.load(Ordering::Relaxed)
     }
 
-    /// Whether `audience` or `pool` is in maintenance, and not for `client`.
-    pub fn closed(&self, audience: &Name, pool: &Name, client: IpAddr) -> Option<Closed> {
+    /// Whether `audience` or `pool` is in maintenance, and not for `client`, who is `user` where
+    /// that was proved.
+    pub fn closed(
+        &self,
+        audience: &Name,
+        pool: &Name,
+        client: IpAddr,
+        user: Option<&str>,
+    ) -> Option<Closed> {
         self.table.load().of(audience, pool).find_map(|gate| {
             let (closed, allow) = gate.closed.as_ref()?;
-            (!allow.iter().any(|network| network.contains(&client))).then_some(*closed)
+            (!allow.passes(client, user)).then_some(*closed)
         })
     }
 
@@ -145,6 +151,15 @@ impl Table {
     }
 }
 
+// === impl Allowed ===
+
+impl Allowed {
+    fn passes(&self, client: IpAddr, user: Option<&str>) -> bool {
+        let known = user.is_some_and(|user| self.users.iter().any(|allowed| &**allowed == user));
+        known || self.networks.iter().any(|network| network.contains(&client))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,17 +178,21 @@ mod tests {
     }
 
     #[test]
-    fn maintenance_is_for_its_target_and_not_for_the_networks_it_allows() {
+    fn maintenance_is_for_its_target_and_not_for_the_networks_and_users_it_allows() {
         let (gates, mut register) = (Gates::default(), Register::default());
-        let allow = vec!["10.0.0.0/8".parse().expect("a network")];
+        let networks = vec!["10.0.0.0/8".parse().expect("a network")];
+        let allow = Allowed { networks, users: vec!["17".into()] };
         let action = Action::Maintenance { allow };
         register.put(verb(action, Target::Pool(name("web")))).expect("there is room");
         gates.renew(&register);
         assert!(gates.in_force());
-        let closed = |pool: &str, client: [u8; 4]| {
-            gates.closed(&name("customer"), &name(pool), client.into()).is_some()
+        let closed_to = |pool: &str, client: [u8; 4], user| {
+            gates.closed(&name("customer"), &name(pool), client.into(), user).is_some()
         };
+        let closed = |pool: &str, client| closed_to(pool, client, None);
         assert!(closed("web", [192, 0, 2, 1]) && !closed("web", [10, 1, 2, 3]));
+        assert!(!closed_to("web", [192, 0, 2, 1], Some("17")));
+        assert!(closed_to("web", [192, 0, 2, 1], Some("170")));
         assert!(!closed("admin", [192, 0, 2, 1]));
         register.end(&Target::Pool(name("web")));
         gates.renew(&register);

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Action, REQUESTS, Target, Verb, WAIT};
+use super::{Action, Allowed, REQUESTS, Target, Verb, WAIT};
 use crate::name::Name;
 
 /// The version that is written.
@@ -51,6 +51,8 @@ struct KeptVerb {
     requests: Option<u32>,
     #[serde(default)]
     allow: Vec<String>,
+    #[serde(default)]
+    allow_users: Vec<Box<str>>,
 }
 
 /// `verbs` as text.
@@ -90,12 +92,10 @@ impl KeptVerb {
         let (wait_ms, requests, allow) = match &verb.action {
             Action::Pause { wait, requests } => {
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                (Some(wait_ms), Some(*requests), Vec::new())
+                (Some(wait_ms), Some(*requests), Allowed::default())
             }
-            Action::Maintenance { allow } => {
-                (None, None, allow.iter().map(ToString::to_string).collect())
-            }
-            Action::Drain => (None, None, Vec::new()),
+            Action::Maintenance { allow } => (None, None, allow.clone()),
+            Action::Drain => (None, None, Allowed::default()),
         };
         Self {
             verb: verb.action.name().to_owned(),
@@ -108,7 +108,8 @@ impl KeptVerb {
             until: verb.until.map(|until| seconds(until + Duration::from_millis(999))),
             wait_ms,
             requests,
-            allow,
+            allow: allow.networks.iter().map(ToString::to_string).collect(),
+            allow_users: allow.users,
         }
     }
 
@@ -126,8 +127,9 @@ impl KeptVerb {
                 requests: self.requests.unwrap_or(REQUESTS),
             },
             "maintenance" => {
-                let allow = self.allow.iter().map(|network| network.parse().ok());
-                Action::Maintenance { allow: allow.collect::<Option<_>>()? }
+                let networks = self.allow.iter().map(|network| network.parse().ok());
+                let networks = networks.collect::<Option<_>>()?;
+                Action::Maintenance { allow: Allowed { networks, users: self.allow_users } }
             }
             "drain" => Action::Drain,
             _ => return None,
@@ -162,7 +164,8 @@ mod tests {
             since: at(5),
             until: until.map(at),
         };
-        let allow = vec!["10.0.0.0/8".parse().expect("a network")];
+        let networks = vec!["10.0.0.0/8".parse().expect("a network")];
+        let allow = Allowed { networks, users: vec!["17".into()] };
         vec![
             verb(
                 Action::Pause { wait: Duration::from_millis(1_500), requests: 7 },

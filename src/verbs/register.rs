@@ -70,7 +70,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::name::Name;
+    use crate::{name::Name, verbs::Allowed};
 
     fn at(second: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(second)
@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn maintenance() -> Verb {
-        Verb { action: Action::Maintenance { allow: Vec::new() }, ..pause("bob", None) }
+        Verb { action: Action::Maintenance { allow: Allowed::default() }, ..pause("bob", None) }
     }
 
     #[test]

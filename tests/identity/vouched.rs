@@ -50,6 +50,32 @@ async fn a_trusted_proxy_may_say_who_asks() {
 }
 
 #[tokio::test]
+async fn maintenance_lets_users_pass_that_are_allowed_and_nobody_who_only_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let (usher, mut client) = vouched_for(directory.path(), "127.0.0.0/8").await;
+    let order = r#"{ "target": "pool:rails", "allow_users": ["42", "9"] }"#;
+    let mut operator = Client::connect(usher.addresses.control.expect("a control port")).await;
+    operator
+        .send(format!(
+            "POST /api/v1/maintenance HTTP/1.1\r\nHost: localhost\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{order}",
+            order.len()
+        ))
+        .await;
+    let told = operator.answer().await;
+    assert_eq!(told.status, 200, "{}", told.text());
+    assert!(told.text().contains(r#""allow_users":["42","9"]"#), "{}", told.text());
+    assert_eq!(asked(&mut client, "/", "X-Auth-User: 42\r\n").await, "vip 42 -");
+    for fields in ["X-Auth-User: 421\r\n", "X-Usher-User: 42\r\n", ""] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.field("x-usher-fault")), (503, Some("maintenance")));
+    }
+    drop((client, operator));
+    usher.stop().await;
+}
+
+#[tokio::test]
 async fn from_anybody_else_it_is_nothing_and_does_not_reach_rails() {
     let directory = tempfile::tempdir().unwrap();
     let (usher, mut client) = vouched_for(directory.path(), "192.0.2.0/24").await;

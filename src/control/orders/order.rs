@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Why;
 use crate::{
     units,
-    verbs::{REQUESTS, WAIT},
+    verbs::{Allowed, REQUESTS, WAIT},
 };
 
 /// The longest time for which anything can be ordered.
@@ -22,6 +22,9 @@ const REQUESTS_MAX: u32 = 100_000;
 
 /// The most networks that may pass.
 const ALLOW_MAX: usize = 100;
+
+/// The longest id of a user, in bytes.
+const USER_BYTES_MAX: usize = 256;
 
 /// The body of an order. Which keys there may be depends on the verb.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub struct OrderBody {
     /// Networks that pass during maintenance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
+    /// Users that pass during maintenance.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_users: Vec<String>,
     /// Whether the last endpoint of a pool may be drained.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub last: bool,
@@ -80,8 +86,8 @@ pub struct Order {
     pub wait: Duration,
     /// How many paused requests may wait.
     pub requests: u32,
-    /// Networks that pass during maintenance.
-    pub allow: Vec<IpNet>,
+    /// Who passes during maintenance.
+    pub allow: Allowed,
     /// Whether the last endpoint of a pool may be drained.
     pub last: bool,
 }
@@ -132,7 +138,13 @@ impl OrderBody {
         if self.allow.len() > ALLOW_MAX {
             return Err(format!("`allow` names at most {ALLOW_MAX} networks."));
         }
-        let allow = self.allow.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
+        if self.allow_users.len() > ALLOW_MAX {
+            return Err(format!("`allow_users` names at most {ALLOW_MAX} users."));
+        }
+        let allow = Allowed {
+            networks: self.allow.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
+            users: self.allow_users.into_iter().map(user).collect::<Result<_, _>>()?,
+        };
         let why = Why { operator: self.operator, reason: self.reason };
         if let Some(complaint) = why.complaint() {
             return Err(complaint);
@@ -149,6 +161,7 @@ impl OrderBody {
             ("wait", self.wait.is_some() && !pause),
             ("requests", self.requests.is_some() && !pause),
             ("allow", !self.allow.is_empty() && asked != Asked::Maintenance),
+            ("allow_users", !self.allow_users.is_empty() && asked != Asked::Maintenance),
             ("last", self.last && asked != Asked::Drain),
         ];
         match misplaced.into_iter().find(|(_, misplaced)| *misplaced) {
@@ -181,6 +194,11 @@ fn network(text: &str) -> Result<IpNet, String> {
     text.parse().or_else(|_| single()).map_err(|_| format!("`allow`: `{text}` is not a network."))
 }
 
+fn user(id: String) -> Result<Box<str>, String> {
+    let good = (1..=USER_BYTES_MAX).contains(&id.len()) && !id.contains(char::is_control);
+    if good { Ok(id.into()) } else { Err("`allow_users`: this is no user's id.".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,11 +215,13 @@ mod tests {
         let body = OrderBody {
             length: Some("10m".into()),
             allow: vec!["10.0.0.0/8".into(), "192.0.2.7".into()],
+            allow_users: vec!["17".into()],
             ..body()
         };
         let (order, _) = body.order(Asked::Maintenance).expect("it makes sense");
         assert_eq!(order.length, Some(Duration::from_secs(600)));
-        assert_eq!(order.allow[1].to_string(), "192.0.2.7/32");
+        assert_eq!(order.allow.networks[1].to_string(), "192.0.2.7/32");
+        assert_eq!(order.allow.users, ["17".into()]);
     }
 
     #[test]
@@ -219,6 +239,16 @@ mod tests {
                 Asked::Maintenance,
                 OrderBody { allow: vec!["localhost".into()], ..body() },
                 "`allow`: `localhost` is not a network.",
+            ),
+            (
+                Asked::Drain,
+                OrderBody { allow_users: vec!["17".into()], ..body() },
+                "`allow_users` means nothing to drain.",
+            ),
+            (
+                Asked::Maintenance,
+                OrderBody { allow_users: vec![String::new()], ..body() },
+                "`allow_users`: this is no user's id.",
             ),
             (
                 Asked::Pause,

@@ -30,6 +30,8 @@ pub struct VerbView {
     pub wait_ms: Option<u64>,
     /// Of maintenance: the networks that pass.
     pub allow: Vec<String>,
+    /// Of maintenance: the users that pass.
+    pub allow_users: Vec<String>,
     /// Whether the configuration in use knows the target.
     pub known: bool,
 }
@@ -69,6 +71,10 @@ impl VerbView {
         }
         if !self.allow.is_empty() {
             line += &format!("; {} pass", self.allow.join(", "));
+        }
+        if !self.allow_users.is_empty() {
+            let plural = if self.allow_users.len() == 1 { "user" } else { "users" };
+            line += &format!("; {plural} {} pass", self.allow_users.join(", "));
         }
         if !self.known {
             line += "; the configuration knows no such target";

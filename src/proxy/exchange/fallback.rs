@@ -68,7 +68,7 @@ impl Exchange {
             return true;
         }
         let audience = &self.audience().name;
-        let closed = gates.closed(audience, &pool.name, self.asked.client).is_some();
+        let closed = self.asked.closed(gates, audience, &pool.name).is_some();
         !closed && gates.held(audience, &pool.name, &[]).is_none()
     }
 }

@@ -45,7 +45,7 @@ impl Exchange {
     fn admit_past_gates(&mut self) -> Result<(), Fault> {
         let Some(pool) = self.pool() else { return Ok(()) };
         let gates = &self.worker.common.gates;
-        let closed = gates.closed(&self.audience().name, &pool.name, self.asked.client);
+        let closed = self.asked.closed(gates, &self.audience().name, &pool.name);
         let Some(closed) = closed else { return Ok(()) };
         self.come_back(closed.until);
         self.come_back.get_or_insert(MAINTENANCE);
