@@ -5,6 +5,7 @@
 //! gauges are back at 0 and usher has stopped.
 
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout, reason = "the figures of docs/performance.md")]
 #![allow(clippy::disallowed_methods, reason = "a test that hangs must end")]
 
 #[path = "streams/curl.rs"]
