@@ -27,8 +27,8 @@ drain: { grace: 0s, requests: 20s, tunnels: 20s }
 defaults:
   pool:
     capacity: 3
-    queue: { wait: 10s }
-    timeouts: { connect: 1s, first_byte: 10s, total: 20s }
+    queue: { wait: 30s }
+    timeouts: { connect: 1s, first_byte: 40s, total: 60s }
 
 audiences:
   - name: webhooks
