@@ -140,7 +140,7 @@ async fn a_black_hole_costs_time_and_no_request_that_may_be_repeated() {
         retried(samples, "first_byte_timeout") + retried(samples, "connect_failed") >= 1.0
     };
     usher.when("requests go elsewhere", elsewhere).await;
-    // It is chosen so rarely from then on that five failures in a row, which eject it, may take long.
+    // It is chosen so rarely from then on that the five failures that eject it may take long.
     load.goes_on().await;
     namespace.release();
     let up = |samples: &Samples| samples.sum("usher_pool_endpoints", &["up"]) == 2.0;

@@ -37,8 +37,9 @@ const WITHIN: &str = "300ms";
 const SLOW: &str = "/slow?ms=400";
 const FAST: &str = "/slow?ms=0";
 
-/// How many requests are made before anything is wrong: an average to compare with.
-const BEFORE: usize = 40;
+/// Takes long enough to be spread over several scrapes: a burst between two of them that lie in
+/// different windows of Prometheus' `increase` is in neither.
+const STEADY: &str = "/slow?ms=50";
 
 /// How many ask at once when the pool is well.
 const CROWD: usize = 6;
@@ -59,10 +60,13 @@ async fn a_slow_pool_wakes_somebody_and_holds_deploys_until_it_has_recovered() {
     assert_eq!(gate(&usher), 4, "no events yet");
 
     let mut client = Client::connect(usher.clients).await;
-    for _ in 0..BEFORE {
-        assert_eq!(client.get(FAST).await.status, 200);
-    }
-    prometheus.when("usher:slo_total:increase_28d > 30", has_samples).await;
+    // An average to compare with, before anything is wrong.
+    let steady = async {
+        while !has_samples(&prometheus.ask("usher:slo_total:increase_28d > 30")) {
+            assert_eq!(client.get(STEADY).await.status, 200);
+        }
+    };
+    tokio::time::timeout(LONG, steady).await.expect("requests are summed up");
     assert_eq!(until("deploys may go", || gate(&usher), |code| *code == 0).await, 0);
 
     while !is_told(&arrived, "firing") {
