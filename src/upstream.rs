@@ -31,7 +31,7 @@ mod warm;
 mod wire;
 
 pub use address::Address;
-pub use balance::{Asking, Lacking, Member, Members, stable_hash};
+pub use balance::{Asking, Lacking, Member, Members};
 pub use connect::{ConnectError, Way, connect, reach};
 pub use connection::{Connection, Sending};
 pub use connections::Connections;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use usher::{
     fault::Fault,
     meters::{names, status},
+    policy::sticky::Place,
     telemetry::access_log::FIELDS,
 };
 
@@ -69,6 +70,19 @@ fn every_field_of_the_access_log_is_documented_in_its_order() {
         .map(|field| ticked(field))
         .collect();
     assert_eq!(documented, named);
+}
+
+#[test]
+fn the_places_that_are_documented_are_those_that_are_worked_out() {
+    let document = include_str!("../docs/sticky.md");
+    let rows: Vec<_> = rows(document).into_iter().filter(|row| row.len() == 4).collect();
+    assert!(rows.len() >= 4);
+    for row in rows {
+        let [salt, who, bits] = [0, 1, 2].map(|cell| row[cell].trim_matches('`'));
+        let place = Place::of(salt, who.as_bytes());
+        assert_eq!(format!("{:016x}", place.bits()), bits, "{salt} {who}");
+        assert_eq!(format!("{:.6}", place.fraction()), row[3], "{salt} {who}");
+    }
 }
 
 #[test]

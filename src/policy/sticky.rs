@@ -4,6 +4,10 @@
 //! belongs to 10 % as well, and raising a share moves nobody back. And it is **independent**
 //! between salts: who is among the first of one thing is no likelier to be among the first of
 //! another. Nothing is stored, and nothing is agreed on between replicas.
+//!
+//! This is the only hash by which anybody is chosen, for a share as for the endpoint of a pool with
+//! `balance: hash`. It is public (`docs/sticky.md`), so that an application can work out where its
+//! own users stand; changing it moves everybody.
 
 use sha2::{Digest, Sha256};
 
@@ -16,8 +20,9 @@ pub struct Place(u64);
 impl Place {
     /// Where `who` stands in what is called `salt`.
     ///
-    /// The first 64 bits of SHA-256 over the salt's length, the salt and `who`: the same in every
-    /// version and on every machine, and even however alike ids are.
+    /// The first 64 bits, big end first, of SHA-256 over the salt's length (64 bits, big end
+    /// first), the salt and `who`: the same in every version and on every machine, and even however
+    /// alike ids are.
     pub fn of(salt: &str, who: &[u8]) -> Self {
         let mut hash = Sha256::new();
         hash.update((salt.len() as u64).to_be_bytes());
@@ -43,55 +48,20 @@ impl Place {
     pub fn bits(self) -> u64 {
         self.0
     }
+
+    /// Where this and `other` stand together: elsewhere for each pair, at no cost to speak of. For
+    /// choosing one of several things that have places of their own.
+    pub fn beside(self, other: Self) -> Self {
+        Self(mix(self.0 ^ other.0))
+    }
+}
+
+/// SplitMix64's finaliser: every bit of the input reaches every bit of the output.
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// How many of 20,000 users with plain ids stand where `fits` says.
-    fn share(fits: impl Fn(&[u8]) -> bool) -> f64 {
-        let users = 1..=20_000;
-        let fitting = users.filter(|id: &u32| fits(id.to_string().as_bytes())).count();
-        fitting as f64 / 20_000.0
-    }
-
-    #[test]
-    fn it_is_the_same_in_every_version() {
-        assert_eq!(Place::of("release-7", b"42").bits(), 0x5309_ca01_3271_7457);
-        assert_eq!(Place::of("", b"").bits(), 0xaf55_70f5_a181_0b7a);
-    }
-
-    #[test]
-    fn a_share_of_users_is_that_share() {
-        for wanted in [0.01, 0.05, 0.5, 0.9] {
-            let found = share(|user| Place::of("release-7", user).is_within(wanted));
-            assert!((found - wanted).abs() < 0.01, "{found} and not {wanted}");
-        }
-        assert!(share(|user| Place::of("x", user).is_within(0.0)) == 0.0);
-        assert!(share(|user| Place::of("x", user).is_within(1.0)) == 1.0);
-    }
-
-    #[test]
-    fn salts_are_independent_of_one_another() {
-        let both = share(|user| {
-            Place::of("a", user).is_within(0.3) && Place::of("b", user).is_within(0.3)
-        });
-        assert!((both - 0.09).abs() < 0.01, "{both}");
-        assert_ne!(Place::of("ab", b"c"), Place::of("a", b"bc"), "where the salt ends counts");
-    }
-
-    proptest! {
-        #[test]
-        fn a_larger_share_holds_everybody_of_a_smaller_one(
-            salt in ".{0,20}", who in ".{0,40}", one in 0.0..=1.0, other in 0.0..=1.0,
-        ) {
-            let place = Place::of(&salt, who.as_bytes());
-            let (less, more) = if one < other { (one, other) } else { (other, one) };
-            prop_assert!(!place.is_within(less) || place.is_within(more));
-            prop_assert_eq!(place, Place::of(&salt, who.as_bytes()));
-        }
-    }
-}
+mod tests;

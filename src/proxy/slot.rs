@@ -12,7 +12,7 @@ use crate::{
     fault::Fault,
     policy::sticky::Place,
     snapshot::Pool,
-    upstream::{Asking, Grant, Lacking, Patience, Refused, Waiting, clock_ms, stable_hash},
+    upstream::{Asking, Grant, Lacking, Patience, Refused, Waiting, clock_ms},
 };
 
 /// What a request brings to the search for a slot.
@@ -196,21 +196,21 @@ fn fault_of(refused: Refused, pool: &Pool) -> Fault {
 }
 
 /// What the request is hashed by, in a pool that does that and where the request has it.
-fn key_of(pool: &Pool, exchange: &Exchange, head: &Parts) -> Option<u64> {
+fn key_of(pool: &Pool, exchange: &Exchange, head: &Parts) -> Option<Place> {
     let Balance::Hash(by) = &pool.config.balance else { return None };
     key_by(by, exchange, head)
 }
 
-fn key_by(by: &HashBy, exchange: &Exchange, head: &Parts) -> Option<u64> {
+fn key_by(by: &HashBy, exchange: &Exchange, head: &Parts) -> Option<Place> {
+    let place = |who: &[u8]| Place::of("balance", who);
     match by {
-        HashBy::User => exchange
-            .asked()
-            .identity
-            .as_ref()
-            .map(|identity| Place::of("endpoint", identity.subject.as_bytes()).bits()),
+        HashBy::User => {
+            let identity = exchange.asked().identity.as_ref();
+            identity.map(|identity| place(identity.subject.as_bytes()))
+        }
         HashBy::First(keys) => keys.iter().find_map(|by| key_by(by, exchange, head)),
-        HashBy::Client => Some(stable_hash(exchange.asked().client.to_string().as_bytes())),
-        HashBy::Header(name) => head.headers.get(name).map(|value| stable_hash(value.as_bytes())),
-        HashBy::Cookie(name) => cookie_value(&head.headers, name).map(|value| stable_hash(&value)),
+        HashBy::Client => Some(place(exchange.asked().client.to_string().as_bytes())),
+        HashBy::Header(name) => head.headers.get(name).map(|value| place(value.as_bytes())),
+        HashBy::Cookie(name) => cookie_value(&head.headers, name).map(|value| place(&value)),
     }
 }

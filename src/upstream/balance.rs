@@ -17,9 +17,10 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{endpoint::Endpoint, lease::Lease};
-use crate::config::{Balance, WhenUnhealthy};
-
-pub use hashing::stable_hash;
+use crate::{
+    config::{Balance, WhenUnhealthy},
+    policy::sticky::Place,
+};
 
 use turns::Turns;
 
@@ -50,8 +51,8 @@ pub struct Members {
 pub struct Asking<'a> {
     /// Endpoints that it has tried.
     pub tried: &'a [u32],
-    /// What it is hashed by, where the pool does that.
-    pub key: Option<u64>,
+    /// Where it stands, in a pool that hashes.
+    pub key: Option<Place>,
     /// Whether it wants to become a tunnel.
     pub tunnel: bool,
     /// Whether it goes to an endpoint that is not well when none is.

@@ -17,12 +17,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     address::Address,
-    balance::stable_hash,
     health::{Health, Journal},
     kept::{Kept, SPAN_MAX, behind, span},
     latency::{Latency, clock_ms},
     lease::Berth,
 };
+use crate::policy::sticky::Place;
 
 /// How many endpoints are known by their numbers: those of one pool that is as large as it may be,
 /// twenty times over.
@@ -37,7 +37,7 @@ pub struct Endpoint {
     latency: Latency,
     tunnels: AtomicU32,
     id: u32,
-    salt: u64,
+    place: Place,
     address: Address,
     text: Box<str>,
     /// Whether an operator wants no more requests sent here: read for each, written by hand.
@@ -106,9 +106,9 @@ impl Endpoint {
         &self.health
     }
 
-    /// What places it on the ring of a pool that hashes: its address alone, whatever the process.
-    pub fn salt(&self) -> u64 {
-        self.salt
+    /// Where it stands in pools that hash: its address alone says that, whatever the process.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// How long it takes to begin an answer.
@@ -223,7 +223,7 @@ impl Endpoints {
             latency: Latency::default(),
             tunnels: AtomicU32::new(0),
             id,
-            salt: stable_hash(address.to_string().as_bytes()),
+            place: Place::of("endpoint", address.to_string().as_bytes()),
             address: address.clone(),
             text: address.to_string().into(),
             drained: AtomicBool::new(known.drained.contains(address)),

@@ -7,12 +7,13 @@
 //! quarter more than its part leaves the key to the one that comes next.
 
 use super::Member;
+use crate::policy::sticky::Place;
 
 /// An endpoint may have so many quarters of its part of all requests in progress.
 const QUARTERS_MAX: u64 = 5;
 
 /// The endpoint for `key` among those that are open and not above their bound.
-pub(super) fn choose(members: &[Member], key: u64) -> Option<&Member> {
+pub(super) fn choose(members: &[Member], key: Place) -> Option<&Member> {
     let requests = members.iter().map(|m| u64::from(m.endpoint.in_flight())).sum::<u64>() + 1;
     let weights = members.iter().map(|m| u64::from(m.weight)).sum::<u64>();
     let within = |m: &&Member| {
@@ -24,22 +25,9 @@ pub(super) fn choose(members: &[Member], key: u64) -> Option<&Member> {
 }
 
 /// Weighted rendezvous (Schindler and others): twice the weight wins twice as often.
-fn score(member: &Member, key: u64) -> f64 {
-    let mixed = mix(key ^ member.endpoint.salt());
+fn score(member: &Member, key: Place) -> f64 {
+    let mixed = key.beside(member.endpoint.place()).bits();
     // In (0, 1), so that the logarithm is below 0.
     let drawn = ((mixed >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
     -f64::from(member.weight) / drawn.ln()
-}
-
-/// A hash that is the same in every process and version (FNV-1a, mixed).
-pub fn stable_hash(bytes: &[u8]) -> u64 {
-    let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, fold))
-}
-
-/// SplitMix64's finaliser: every bit of the input reaches every bit of the output.
-fn mix(mut bits: u64) -> u64 {
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }

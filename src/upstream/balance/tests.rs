@@ -14,6 +14,10 @@ fn address(n: usize) -> Address {
     Address::Socket(([127, 0, 0, 1], n as u16 + 1).into())
 }
 
+fn key(who: u64) -> Option<Place> {
+    Some(Place::of("balance", &who.to_le_bytes()))
+}
+
 fn members(weights: &[u32], balance: Balance) -> Members {
     members_of(&Endpoints::default(), weights, balance)
 }
@@ -77,7 +81,7 @@ fn what_is_drained_is_not_chosen_and_the_others_share_its_load() {
         for weights in [&[1, 1, 1, 1][..], &[1, 50, 1, 3]] {
             let members = members_of(&endpoints, weights, balance.clone());
             endpoints.drain(&address(1));
-            let asking = Asking { key: Some(7), ..Asking::default() };
+            let asking = Asking { key: key(7), ..Asking::default() };
             let counts = filled(&members, 300, &asking);
             assert_eq!((counts[1], counts.iter().sum::<u32>()), (0, 300), "{counts:?}");
             assert!(counts.iter().filter(|&&count| count > 0).count() == 3, "{counts:?}");
@@ -114,7 +118,7 @@ fn a_pool_gives_as_many_slots_as_its_endpoints_have_whichever_way_they_are_chose
         let members = members(&[1, 9, 1], balance);
         members.iter().for_each(|member| member.endpoint.resize(2));
         let mut random = fastrand::Rng::with_seed(5);
-        let asking = Asking { key: Some(3), ..Asking::default() };
+        let asking = Asking { key: key(3), ..Asking::default() };
         let leases: Vec<_> =
             std::iter::from_fn(|| members.lease(&asking, &mut random).ok()).collect();
         assert_eq!(counts(&members), [2, 2, 2]);
@@ -156,9 +160,8 @@ fn the_same_key_stays_at_one_endpoint_and_few_move_when_one_goes() {
     let endpoints = Endpoints::default();
     let members = members_of(&endpoints, &[1, 1, 1, 1, 2], Balance::Hash(HashBy::Client));
     let mut random = fastrand::Rng::with_seed(2);
-    let mut place = |key: u64| {
-        let key = Some(stable_hash(&key.to_le_bytes()));
-        let asking = Asking { key, ..Asking::default() };
+    let mut place = |who: u64| {
+        let asking = Asking { key: key(who), ..Asking::default() };
         members.lease(&asking, &mut random).expect("a slot").endpoint().id()
     };
     let before: Vec<u32> = (0..3_000).map(&mut place).collect();
@@ -175,7 +178,7 @@ fn the_same_key_stays_at_one_endpoint_and_few_move_when_one_goes() {
 #[test]
 fn a_busy_key_spills_over_before_its_endpoint_has_a_quarter_more_than_its_part() {
     let members = members(&[1; 4], Balance::Hash(HashBy::Client));
-    let asking = Asking { key: Some(1), ..Asking::default() };
+    let asking = Asking { key: key(1), ..Asking::default() };
     let counts = filled(&members, 400, &asking);
     assert!(counts.iter().all(|&count| count <= 126), "{counts:?}");
 }
