@@ -22,6 +22,7 @@ mod promises;
 mod schema;
 pub mod secret;
 mod source;
+mod sticky;
 mod timeouts;
 mod view;
 
@@ -47,6 +48,7 @@ pub use lower::NamedTable;
 pub use operators::{Operators, Role, Token, TokenSource};
 pub use problem::{Problem, Problems, Severity};
 pub use schema::{documented_keys, json_schema};
+pub use sticky::{Sticky, StickyCookie};
 pub use timeouts::{Overrides, Timeouts};
 
 use crate::{
@@ -96,6 +98,8 @@ pub struct Config {
     pub database: Option<Database>,
     /// What may prove who asks; `None`: nothing does.
     pub identity: Option<Arc<Identities>>,
+    /// By what a client is known again where nothing proves who asks.
+    pub sticky: Sticky,
     /// Tables of users.
     pub tables: Vec<NamedTable>,
     /// In the order in which they are tried; the last one takes all that is left.
@@ -304,6 +308,14 @@ pub struct EndpointSpec {
     pub address: AddressSpec,
     /// Its share relative to the pool's others; at least 1.
     pub weight: u32,
+}
+
+impl Config {
+    /// Whether anything that is decided for `audience` asks by what its clients are known again.
+    pub fn is_sticky(&self, audience: &Audience) -> bool {
+        let pool = self.pools.iter().find(|pool| pool.name == audience.pool);
+        pool.is_some_and(|pool| pool.balance.is_sticky())
+    }
 }
 
 impl EndpointSpec {

@@ -26,6 +26,7 @@ mod slot;
 pub mod upgrade;
 mod upload;
 mod verdict;
+mod visitor;
 mod worker;
 
 /// Whether the head of an answer says unambiguously where its body ends. Only for fuzzers.
@@ -67,6 +68,7 @@ pub use presence::{DroppedNames, Presence};
 pub use reply::{Form, Unheard};
 pub use settle::{End, Settling};
 pub use upgrade::Tunnel;
+pub use visitor::Visitor;
 pub use worker::{Common, Crew, OnDuty, Pulse, Tunnels, Worker};
 
 /// What a door hands in: a request read and found good, or what is known of one that is not.
@@ -153,7 +155,8 @@ impl Proxy {
                 Err(fault) => Err(fault),
             };
             let mut response = match said {
-                Ok(Said::Answer(head, answer)) => {
+                Ok(Said::Answer(mut head, answer)) => {
+                    visitor::tell(&exchange, &mut head.headers);
                     Response::from_parts(head, Settling::answer(answer, exchange))
                 }
                 Ok(Said::Switched(mut head, tunnel)) => {
@@ -202,6 +205,11 @@ impl Proxy {
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
         let mut asked = Asked::of(peer, protocol, head, brought.client, request_id);
         asked.identity = found.identity;
+        if view.audience(decision.audience).sticky {
+            asked.visitor =
+                Visitor::of(asked.identity.as_ref(), &head.headers, &view.config.sticky);
+            asked.secure = brought.secure;
+        }
         let exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
         if let Some(DroppedNames(count)) = head.extensions.get() {
             exchange.audience().meter.fields_dropped(self.worker.index, *count as u64);

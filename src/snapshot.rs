@@ -70,6 +70,8 @@ pub struct Audience {
     pub promises: Box<[Counted]>,
     /// Which requests its objectives speak about.
     pub scopes: Scopes,
+    /// Whether anything asks by what its clients are known again.
+    pub sticky: bool,
     /// Which pool serves it; only `none` has no pool.
     pub pool: Option<usize>,
     /// Where it goes when that pool cannot take it.

@@ -25,6 +25,32 @@ pub enum HashBy {
     Cookie(String),
     /// The user that was proved to ask.
     User,
+    /// By what its client is known again: the user, else what `sticky:` says.
+    Sticky,
     /// The first of these that the request has.
     First(Vec<HashBy>),
+}
+
+// === impl Balance ===
+
+impl Balance {
+    /// Whether it asks by what a client is known again.
+    pub fn is_sticky(&self) -> bool {
+        match self {
+            Balance::LeastBusy | Balance::RoundRobin => false,
+            Balance::Hash(by) => by.is_sticky(),
+        }
+    }
+}
+
+// === impl HashBy ===
+
+impl HashBy {
+    fn is_sticky(&self) -> bool {
+        match self {
+            HashBy::Sticky => true,
+            HashBy::First(keys) => keys.iter().any(HashBy::is_sticky),
+            HashBy::Client | HashBy::Header(_) | HashBy::Cookie(_) | HashBy::User => false,
+        }
+    }
 }

@@ -48,6 +48,9 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
     if old.identity != new.identity {
         applied.push("identity changed".to_owned());
     }
+    if old.sticky != new.sticky {
+        applied.push("sticky changed".to_owned());
+    }
     named(&old.tables, &new.tables, "table", |t| t.name.as_str(), table, &mut applied);
     named(&old.audiences, &new.audiences, "audience", |a| a.name.as_str(), audience, &mut applied);
     let order = |config: &Config| -> Vec<String> {

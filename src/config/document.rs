@@ -26,6 +26,7 @@ mod discovery;
 mod health;
 mod identity;
 mod pool;
+mod sticky;
 mod tls;
 
 use http::HeaderName;
@@ -58,6 +59,7 @@ pub(crate) use pool::{
 pub(crate) use promise::{Moment, Statuses};
 pub(crate) use read::{At, Read, mapping, similar};
 pub(crate) use reader::{Finding, Reader};
+pub(crate) use sticky::{Sticky, StickyCookie};
 pub(crate) use tls::{Clients, EndpointTls, Tls};
 pub(crate) use tree::{Broken, Entry, Kind, Node, Scalar, parse};
 pub use variables::Environment;
@@ -102,6 +104,8 @@ document! {
         optional identity: Many<IdentitySource>,
         /// Files with users by name: an id, or `id,value`, a line.
         optional tables: Named<FilePath>,
+        /// By what a client is known again where nothing proves who asks.
+        optional sticky: Sticky,
         /// Files with more audiences and pools, as globs. Their audiences come first.
         optional include: OneOrMany<FilePath>,
         /// What every pool or audience starts from.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 use ipnet::IpNet;
 
 use super::{
-    AddressSpec, Audience, Need, Overrides, Timeouts, WhenEmpty,
+    AddressSpec, Audience, Need, Overrides, Sticky, Timeouts, WhenEmpty,
     document::Reader,
     lower::{Lowered, LoweredAudience, LoweredPool, LoweredRule},
     source::Span,
@@ -30,6 +30,7 @@ pub(crate) fn lint(lowered: &Lowered, reader: &mut Reader) {
     rules_that_never_match(&lowered.audiences, reader);
     lowered.audiences.iter().for_each(|audience| unverified(audience, reader));
     pools_nobody_uses(lowered, reader);
+    known_again(lowered, reader);
     lowered.pools.iter().for_each(|pool| {
         timeouts_agree(&pool.pool.timeouts, pool.timeouts, reader);
     });
@@ -123,6 +124,25 @@ fn pools_nobody_uses(lowered: &Lowered, reader: &mut Reader) {
         if own.next().is_none() && !guests {
             let message = format!("no audience uses pool `{}`", pool.name);
             reader.warn(*name, message, "name it as the `pool` of an audience, or remove it");
+        }
+    }
+}
+
+/// Whether anything says by what clients are known again, where that matters, and whether it does
+/// anywhere.
+fn known_again(lowered: &Lowered, reader: &mut Reader) {
+    let Lowered { config, pools, .. } = lowered;
+    let asked = config.audiences.iter().any(|audience| config.is_sticky(audience));
+    if let Some(span) = lowered.sticky.filter(|_| !asked) {
+        let message = "`sticky` has no effect: nothing asks by what clients are known again";
+        reader.warn(span, message, "write `balance: hash sticky` in a pool, or remove it");
+    }
+    let silent = config.sticky == Sticky::default() && config.identity.is_none();
+    for LoweredPool { pool, name, .. } in pools {
+        if pool.balance.is_sticky() && silent {
+            let message =
+                format!("pool `{}` knows no client again: nothing says by what", pool.name);
+            reader.warn(*name, message, "write `sticky:`, `identity:`, or `balance: hash client`");
         }
     }
 }

@@ -17,6 +17,7 @@ mod pools;
 mod promises;
 mod rails;
 mod rules;
+mod sticky;
 mod tables;
 mod tls;
 
@@ -61,6 +62,8 @@ pub(crate) struct Lowered {
     pub(crate) audiences_written: usize,
     pub(crate) pools: Vec<LoweredPool>,
     pub(crate) trusted_proxies: Vec<(ipnet::IpNet, Span)>,
+    /// Where `sticky` stands.
+    pub(crate) sticky: Option<Span>,
     /// Where the database's `connections_max` stands.
     pub(crate) database: Option<Span>,
 }
@@ -105,6 +108,7 @@ pub(crate) fn lower(
             Some(Database { connections_max })
         }),
         identity,
+        sticky: sticky::lower(document.sticky.as_ref(), reader),
         tables,
         hash: hash(written, &audiences, reader),
         redacted: view::redacted(written),
@@ -121,7 +125,8 @@ pub(crate) fn lower(
     let audiences_written = document.audiences.as_ref().map_or(0, |list| list.value.items.len());
     let database = document.database.as_ref();
     let database = database.and_then(|at| Some(at.value.connections_max.as_ref()?.span));
-    Lowered { config, audiences, audiences_written, pools, trusted_proxies, database }
+    let sticky = document.sticky.as_ref().map(|at| at.key);
+    Lowered { config, audiences, audiences_written, pools, trusted_proxies, sticky, database }
 }
 
 /// The hash over what was written, and over the files that it names.

@@ -84,7 +84,8 @@ const BLAMES: [Blame; 3] = [Blame::Client, Blame::Usher, Blame::Upstream];
 const IN_FLIGHT: usize = 0;
 const TUNNELS: usize = 1;
 const FIELDS_DROPPED: usize = 2;
-const TUNNELS_CLOSED: usize = 3;
+const VISITORS_TOLD: usize = 3;
+const TUNNELS_CLOSED: usize = 4;
 
 // === impl ExchangeMeter ===
 
@@ -107,6 +108,11 @@ impl ExchangeMeter {
     /// Fields of a request were dropped because of a `_` in their names.
     pub fn fields_dropped(&self, worker: usize, count: u64) {
         self.audience.0.add(worker, FIELDS_DROPPED, count);
+    }
+
+    /// A visitor was told in a cookie by what it is known again.
+    pub fn visitor_told(&self, worker: usize) {
+        self.audience.0.add(worker, VISITORS_TOLD, 1);
     }
 
     /// A lease was granted or a wait refused after `wait`, 0 included.
@@ -219,6 +225,10 @@ impl AudienceMeter {
 
     pub(super) fn fields_dropped(&self) -> u64 {
         self.0.sum(FIELDS_DROPPED)
+    }
+
+    pub(super) fn visitors_told(&self) -> u64 {
+        self.0.sum(VISITORS_TOLD)
     }
 
     /// How many tunnels ended for each reason and by whose doing, where there are any.

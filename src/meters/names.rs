@@ -84,6 +84,8 @@ families! {
     REQUESTS_IN_FLIGHT = "usher_requests_in_flight", Gauge, ["audience"], Sum;
     /// Fields of requests that were dropped because of a `_` in their names.
     FIELDS_DROPPED = "usher_request_fields_dropped_total", Counter, ["audience"], Sum;
+    /// Cookies that were set, so that visitors are known again.
+    STICKY_COOKIES = "usher_sticky_cookies_total", Counter, ["audience"], Sum;
     /// What came of what requests carried to prove who asks.
     IDENTITIES = "usher_identities_total", Counter, ["source", "result"], Sum;
     /// Users in a table.

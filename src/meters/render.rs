@@ -143,6 +143,13 @@ impl Meters {
         for (audience, meter) in &audiences {
             text.sample(&names::FIELDS_DROPPED, &[audience.as_str()], meter.fields_dropped());
         }
+        text.family(&names::STICKY_COOKIES);
+        for (audience, meter) in &audiences {
+            let told = meter.visitors_told();
+            if told > 0 {
+                text.sample(&names::STICKY_COOKIES, &[audience.as_str()], told);
+            }
+        }
         text.family(&names::TUNNELS);
         for (audience, meter) in &audiences {
             text.sample(&names::TUNNELS, &[audience.as_str()], meter.tunnels());

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::HOST};
 
-use super::{Refusal, headers, reply::Form};
+use super::{Refusal, Visitor, headers, reply::Form};
 use crate::{
     classify::Identity,
     name::Name,
@@ -23,6 +23,10 @@ pub struct Asked {
     pub client: IpAddr,
     /// Who that is, as far as it was proved.
     pub identity: Option<Arc<Identity>>,
+    /// By what its client is known again, in audiences of which something asks that.
+    pub visitor: Option<Visitor>,
+    /// Whether it came by https, in such audiences.
+    pub secure: bool,
     /// What the client spoke.
     pub protocol: Protocol,
     /// The request's name in all logs.
@@ -54,6 +58,8 @@ impl Asked {
             peer,
             client,
             identity: None,
+            visitor: None,
+            secure: false,
             protocol,
             request_id,
             trace_parent: head.headers.get(TRACE_PARENT).cloned(),
@@ -81,6 +87,8 @@ impl Asked {
         Self {
             client: peer.ip(),
             identity: None,
+            visitor: None,
+            secure: false,
             peer,
             protocol,
             request_id,

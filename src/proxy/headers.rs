@@ -8,6 +8,7 @@ mod forwarded;
 mod hop;
 mod rfc7239;
 mod text;
+mod visitor;
 
 use std::net::IpAddr;
 
@@ -26,6 +27,7 @@ use forwarded::Origin;
 use text::Text;
 
 pub use forwarded::request_id;
+pub use visitor::make_known;
 
 /// What usher calls the audience towards Rails.
 pub const X_AUDIENCE: HeaderName = HeaderName::from_static("x-audience");

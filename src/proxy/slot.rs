@@ -208,6 +208,7 @@ fn key_by(by: &HashBy, exchange: &Exchange, head: &Parts) -> Option<Place> {
             let identity = exchange.asked().identity.as_ref();
             identity.map(|identity| place(identity.subject.as_bytes()))
         }
+        HashBy::Sticky => exchange.asked().visitor.as_ref().map(|visitor| visitor.place("balance")),
         HashBy::First(keys) => keys.iter().find_map(|by| key_by(by, exchange, head)),
         HashBy::Client => Some(place(exchange.asked().client.to_string().as_bytes())),
         HashBy::Header(name) => head.headers.get(name).map(|value| place(value.as_bytes())),

@@ -212,3 +212,20 @@ fn limits_and_the_timeouts_that_hold_for_this_very_request_are_told() {
     assert!(told.contains("first byte 30s, between bytes 1m, total 1m"), "{told}");
     assert!(told.contains("counted as 192.0.2.1;"), "{told}");
 }
+
+#[test]
+fn it_says_by_what_a_request_is_known_again_where_that_matters() {
+    let shop = SHOP.replace("capacity: 5 }", "capacity: 5, balance: hash sticky }")
+        + "sticky: { header: X-Device-Id, cookie: { name: _usher } }\n";
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(shop.as_bytes()).expect("a written file");
+    let note = |words: &[&str]| {
+        let (explanation, _) = ask_of(file.path(), words).expect("an answer");
+        let mut notes = explanation.notes.into_iter();
+        notes.find(|note| note.starts_with("known"))
+    };
+    let said = "known again by what its device or cookie says";
+    assert_eq!(note(&["GET", "/", "-H", "X-Device-Id: 7"]).as_deref(), Some(said));
+    assert_eq!(note(&["GET", "/"]).as_deref(), Some("known by nothing yet: it is told a cookie"));
+    assert_eq!(note(&["GET", "/admin/x", "--from", "10.1.2.3"]), None, "its pool does not ask");
+}

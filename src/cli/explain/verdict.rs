@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
+    sync::Arc,
 };
 
 use serde::Serialize;
@@ -13,12 +14,13 @@ use super::{
 };
 use crate::{
     classify::{
-        Classifier, Facts, Matcher, PathView, RuleSpec, Step, any_lacks_identity, any_matches,
-        trace, unverified,
+        Classifier, Facts, Identity, Matcher, PathView, RuleSpec, Step, any_lacks_identity,
+        any_matches, trace, unverified,
     },
     config::{Audience, Config, Fallback, Objective, Overrides, Pool},
     fault::Fault,
     policy::rate::Limits,
+    proxy::Visitor,
     units::format_duration,
 };
 
@@ -115,7 +117,11 @@ pub fn explain(
     explanation.identity = proved.as_ref().map(|(view, _)| view.clone());
     let refused = proved.as_ref().is_some_and(|(_, found)| found.refused);
     match PathView::of(facts.path) {
-        Ok(path) => explanation.decide(config, &facts, &path, refused),
+        Ok(path) => {
+            explanation.decide(config, &facts, &path, refused);
+            let identity = proved.as_ref().and_then(|(_, found)| found.identity.as_ref());
+            explanation.known_again(config, asked, identity);
+        }
         Err(problem) => explanation.refuse(Fault::AmbiguousPath, problem.to_string()),
     }
     explanation.notes.extend(method_note(asked));
@@ -174,6 +180,21 @@ impl Explanation {
         self.limits = limits(audience, facts.client);
         let about = |o: &&Objective| o.only.is_empty() || any_matches(&o.only, facts, path);
         self.promises = audience.objectives.iter().filter(about).flat_map(promises).collect();
+    }
+
+    /// By what its client is known again, in audiences of which something asks that.
+    fn known_again(&mut self, config: &Config, asked: &Asked, identity: Option<&Arc<Identity>>) {
+        let audience =
+            config.audiences.iter().find(|it| Some(it.name.as_str()) == self.audience.as_deref());
+        if !audience.is_some_and(|audience| config.is_sticky(audience)) {
+            return;
+        }
+        self.notes.push(match Visitor::of(identity, &asked.headers, &config.sticky) {
+            Some(Visitor::User(_)) => "known again by its user".to_owned(),
+            Some(Visitor::Said(_)) => "known again by what its device or cookie says".to_owned(),
+            Some(Visitor::New(_)) => "known by nothing yet: it is told a cookie".to_owned(),
+            None => "known again by nothing".to_owned(),
+        });
     }
 
     fn refuse(&mut self, fault: Fault, why: String) {

@@ -54,7 +54,7 @@ impl Leaf for BalanceLeaf {
     }
 
     fn schema() -> Schema {
-        super::leaf::string("least_busy|round_robin|hash (client|user|header .+|cookie .+)")
+        super::leaf::string("least_busy|round_robin|hash (client|user|sticky|header .+|cookie .+)")
     }
 }
 
@@ -114,6 +114,7 @@ fn hash_by(words: &[&str]) -> Result<HashBy, Complaint> {
     let keys = words.split(|word| *word == "or").map(|key| match *key {
         ["client"] => Ok(HashBy::Client),
         ["user"] => Ok(HashBy::User),
+        ["sticky"] => Ok(HashBy::Sticky),
         ["header", name] => {
             name.parse().map(HashBy::Header).map_err(|_| Complaint::new("no field has such a name"))
         }
@@ -125,7 +126,8 @@ fn hash_by(words: &[&str]) -> Result<HashBy, Complaint> {
 }
 
 fn no_such_way() -> Complaint {
-    let hint = "write `least_busy`, `round_robin`, `hash client`, `hash user`, `hash header NAME`, \
-                `hash cookie NAME`, or several of these: `hash user or header X-Device or client`";
+    let hint = "write `least_busy`, `round_robin`, `hash client`, `hash user`, `hash sticky`, \
+                `hash header NAME`, `hash cookie NAME`, or several of these: \
+                `hash user or header X-Device or client`";
     Complaint::new("there is no such way").with_hint(hint)
 }
