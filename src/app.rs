@@ -17,6 +17,7 @@ mod health;
 mod fleet;
 mod gate;
 mod house;
+mod issuers;
 mod names;
 mod orders;
 mod parting;

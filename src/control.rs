@@ -44,9 +44,9 @@ pub use keys::Keys;
 pub use orders::{Asked, By, Order, OrderBody, UpgradeOrder, Why};
 pub use promises::{CauseView, HourView, SloView, StandingView, WindowView};
 pub use views::{
-    AttemptView, AudienceView, ConfigView, EndpointView, EventView, FaultView, NameView,
-    OrderedView, PoolView, PromiseView, RefusedView, ReloadView, RequestView, RequestsView,
-    StatusView, TableView, UpgradeView, VerbView,
+    AttemptView, AudienceView, ConfigView, EndpointView, EventView, FaultView, IssuerView,
+    NameView, OrderedView, PoolView, PromiseView, RefusedView, ReloadView, RequestView,
+    RequestsView, StatusView, TableView, UpgradeView, VerbView,
 };
 
 /// What the ports see of usher. The house implements it.

@@ -11,6 +11,7 @@
 mod cache;
 mod claims;
 mod flaw;
+mod issuer;
 mod jose;
 mod keys;
 mod place;
@@ -29,7 +30,8 @@ use crate::{classify::Identity, name::Name};
 pub use cache::Cache;
 pub use claims::{Moment, Terms};
 pub use flaw::Flaw;
-pub use keys::{Algorithm, Family, KEYS_MAX, Key, KeyError, Keys, key_set};
+pub use issuer::{Answer, Issuer, IssuerReport, IssuerSpec, KeptKeys, Learned};
+pub use keys::{Algorithm, Family, KEYS_MAX, Key, KeyError, Keys, PassedOver, Published, key_set};
 pub use place::Place;
 pub use rails::{RailsCookie, RailsDigest, RailsForm, RailsKey, RailsKeyError, RailsSalts};
 pub use signed::Signed;
@@ -98,7 +100,8 @@ impl Identities {
                 }
                 Some(Err(flaw)) => {
                     told(place, Err(flaw));
-                    if source.invalid == Invalid::Refuse {
+                    // What cannot be verified is not known to be invalid.
+                    if source.invalid == Invalid::Refuse && flaw != Flaw::NoKeys {
                         return Found { identity: None, refused: true };
                     }
                 }
@@ -110,6 +113,20 @@ impl Identities {
     /// The sources.
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// Lets the sources have the keys of issuers: whoever outlives this list says who each is.
+    pub fn bind(&self, mut issuer: impl FnMut(&IssuerSpec) -> Arc<Issuer>) {
+        let published = self.sources.iter().flat_map(Source::published);
+        published.for_each(|published| published.bind(&mut issuer));
+    }
+
+    /// Whoever publishes keys, with the name of each source that has them; the same one once for
+    /// each of its sources.
+    pub fn issuers(&self) -> impl Iterator<Item = (&Name, &Arc<Issuer>)> {
+        self.sources.iter().flat_map(|source| {
+            source.published().filter_map(|it| Some((&*source.name, it.issuer()?)))
+        })
     }
 
     /// The names of the sources, in their order.

@@ -42,8 +42,8 @@ pub use cells::Cells;
 pub use edges::Edges;
 pub use exchange::{ExchangeMeter, Settled, TunnelEnd};
 pub use gauges::{
-    BufferGauges, CertificateGauges, EndpointGauges, FallbackGauges, Gauges, ListenerGauges,
-    NameGauges, PoolGauges, PromiseGauges, VerbGauges,
+    BufferGauges, CertificateGauges, EndpointGauges, FallbackGauges, Gauges, IssuerGauges,
+    ListenerGauges, NameGauges, PoolGauges, PromiseGauges, VerbGauges,
 };
 pub use histogram::Distribution;
 pub use http2::Http2End;

@@ -1,6 +1,7 @@
 //! The parts of usher that outlive its process, by the names of their sections.
 
 mod endpoints;
+mod issuers;
 mod promises;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use super::{orders::Orders, sight::HouseSight};
 use crate::{control::Sight, handover::Estate, verbs};
 
 use endpoints::Endpoints;
+use issuers::Issuers;
 use promises::{Gate, Promises};
 
 /// All of them.
@@ -31,6 +33,7 @@ impl<'a> Estates<'a> {
             Box::new(Counters(sight)),
             Box::new(Verbs(sight.orders())),
             Box::new(Endpoints(sight)),
+            Box::new(Issuers(sight)),
             Box::new(Promises(sight.books())),
             Box::new(Gate(sight)),
         ])

@@ -18,6 +18,7 @@ use super::{
     Bound, Ended, House, certificates, checks,
     fleet::ASK_EVERY,
     health,
+    issuers::Issuers,
     parting::{attend_and_tell, settle_estate},
     sight::HouseSight,
     signals::{self, Signals},
@@ -80,10 +81,10 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
         // The sender is dropped when the house ends, which is as good.
         let _ = log_stopped.await;
     }));
-    let mut follower = sight.follower();
+    let (mut follower, mut issuers) = (sight.follower(), Issuers::new(common.clone()));
     // Who is told to stop meanwhile serves what has come to its ports, and stops.
     tokio::select! {
-        () = follower.first() => sight.resolved(),
+        ((), ()) = async { tokio::join!(follower.first(), issuers.first()) } => sight.resolved(),
         () = drain.reached(Stage::Grace) => {}
     }
     if let Some(predecessor) = &mut predecessor {
@@ -91,6 +92,7 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
         serve_ports(&mut ports, sockets.control.take(), sockets.metrics.take(), &sight)?;
     }
     tasks.spawn(follower.follow());
+    tasks.spawn(issuers.follow());
     begin(&mut tasks, &sight, &common);
     let doors = config.listeners.iter().zip(sockets.listeners);
     let first = doors.map(|(listener, socket)| Door { bind: listener.bind, socket }).collect();

@@ -14,6 +14,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
     books::Books,
+    issuers,
     names::Follower,
     orders::Orders,
     recall,
@@ -192,6 +193,7 @@ impl HouseSight {
         let current = self.common.published.current();
         let full = buffers_trouble(&self.common, &current.config);
         let guard = guard.chain(descriptors::trouble()).chain(full).chain(away(&current));
+        let guard = guard.chain(issuers::troubles(&current));
         let kept = self.orders.troubles().into_iter().chain(self.books.troubles());
         refused.chain(guard).chain(kept).chain(standing.warnings).collect()
     }
@@ -217,6 +219,7 @@ impl HouseSight {
             promises: self.books.gauges(&snapshot.config.promises()),
             slo_events_unkept: self.books.unkept(),
             verbs: self.orders.gauges(),
+            issuers: issuers::gauges(snapshot),
             tables: tables(snapshot).collect(),
             listeners: listeners.collect(),
             certificates: certificate_gauges(&snapshot.config),
@@ -255,6 +258,7 @@ impl Sight for HouseSight {
             pools: snapshot.pools().iter().map(pool_view).collect(),
             events: events(&snapshot),
             verbs: self.orders.in_force(),
+            issuers: issuers::views(&snapshot),
             tables: tables(&snapshot)
                 .map(|(name, lines)| TableView { name: name.to_string(), lines })
                 .collect(),

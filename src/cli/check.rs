@@ -55,8 +55,11 @@ pub fn run(args: &CheckArgs) -> u8 {
         ask_names: Some(ask_names),
         ..LoadOptions::default()
     };
-    let problems = config::check(&args.file.config, &options);
-    match write(&problems, args) {
+    let (problems, notes) = match config::inspect(&args.file.config, &options).result {
+        Ok((config, warnings)) => (Problems::new(warnings), not_looked_at(&config)),
+        Err(problems) => (problems, Vec::new()),
+    };
+    match write(&problems, &notes, args) {
         Ok(()) if problems.errors() > 0 => WRONG,
         Ok(()) if args.strict && problems.warnings() > 0 => WRONG,
         Ok(()) => DONE,
@@ -91,7 +94,19 @@ fn ask_names(config: &Config) -> Vec<(AddressSpec, String, &'static str)> {
     asked.into_iter().filter_map(odd).collect()
 }
 
-fn write(problems: &Problems, args: &CheckArgs) -> io::Result<()> {
+/// What is not part of the file, and was therefore not looked at. No warning: nothing is wrong.
+fn not_looked_at(config: &Config) -> Vec<String> {
+    let sources = config.identity.iter().flat_map(|identities| identities.sources());
+    let urls: BTreeSet<String> =
+        sources.flat_map(|source| source.publishers().map(|it| it.shown())).collect();
+    let note = |url| format!("note: the keys at {url} were not fetched: a running usher does that");
+    urls.into_iter().map(note).collect()
+}
+
+fn write(problems: &Problems, notes: &[String], args: &CheckArgs) -> io::Result<()> {
+    for note in notes {
+        writeln!(io::stderr(), "{}: {note}", args.file.config.display())?;
+    }
     match args.format {
         Format::Text if problems.as_slice().is_empty() => {
             writeln!(io::stderr(), "{}: {problems}", args.file.config.display())

@@ -25,6 +25,7 @@ mod database;
 mod discovery;
 mod health;
 mod identity;
+mod keys;
 mod pool;
 mod sticky;
 mod tls;
@@ -44,9 +45,9 @@ pub(crate) use discovery::{Dns, Resolver};
 pub(crate) use gate::{Gate, SloSource};
 pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy};
 pub(crate) use identity::{
-    IdentityCookie, IdentitySource, InvalidLeaf, Jwt, RailsCookie, RailsKey, TokenKey, TokenPlace,
-    Users,
+    IdentityCookie, IdentitySource, InvalidLeaf, Jwt, RailsCookie, RailsKey, TokenPlace, Users,
 };
+pub(crate) use keys::{KeySet, TokenKey};
 pub(crate) use leaf::{
     Address, Bind, Count, FilePath, Frequency, Length, NameLeaf, PercentLeaf, Rate, Size, Switch,
     Wait, Words,

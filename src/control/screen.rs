@@ -88,6 +88,11 @@ fn head(view: &StatusView) -> Vec<String> {
         format!("usher {}, up {}{draining}", view.version, age(view.uptime_seconds)),
         format!("configuration {hash}, generation {}, {path}", config.generation),
     ];
+    let issuers = view.issuers.iter().map(|issuer| format!("{} {}", issuer.url, issuer.keys));
+    let issuers: Vec<String> = issuers.collect();
+    if !issuers.is_empty() {
+        lines.push(format!("published keys: {}", issuers.join(", ")));
+    }
     let tables = view.tables.iter().map(|table| format!("{} {}", table.name, table.lines));
     let tables: Vec<String> = tables.collect();
     if !tables.is_empty() {

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{meters::recent::Lately, name::Name};
 
+mod issuer;
 mod request;
 mod verb;
 
+pub use issuer::IssuerView;
 pub use request::{AttemptView, RequestView, RequestsView};
 pub use verb::{OrderedView, VerbView};
 
@@ -50,6 +52,8 @@ pub struct StatusView {
     pub events: Vec<EventView>,
     /// What operators have ordered, in the order in which they did.
     pub verbs: Vec<VerbView>,
+    /// Places where keys of tokens are published.
+    pub issuers: Vec<IssuerView>,
     /// Tables of users, in the order of the configuration.
     pub tables: Vec<TableView>,
     /// What an operator should know, a sentence each.

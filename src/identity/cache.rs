@@ -3,7 +3,8 @@
 //! A worker has one, and nobody else touches it. What is remembered is keyed by the token's SHA-256
 //! and by the source that verified it: whoever could make another token with the same digest could
 //! as well forge certificates. It never outlives the token's own end, nor the keys that it was
-//! verified with: other keys are another source. Tokens themselves are not kept.
+//! verified with: other keys are another source, or another edition of those that an issuer
+//! publishes. Tokens themselves are not kept.
 
 use std::sync::Arc;
 
@@ -25,8 +26,11 @@ pub struct Cache {
     flawed: Halves<Flaw>,
 }
 
-/// Which token: the source's number, and the digest.
-type Key = (u64, [u8; 32]);
+/// Which keys: the source's number, and the edition of what its issuers publish.
+type Keys = (u64, u64);
+
+/// Which token: the keys, and the digest.
+type Key = (Keys, [u8; 32]);
 
 /// Two maps, of which the younger takes what is new. When it is full it becomes the elder, and what
 /// was in the elder and not asked for meanwhile is forgotten.
@@ -43,14 +47,14 @@ impl Cache {
     /// What `verify` said of `token` when it was asked last, or says now.
     pub(super) fn known(
         &mut self,
-        source: u64,
+        keys: Keys,
         token: &[u8],
         now: Moment,
         verify: impl FnOnce() -> Result<Proof, Flaw>,
     ) -> Result<Arc<Identity>, Flaw> {
         let digest = digest(&SHA256, token);
         let digest: [u8; 32] = digest.as_ref().try_into().map_err(|_| Flaw::Malformed)?;
-        let key = (source, digest);
+        let key = (keys, digest);
         if let Some(proof) = self.proved.find(&key) {
             if now < proof.until {
                 return Ok(proof.identity.clone());
@@ -126,6 +130,9 @@ mod tests {
     use super::*;
     use crate::name::Name;
 
+    const ONE: Keys = (1, 0);
+    const OTHER: Keys = (2, 0);
+
     fn proof(until: u64) -> Result<Proof, Flaw> {
         let source = Arc::new(Name::parse("jwt").expect("a name"));
         let identity =
@@ -140,41 +147,43 @@ mod tests {
     #[test]
     fn a_token_is_verified_once_and_not_believed_beyond_its_end() {
         let mut cache = Cache::default();
-        assert!(cache.known(1, b"token", Moment(10), || proof(20)).is_ok());
-        assert!(cache.known(1, b"token", Moment(19), never).is_ok());
-        assert_eq!(cache.known(1, b"token", Moment(20), never), Err(Flaw::Expired));
+        assert!(cache.known(ONE, b"token", Moment(10), || proof(20)).is_ok());
+        assert!(cache.known(ONE, b"token", Moment(19), never).is_ok());
+        assert_eq!(cache.known(ONE, b"token", Moment(20), never), Err(Flaw::Expired));
         assert_eq!(cache.len(), 1);
     }
 
     #[test]
     fn other_keys_verify_anew() {
         let mut cache = Cache::default();
-        assert!(cache.known(1, b"token", Moment(10), || proof(20)).is_ok());
-        let other = cache.known(2, b"token", Moment(10), || Err(Flaw::BadSignature));
+        assert!(cache.known(ONE, b"token", Moment(10), || proof(20)).is_ok());
+        let other = cache.known(OTHER, b"token", Moment(10), || Err(Flaw::BadSignature));
         assert_eq!(other, Err(Flaw::BadSignature));
-        assert!(cache.known(1, b"token", Moment(10), never).is_ok());
+        assert!(cache.known(ONE, b"token", Moment(10), never).is_ok());
+        let rotated = cache.known((1, 1), b"token", Moment(10), || Err(Flaw::UnknownKey));
+        assert_eq!(rotated, Err(Flaw::UnknownKey), "what an issuer has taken back proves nothing");
     }
 
     #[test]
     fn what_time_may_heal_is_not_remembered() {
         let mut cache = Cache::default();
-        let early = cache.known(1, b"token", Moment(10), || Err(Flaw::NotYetValid));
+        let early = cache.known(ONE, b"token", Moment(10), || Err(Flaw::NotYetValid));
         assert_eq!(early, Err(Flaw::NotYetValid));
-        assert!(cache.known(1, b"token", Moment(11), || proof(20)).is_ok());
-        let forged = cache.known(1, b"forged", Moment(10), || Err(Flaw::BadSignature));
+        assert!(cache.known(ONE, b"token", Moment(11), || proof(20)).is_ok());
+        let forged = cache.known(ONE, b"forged", Moment(10), || Err(Flaw::BadSignature));
         assert_eq!(forged, Err(Flaw::BadSignature));
-        assert_eq!(cache.known(1, b"forged", Moment(10), never), Err(Flaw::BadSignature));
+        assert_eq!(cache.known(ONE, b"forged", Moment(10), never), Err(Flaw::BadSignature));
     }
 
     #[test]
     fn it_is_bounded_and_forgets_what_is_not_asked_for() {
         let mut cache = Cache::default();
-        assert!(cache.known(1, b"regular", Moment(1), || proof(20)).is_ok());
+        assert!(cache.known(ONE, b"regular", Moment(1), || proof(20)).is_ok());
         for token in 0..100_000_u32 {
             let token = token.to_le_bytes();
-            assert!(cache.known(1, &token, Moment(1), || proof(20)).is_ok());
-            assert!(cache.known(1, b"regular", Moment(1), never).is_ok());
-            let bad = cache.known(2, &token, Moment(1), || Err(Flaw::BadSignature));
+            assert!(cache.known(ONE, &token, Moment(1), || proof(20)).is_ok());
+            assert!(cache.known(ONE, b"regular", Moment(1), never).is_ok());
+            let bad = cache.known(OTHER, &token, Moment(1), || Err(Flaw::BadSignature));
             assert_eq!(bad, Err(Flaw::BadSignature));
         }
         assert!(cache.len() <= PROVED_MAX + FLAWED_MAX, "{}", cache.len());

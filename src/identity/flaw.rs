@@ -36,6 +36,8 @@ flaws! {
     Malformed "malformed",
     /// It names a key that is not known here.
     UnknownKey "unknown_key",
+    /// The keys of its issuer have not been fetched yet.
+    NoKeys "no_keys",
     /// It names an algorithm that the key is not for.
     WrongAlgorithm "wrong_algorithm",
     /// It was not made with the key, or was changed since.

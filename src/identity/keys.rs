@@ -5,6 +5,7 @@
 
 mod jwk;
 mod pem;
+mod ring;
 
 use std::fmt;
 
@@ -13,18 +14,18 @@ use aws_lc_rs::{
     signature::{self, ParsedPublicKey, VerificationAlgorithm},
 };
 
-use super::{Flaw, jose::Unverified};
+use super::jose::Unverified;
 
-pub use jwk::key_set;
+pub use jwk::{PassedOver, key_set};
+pub use ring::{Keys, Published};
+
+pub(super) use jwk::published_set;
 
 /// The shortest secret, in bytes (RFC 7518 §3.2 for HS256).
 pub const SECRET_BYTES_MIN: usize = 32;
 
 /// The shortest RSA modulus, in bytes.
 const MODULUS_BYTES_MIN: usize = 256;
-
-/// The most keys that are tried for one token, when it does not say which.
-const TRIED_MAX: usize = 8;
 
 /// The most keys of a source.
 pub const KEYS_MAX: usize = 64;
@@ -102,10 +103,6 @@ enum Verifier {
     Public(ParsedPublicKey),
 }
 
-/// The keys of a source.
-#[derive(Debug, Default)]
-pub struct Keys(Box<[Key]>);
-
 /// Why something is no key. Says nothing of what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
@@ -121,6 +118,15 @@ pub enum KeyError {
     /// An RSA key is too short.
     #[error("an RSA key has at least 2048 bits")]
     ShortModulus,
+    /// It is for something else.
+    #[error("it is not for signatures (`use`, `key_ops`)")]
+    OtherUse,
+    /// A secret that everybody can fetch.
+    #[error("it is a secret, and one that is published is none")]
+    PublishedSecret,
+    /// A private key that everybody can fetch.
+    #[error("it is a private key, and anybody can sign with one that is published")]
+    PublishedPrivate,
     /// A secret is too short.
     #[error("a secret has at least {SECRET_BYTES_MIN} bytes")]
     ShortSecret,
@@ -267,39 +273,6 @@ impl Verifier {
             Verifier::Secret(key) => hmac::verify(key, token.signed, &token.signature).is_ok(),
             Verifier::Public(key) => key.verify_sig(token.signed, &token.signature).is_ok(),
         }
-    }
-}
-
-// === impl Keys ===
-
-impl Keys {
-    /// These keys.
-    pub fn new(keys: Vec<Key>) -> Self {
-        Self(keys.into())
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Key> {
-        self.0.iter()
-    }
-
-    /// Whether `token` was signed with one of these keys, in a way that this key is for.
-    pub(super) fn verify(&self, token: &Unverified<'_>) -> Result<(), Flaw> {
-        let algorithm = Algorithm::parse(&token.algorithm).ok_or(Flaw::WrongAlgorithm)?;
-        let meant = |key: &&Key| match (&key.id, &token.key) {
-            (Some(id), Some(meant)) => **id == **meant,
-            (_, None) | (None, _) => true,
-        };
-        let mut meant = self.0.iter().filter(meant).peekable();
-        if meant.peek().is_none() {
-            return Err(Flaw::UnknownKey);
-        }
-        let mut verifiers = meant.filter_map(|key| key.verifier(algorithm)).peekable();
-        if verifiers.peek().is_none() {
-            return Err(Flaw::WrongAlgorithm);
-        }
-        let verified = verifiers.take(TRIED_MAX).any(|verifier| verifier.verifies(token));
-        if verified { Ok(()) } else { Err(Flaw::BadSignature) }
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::{
 use http::HeaderName;
 
 use super::{
-    Cache, Certificate, Evidence, Fields, Flaw, Moment, RailsCookie, Signed, TOKEN_BYTES_MAX,
-    Tokens,
+    Cache, Certificate, Evidence, Fields, Flaw, IssuerSpec, Moment, Published, RailsCookie, Signed,
+    TOKEN_BYTES_MAX, Tokens,
 };
 use crate::{classify::Identity, name::Name};
 
@@ -81,15 +81,17 @@ impl Source {
         match &self.kind {
             Kind::Tokens(tokens) => {
                 let token = tokens.read(evidence)?;
-                Some(self.known(&token, cache, now, |token| tokens.verify(token, name, now)))
+                let edition = tokens.edition();
+                let verify = |token: &[u8]| tokens.verify(token, name, now);
+                Some(self.known(&token, edition, cache, now, verify))
             }
             Kind::Signed(signed) => {
                 let cookie = signed.read(evidence)?;
-                Some(self.known(&cookie, cache, now, |cookie| signed.verify(cookie, name, now)))
+                Some(self.known(&cookie, 0, cache, now, |cookie| signed.verify(cookie, name, now)))
             }
             Kind::Rails(rails) => {
                 let cookie = rails.read(evidence)?;
-                Some(self.known(&cookie, cache, now, |cookie| rails.verify(cookie, name, now)))
+                Some(self.known(&cookie, 0, cache, now, |cookie| rails.verify(cookie, name, now)))
             }
             Kind::Fields(fields) => fields.ask(evidence, name),
             Kind::Certificate(certificate) => certificate.ask(evidence, name),
@@ -107,6 +109,11 @@ impl Source {
         }
     }
 
+    /// Where keys are published that it verifies with.
+    pub fn publishers(&self) -> impl Iterator<Item = &IssuerSpec> {
+        self.published().map(Published::spec)
+    }
+
     /// Fields that say who asks when a trusted proxy writes them.
     pub(super) fn vouched(&self) -> impl Iterator<Item = &HeaderName> {
         let fields = match &self.kind {
@@ -116,10 +123,21 @@ impl Source {
         fields.into_iter().flat_map(Fields::names)
     }
 
-    /// What `token` proves: what is remembered of it, or what `verify` says.
+    /// The keys that it has from somewhere else.
+    pub(super) fn published(&self) -> impl Iterator<Item = &Published> {
+        let tokens = match &self.kind {
+            Kind::Tokens(tokens) => Some(tokens),
+            Kind::Signed(_) | Kind::Rails(_) | Kind::Fields(_) | Kind::Certificate(_) => None,
+        };
+        tokens.into_iter().flat_map(Tokens::published)
+    }
+
+    /// What `token` proves: what is remembered of it, or what `verify` says. `edition` is that of
+    /// the keys, and was read before they are.
     fn known(
         &self,
         token: &[u8],
+        edition: u64,
         cache: &mut Cache,
         now: Moment,
         verify: impl FnOnce(&[u8]) -> Result<Proof, Flaw>,
@@ -127,6 +145,6 @@ impl Source {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Flaw::Oversized);
         }
-        cache.known(self.epoch, token, now, || verify(token))
+        cache.known((self.epoch, edition), token, now, || verify(token))
     }
 }

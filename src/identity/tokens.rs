@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{Evidence, Flaw, Keys, Moment, Place, Terms, jose::Unverified, source::Proof};
+use super::{
+    Evidence, Flaw, Keys, Moment, Place, Published, Terms, jose::Unverified, source::Proof,
+};
 use crate::name::Name;
 
 /// Where JSON Web Tokens stand, who signs them, and what they have to say.
@@ -37,6 +39,16 @@ impl Tokens {
         let token = Unverified::parse(token)?;
         self.keys.verify(&token)?;
         self.terms.judge(&token.claims()?, source, now)
+    }
+
+    /// Which keys they are verified with now: another number, other keys.
+    pub(super) fn edition(&self) -> u64 {
+        self.keys.edition()
+    }
+
+    /// The keys that come from somewhere else.
+    pub(super) fn published(&self) -> impl Iterator<Item = &Published> {
+        self.keys.published()
     }
 
     pub(super) fn looks_at(&self) -> String {

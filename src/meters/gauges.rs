@@ -15,6 +15,8 @@ pub struct Gauges {
     pub promises: Vec<PromiseGauges>,
     /// What operators have ordered.
     pub verbs: Vec<VerbGauges>,
+    /// Every place where keys are published.
+    pub issuers: Vec<IssuerGauges>,
     /// Every table of users, and how many are in it.
     pub tables: Vec<(Name, u64)>,
     /// Every address where clients connect.
@@ -41,6 +43,21 @@ pub struct Gauges {
     pub log_lines_dropped: u64,
     /// Events of promises for which there was no room in the windows.
     pub slo_events_unkept: u64,
+}
+
+/// What is read of keys that are published. Source and place stand in the configuration.
+#[derive(Clone, Debug)]
+pub struct IssuerGauges {
+    /// Whose keys they are.
+    pub source: Name,
+    /// Where they are published.
+    pub url: String,
+    /// How many are in use.
+    pub keys: u64,
+    /// How long ago they were fetched.
+    pub age: Option<Duration>,
+    /// How often they were asked for, by what came of it.
+    pub fetches: [(&'static str, u64); 3],
 }
 
 /// What is read of an audience in the pool that it falls back to.

@@ -88,6 +88,12 @@ families! {
     STICKY_COOKIES = "usher_sticky_cookies_total", Counter, ["audience"], Sum;
     /// What came of what requests carried to prove who asks.
     IDENTITIES = "usher_identities_total", Counter, ["source", "result"], Sum;
+    /// Keys in use of those that an issuer publishes.
+    JWKS_KEYS = "usher_jwks_keys", Gauge, ["source", "url"], Min;
+    /// How long ago the keys in use were fetched; absent before they were for the first time.
+    JWKS_AGE = "usher_jwks_age_seconds", Gauge, ["source", "url"], Max;
+    /// How often an issuer was asked for its keys: they had changed, had not, or none could be had.
+    JWKS_FETCHES = "usher_jwks_fetches_total", Counter, ["source", "url", "result"], Sum;
     /// Users in a table.
     TABLE_LINES = "usher_table_lines", Gauge, ["table"], Max;
     /// Endpoints by state.

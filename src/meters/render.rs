@@ -7,7 +7,8 @@ use crate::name::{NONE, Name};
 use super::{
     Meters,
     gauges::{
-        BufferGauges, FallbackGauges, Gauges, NameGauges, PoolGauges, PromiseGauges, VerbGauges,
+        BufferGauges, FallbackGauges, Gauges, IssuerGauges, NameGauges, PoolGauges, PromiseGauges,
+        VerbGauges,
     },
     names::{self, Family},
     text::Text,
@@ -32,7 +33,12 @@ impl Meters {
         self.render_places(&mut text);
         self.render_audiences(&mut text);
         self.render_leases(&gauges.encrypted(), &mut text);
-        self.render_identities(&gauges.tables, &mut text);
+        self.render_identities(&mut text);
+        render_issuers(&gauges.issuers, &mut text);
+        text.family(&names::TABLE_LINES);
+        for (table, lines) in &gauges.tables {
+            text.sample(&names::TABLE_LINES, &[table.as_str()], lines);
+        }
         render_pools(&gauges.pools, &mut text);
         render_names(&gauges.names, &mut text);
         render_verbs(&gauges.verbs, &mut text);
@@ -163,16 +169,12 @@ impl Meters {
         }
     }
 
-    fn render_identities(&self, tables: &[(Name, u64)], text: &mut Text) {
+    fn render_identities(&self, text: &mut Text) {
         text.family(&names::IDENTITIES);
         for (source, meter) in self.identities.live() {
             for (result, count) in meter.read() {
                 text.sample(&names::IDENTITIES, &[source.as_str(), result], count);
             }
-        }
-        text.family(&names::TABLE_LINES);
-        for (table, lines) in tables {
-            text.sample(&names::TABLE_LINES, &[table.as_str()], lines);
         }
     }
 
@@ -293,6 +295,25 @@ fn render_buffers(buffers: &BufferGauges, text: &mut Text) {
     text.family(&names::BUFFER_SHORTAGES);
     for (what, count) in &buffers.shortages {
         text.sample(&names::BUFFER_SHORTAGES, &[what], count);
+    }
+}
+
+fn render_issuers(issuers: &[IssuerGauges], text: &mut Text) {
+    text.family(&names::JWKS_KEYS);
+    for IssuerGauges { source, url, keys, .. } in issuers {
+        text.sample(&names::JWKS_KEYS, &[source.as_str(), url], keys);
+    }
+    text.family(&names::JWKS_AGE);
+    for IssuerGauges { source, url, age, .. } in issuers {
+        if let Some(age) = age {
+            text.sample(&names::JWKS_AGE, &[source.as_str(), url], age.as_secs());
+        }
+    }
+    text.family(&names::JWKS_FETCHES);
+    for IssuerGauges { source, url, fetches, .. } in issuers {
+        for (result, count) in fetches {
+            text.sample(&names::JWKS_FETCHES, &[source.as_str(), url, result], count);
+        }
     }
 }
 

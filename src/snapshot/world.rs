@@ -16,7 +16,7 @@ use crate::{
     config::{self, Config},
     discover::Directory,
     fault::Fault,
-    identity::Flaw,
+    identity::{Flaw, Issuer, IssuerSpec},
     meters::{Arm, Meters},
     name::Name,
     policy::rate,
@@ -83,6 +83,7 @@ pub struct World {
     pools: Mutex<FxHashMap<Name, Weak<upstream::Pool>>>,
     hosts: Mutex<FxHashMap<SocketAddr, Host>>,
     identities: Mutex<Option<Identities>>,
+    issuers: Mutex<Vec<Weak<Issuer>>>,
     rates: Mutex<FxHashMap<Name, Weak<rate::Meter>>>,
     guests: Mutex<FxHashMap<(Name, Name), Weak<upstream::Guests>>>,
 }
@@ -102,8 +103,8 @@ impl World {
     /// A world without pools.
     pub fn new(meters: Arc<Meters>) -> Self {
         let endpoints = Arc::new(Endpoints::new(meters.rows()));
-        let (directory, pools, hosts, identities, rates, guests) = Default::default();
-        Self { meters, endpoints, directory, pools, hosts, identities, rates, guests }
+        let (directory, pools, hosts, identities, issuers, rates, guests) = Default::default();
+        Self { meters, endpoints, directory, pools, hosts, identities, issuers, rates, guests }
     }
 
     /// Compiles `config`. Names of endpoints are looked up by whoever runs the pools.
@@ -162,6 +163,8 @@ impl World {
         let mut known = self.identities.lock();
         let sources = config.identity.clone();
         if known.as_ref().map(|known| &known.sources) != sources.as_ref() {
+            // Those of before live as long as `known` does: what they have fetched goes on.
+            sources.iter().for_each(|sources| sources.bind(|spec| self.issuer(spec)));
             *known = sources.map(|sources| Identities {
                 meters: sources
                     .names()
@@ -171,6 +174,24 @@ impl World {
             });
         }
         known.clone()
+    }
+
+    /// Whoever publishes keys as `spec` says, with what is known of that place.
+    fn issuer(&self, spec: &IssuerSpec) -> Arc<Issuer> {
+        let mut known = self.issuers.lock();
+        known.retain(|issuer| issuer.strong_count() > 0);
+        let living: Vec<Arc<Issuer>> = known.iter().filter_map(Weak::upgrade).collect();
+        if let Some(same) = living.iter().find(|issuer| issuer.spec() == spec) {
+            return same.clone();
+        }
+        let now = Instant::now();
+        let issuer = match living.iter().find(|issuer| issuer.is_at(spec)) {
+            Some(known) => Issuer::succeeding(spec.clone(), known, now),
+            None => Issuer::new(spec.clone(), now),
+        };
+        let issuer = Arc::new(issuer);
+        known.push(Arc::downgrade(&issuer));
+        issuer
     }
 
     fn pool(&self, config: &config::Pool) -> Pool {

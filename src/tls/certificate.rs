@@ -7,6 +7,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
+use sha2::{Digest, Sha256};
 
 use super::{
     provider,
@@ -162,6 +163,12 @@ impl Roots {
             return Err(RootsError::NoSystem);
         }
         Ok(Self { store: Arc::new(store), fingerprints })
+    }
+
+    /// What tells them from others, over processes as well.
+    pub fn fingerprint(&self) -> String {
+        let all = self.fingerprints.join(" ");
+        Sha256::digest(all).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -1,9 +1,11 @@
 //! Who is calling: a whole usher between clients that prove something, or try to, and an origin.
 
+#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod admits;
 mod cookies;
+mod issuers;
 mod mutations;
 mod proved;
 mod recorded;

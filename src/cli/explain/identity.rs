@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::asked::Asked;
-use crate::identity::{Cache, Evidence, Found, Identities, Moment};
+use crate::identity::{Cache, Evidence, Flaw, Found, Identities, Moment, Source};
 
 /// What a request proves of who asks.
 #[derive(Clone, Debug, Serialize)]
@@ -40,7 +40,7 @@ pub(super) fn identify(
         let place = format!("{}, {}", sources[at].name, sources[at].looks_at());
         match outcome {
             Ok(()) => proved = Some(place),
-            Err(flaw) => flaws.push(format!("{place}: {}: {}", flaw.name(), flaw.sentence())),
+            Err(flaw) => flaws.push(told(&place, flaw, &sources[at])),
         }
     });
     let identity = found.identity.as_deref();
@@ -58,6 +58,19 @@ pub(super) fn identify(
         flaws,
     };
     (view, found)
+}
+
+/// Why what stands at `place` proves nobody.
+fn told(place: &str, flaw: Flaw, source: &Source) -> String {
+    let name = flaw.name();
+    if flaw != Flaw::NoKeys {
+        return format!("{place}: {name}: {}", flaw.sentence());
+    }
+    let urls: Vec<String> = source.publishers().map(|spec| spec.shown()).collect();
+    format!(
+        "{place}: {name}: It cannot be verified from the file: a running usher has the keys of {}",
+        urls.join(", ")
+    )
 }
 
 impl fmt::Display for IdentityView {

@@ -9,6 +9,7 @@ use super::{
     FilePath, Kind, Many, NameLeaf, OneOrMany, Pattern, Wait, Words,
     control::VariableName,
     document, header_name,
+    keys::TokenKey,
     leaf::{leaves, string},
     read::{Complaint, Leaf, Read, leaf},
     reader::Reader,
@@ -166,22 +167,6 @@ document! {
         optional query: Words,
         /// In a protocol that a WebSocket offers, behind this text: `bearer.`.
         optional protocol: Words,
-    }
-}
-
-document! {
-    /// A key: exactly one of the first four.
-    TokenKey {
-        /// A PEM file with a public key.
-        optional pem: FilePath,
-        /// A file with a JWK set.
-        optional jwks: FilePath,
-        /// A file with a secret that both sides hold.
-        optional secret_file: FilePath,
-        /// An environment variable with a secret that both sides hold.
-        optional secret_env: VariableName,
-        /// The key's name: tokens that name another (`kid`) are not tried with it.
-        optional id: Words,
     }
 }
 

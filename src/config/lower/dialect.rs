@@ -110,11 +110,19 @@ fn trust(at: &At<EndpointTls>, reader: &mut Reader) -> Option<Trust> {
         }
         return Some(Trust::Anybody);
     }
-    let roots = match &written.roots {
+    roots(written.roots.as_ref(), at.key, reader).map(Trust::Roots)
+}
+
+/// Those that are written, or what this system believes; `otherwise` is where to complain of these.
+pub(super) fn roots(
+    written: Option<&At<FilePath>>,
+    otherwise: Span,
+    reader: &mut Reader,
+) -> Option<Roots> {
+    match written {
         Some(at) if at.value.text != SYSTEM => tls::roots(at, reader),
-        written => system(written.as_ref(), at.key, reader),
-    };
-    roots.map(Trust::Roots)
+        written => system(written, otherwise, reader),
+    }
 }
 
 /// What this system believes.

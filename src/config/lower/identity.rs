@@ -137,7 +137,12 @@ fn signed(
 ) -> Option<Signed> {
     let written = &at.value;
     let list = written.keys.as_ref()?;
-    let keys = keys::lower(list, &[], reader);
+    let lowered = keys::lower(list, &[], reader);
+    if !lowered.issuers.is_empty() {
+        let message = "the keys of usher's own cookie are in files: nobody else publishes them";
+        reader.error_with(list.span, message, "write `pem`, or `jwks` with a file");
+    }
+    let keys = lowered.keys;
     let fit = |key: &Key| matches!(key.family(), Family::Ed25519 | Family::P256);
     if !keys.iter().all(fit) {
         let message = "usher's own cookie is signed with Ed25519 or on P-256";
@@ -172,7 +177,7 @@ fn tokens(at: &At<document::Jwt>, wanted: &Arc<[String]>, reader: &mut Reader) -
         None => Vec::new(),
         Some(list) => list.value.items.iter().map(|at| at.value.0).collect(),
     };
-    let keys = keys::lower(written.keys.as_ref()?, &algorithms, reader);
+    let keys = keys::lower(written.keys.as_ref()?, &algorithms, reader).into_keys();
     let texts = |at: &Option<At<document::OneOrMany<Words>>>| -> Vec<String> {
         let items = at.iter().flat_map(|at| &at.value.items);
         items.map(|at| at.value.0.clone()).collect()
@@ -191,7 +196,7 @@ fn tokens(at: &At<document::Jwt>, wanted: &Arc<[String]>, reader: &mut Reader) -
         endless: written.expiry.as_ref().is_some_and(|at| !at.value.required),
         wanted: wanted.clone(),
     };
-    Some(Tokens::new(places, Keys::new(keys), terms))
+    Some(Tokens::new(places, keys, terms))
 }
 
 fn place(at: &At<document::TokenPlace>, reader: &mut Reader) -> Option<Place> {

@@ -70,6 +70,7 @@ fn view() -> StatusView {
     };
     StatusView {
         version: "0.1.0".into(),
+        issuers: Vec::new(),
         tables: Vec::new(),
         uptime_seconds: 187_000,
         draining: false,

@@ -6,14 +6,25 @@ use x509_cert::der::{AnyRef, Encode, Tag, asn1::UintRef};
 use super::{Algorithm, Family, KEYS_MAX, Key, KeyError, pem::long_enough};
 use crate::identity::jose::decode;
 
+/// The length of a public key of Ed25519 (RFC 8032 §5.1.5).
+const ED25519_BYTES: usize = 32;
+
+/// The longest name of a key that is shown.
+const SHOWN_CHARACTERS: usize = 64;
+
+/// A key of a published set that cannot be used here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Its name, as far as it can be shown.
+    pub id: Option<String>,
+    /// Why not.
+    pub why: KeyError,
+}
+
 /// The keys of a set. Those of other kinds, for encryption or for algorithms that are not allowed
 /// are passed over, as RFC 7517 §5 has it; a set without any that can be used is an error.
 pub fn key_set(text: &[u8], allowed: &[Algorithm]) -> Result<Vec<Key>, KeyError> {
-    let set: Map<String, Value> = serde_json::from_slice(text).map_err(|_| KeyError::NoKeySet)?;
-    let Some(Value::Array(written)) = set.get("keys") else { return Err(KeyError::NoKeySet) };
-    if written.len() > KEYS_MAX {
-        return Err(KeyError::Many);
-    }
+    let written = written(text)?;
     let mut keys = Vec::new();
     for jwk in written.iter().filter_map(Value::as_object).filter(|jwk| is_for_signing(jwk)) {
         match key(jwk, allowed) {
@@ -23,6 +34,51 @@ pub fn key_set(text: &[u8], allowed: &[Algorithm]) -> Result<Vec<Key>, KeyError>
         }
     }
     if keys.is_empty() { Err(KeyError::EmptyKeySet) } else { Ok(keys) }
+}
+
+/// The keys of a set that everybody can fetch, and those that are passed over. One that is of no
+/// use spoils no other: whoever publishes them speaks to many. Secrets and private keys prove
+/// nothing once they are published.
+pub(in crate::identity) fn published_set(
+    text: &[u8],
+    allowed: &[Algorithm],
+) -> Result<(Vec<Key>, Vec<PassedOver>), KeyError> {
+    let (mut keys, mut passed_over) = (Vec::new(), Vec::new());
+    for jwk in &written(text)? {
+        match jwk.as_object().ok_or(KeyError::Unusable).and_then(|jwk| published(jwk, allowed)) {
+            Ok(key) => keys.push(key),
+            Err(why) => passed_over.push(PassedOver { id: shown(jwk), why }),
+        }
+    }
+    if keys.is_empty() { Err(KeyError::EmptyKeySet) } else { Ok((keys, passed_over)) }
+}
+
+fn published(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Result<Key, KeyError> {
+    if jwk.get("kty").is_some_and(|kind| kind == "oct") || jwk.contains_key("k") {
+        return Err(KeyError::PublishedSecret);
+    }
+    if jwk.contains_key("d") {
+        return Err(KeyError::PublishedPrivate);
+    }
+    if !is_for_signing(jwk) {
+        return Err(KeyError::OtherUse);
+    }
+    key(jwk, allowed)
+}
+
+/// The name of a key as it may be shown to people and written to logs.
+fn shown(jwk: &Value) -> Option<String> {
+    let id = jwk.get("kid")?.as_str()?;
+    let fine = id.chars().filter(|letter| letter.is_ascii_graphic());
+    Some(fine.take(SHOWN_CHARACTERS).collect())
+}
+
+/// What stands in a set, unless it is too much.
+fn written(text: &[u8]) -> Result<Vec<Value>, KeyError> {
+    let mut set: Map<String, Value> =
+        serde_json::from_slice(text).map_err(|_| KeyError::NoKeySet)?;
+    let Some(Value::Array(written)) = set.remove("keys") else { return Err(KeyError::NoKeySet) };
+    if written.len() > KEYS_MAX { Err(KeyError::Many) } else { Ok(written) }
 }
 
 fn is_for_signing(jwk: &Map<String, Value>) -> bool {
@@ -71,7 +127,13 @@ fn key(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Result<Key, KeyError>
             }
             Key::public(family, &[&[4][..], &x, &y].concat(), allowed)?
         }
-        (Some("OKP"), Some("Ed25519")) => Key::public(Family::Ed25519, &bytes("x")?, allowed)?,
+        (Some("OKP"), Some("Ed25519")) => {
+            let point = bytes("x")?;
+            if point.len() != ED25519_BYTES {
+                return Err(KeyError::Unusable);
+            }
+            Key::public(Family::Ed25519, &point, allowed)?
+        }
         _ => return Err(KeyError::Unusable),
     };
     Ok(match text("kid") {
