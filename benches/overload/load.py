@@ -16,8 +16,18 @@ class Tally:
         self.gone = 0  # clients that gave up
         self.broken = 0  # anything else
 
+    def add(self, other):
+        """What became of another run's requests as well."""
+        self.latencies += other.latencies
+        self.waits += other.waits
+        self.work += other.work
+        self.refused += other.refused
+        self.gone += other.gone
+        self.broken += other.broken
+
     def row(self, seconds, slots):
         share = 100 * self.work / (seconds * slots)
+        all_ = len(self.latencies) + len(self.refused) + self.gone + self.broken
         return {
             "served/s": f"{len(self.latencies) / seconds:.1f}",
             "of all work": f"{share:.0f} %",
@@ -25,7 +35,7 @@ class Tally:
             "wait p50/p99 ms": f"{ms(self.waits, 50)} / {ms(self.waits, 99)}",
             "refused": f"{len(self.refused)}",
             "after p50 ms": ms(self.refused, 50),
-            "gave up": f"{self.gone}",
+            "gave up": f"{100 * self.gone / max(all_, 1):.0f} %",
             "broken": f"{self.broken}",
         }
 
@@ -40,6 +50,11 @@ def percentile(values, part):
 def ms(values, part):
     found = percentile(values, part)
     return "-" if found is None else f"{1000 * found:.0f}"
+
+
+def tenths(values, part):
+    found = percentile(values, part)
+    return "-" if found is None else f"{1000 * found:.1f}"
 
 
 async def answer(reader):
