@@ -164,7 +164,11 @@ impl Proxy {
                     head.extensions.insert(*tunnel);
                     Response::from_parts(head, Settling::made(Bytes::new(), Some(exchange)))
                 }
-                Err(fault) => reply::from_fault(exchange, fault),
+                Err(fault) => {
+                    // However slowly its client takes the refusal: the monolith is done with it.
+                    exchange.give_back(None);
+                    reply::from_fault(exchange, fault)
+                }
             };
             if let Some(hsts) = &hsts {
                 headers::insist_on_https(response.headers_mut(), hsts);

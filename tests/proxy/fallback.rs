@@ -1,11 +1,13 @@
 //! Going to another pool when an audience's own cannot take a request.
 
-use crate::GET;
+use serde_json::json;
+
 use crate::support::{
     client::Client,
     origin::{Closed, Line, Origin, ok},
     usher::Usher,
 };
+use crate::{GET, verbs::done, websocket};
 
 const HERE: &str = "usher_fallback_in_flight{audience=\"everyone\",pool=\"other\"}";
 
@@ -75,8 +77,7 @@ async fn where_the_queue_is_full_another_pool_gives_its_share_and_not_a_slot_mor
 #[tokio::test]
 async fn where_nobody_listens_another_pool_takes_even_a_post_with_its_body() {
     let (own, other) = (Closed::bind(), Origin::start().await);
-    let more = ", ejection: { consecutive: 2, hold: 60s }";
-    let usher = Usher::start(&text(&own.endpoint(), &other.endpoint(), more)).await;
+    let usher = Usher::start(&text(&own.endpoint(), &other.endpoint(), "")).await;
     drop(own);
     let post = "POST / HTTP/1.1\r\nHost: a\r\nX-Request-Id: posted\r\nContent-Length: 2\r\n\r\nhi";
     let mut client = Client::connect(usher.address()).await;
@@ -86,7 +87,7 @@ async fn where_nobody_listens_another_pool_takes_even_a_post_with_its_body() {
     assert_eq!((&*seen.body, seen.field("x-audience")), (&b"hi"[..], Some("everyone")));
     line.write(ok("taken")).await;
     assert_eq!(client.answer().await.text(), "taken");
-    // Once it is known that none is usable, nobody tries there any more.
+    // The last endpoint of a pool is never ejected: each of these tries it first.
     for _ in 0..3 {
         client.send(GET).await;
         line.read().await;
@@ -141,4 +142,91 @@ async fn what_was_sent_goes_nowhere_else_and_guests_never_wait() {
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_fallbacks_total", &["no_slot"]), 1.0);
     assert_eq!(samples.sum("usher_fallbacks_total", &["taken"]), 0.0);
+}
+
+#[tokio::test]
+async fn a_pool_that_is_paused_or_closed_for_maintenance_takes_no_guests() {
+    let (own, other) = (Origin::start().await, Origin::start().await);
+    let usher = Usher::start(&text(&own.endpoint(), &other.endpoint(), "")).await;
+    let (first, line) = asked(&usher, &own, GET).await;
+    let mut client = Client::connect(usher.address()).await;
+    for verb in ["pause", "maintenance"] {
+        done(&usher, verb, json!({ "target": "pool:other" })).await;
+        client.send(GET).await;
+        let refused = client.answer().await;
+        assert_eq!(refused.field("x-usher-fault"), Some("queue_full"), "{verb}");
+        done(&usher, "resume", json!({ "target": "pool:other" })).await;
+    }
+    client.send(GET).await;
+    let mut guest = other.accept().await;
+    guest.read().await;
+    guest.write(ok("open again")).await;
+    assert_eq!(client.answer().await.text(), "open again");
+    drop((client, first, line, guest));
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn a_guest_becomes_a_tunnel_and_leaves_its_place() {
+    let (own, other) = (Origin::start().await, Origin::start().await);
+    let usher = Usher::start(&text(&own.endpoint(), &other.endpoint(), "")).await;
+    let (first, line) = asked(&usher, &own, GET).await;
+    let (mut client, mut guest) = asked(&usher, &other, &websocket::valid()).await;
+    assert_eq!(usher.samples().get(HERE), 1.0);
+    guest.write(websocket::agreement()).await;
+    assert_eq!(client.head().await.expect("a 101").status, 101);
+    usher.reaches(HERE, 0.0).await;
+    assert_eq!(usher.samples().get("usher_tunnels{audience=\"everyone\"}"), 1.0);
+    drop((client, first, line, guest));
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn where_it_is_to_wait_for_an_endpoint_it_goes_away_only_after_its_wait() {
+    let (own, other) = (Origin::start().await, Origin::start().await);
+    let text = text(&own.endpoint(), &other.endpoint(), ", when_empty: wait");
+    let queue = "queue: { length: 4, wait: 300ms }";
+    let usher = Usher::start(&text.replace("queue: { length: 0 }", queue)).await;
+    done(&usher, "drain", json!({ "target": own.endpoint(), "last": true })).await;
+    let (mut client, mut line) = asked(&usher, &other, GET).await;
+    let waited = usher.samples().sum("usher_queue_wait_seconds_sum", &["\"rails\""]);
+    assert!(waited >= 0.3, "{waited} s");
+    line.write(ok("in the end")).await;
+    assert_eq!(client.answer().await.text(), "in the end");
+    // One that comes back in time takes whoever waits for it.
+    client.send(GET).await;
+    usher.reaches("usher_pool_queue_length{pool=\"rails\"}", 1.0).await;
+    done(&usher, "undrain", json!({ "target": own.endpoint() })).await;
+    let mut back = own.accept().await;
+    back.read().await;
+    back.write(ok("its own")).await;
+    assert_eq!(client.answer().await.text(), "its own");
+    drop((client, line, back));
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_fallbacks_total", &["taken"]), 1.0);
+}
+
+#[tokio::test]
+async fn a_guest_that_fails_is_tried_again_among_those_whose_guest_it_is() {
+    let (own, bad, good) = (Origin::start().await, Origin::start().await, Origin::start().await);
+    let others = format!("{}, {}", bad.endpoint(), good.endpoint());
+    let usher = Usher::start(&text(&own.endpoint(), &others, "")).await;
+    let (first, line) = asked(&usher, &own, GET).await;
+    tokio::spawn(async move {
+        loop {
+            let mut line = bad.accept().await;
+            line.read().await;
+            line.reset();
+        }
+    });
+    good.serve(|_| ok("good"));
+    let mut client = Client::connect(usher.address()).await;
+    while usher.samples().sum("usher_retries_total", &["\"other\""]) == 0.0 {
+        client.send(GET).await;
+        assert_eq!(client.answer().await.text(), "good");
+    }
+    usher.reaches(HERE, 0.0).await;
+    assert_eq!(usher.samples().sum("usher_retries_total", &["\"rails\""]), 0.0);
+    drop((client, first, line));
+    usher.stop().await;
 }

@@ -32,7 +32,7 @@ async fn order(usher: &Usher, verb: &str, body: Value) -> (u16, Value) {
 }
 
 /// Gives an order that is carried out.
-async fn done(usher: &Usher, verb: &str, body: Value) -> Value {
+pub async fn done(usher: &Usher, verb: &str, body: Value) -> Value {
     let (status, view) = order(usher, verb, body).await;
     assert_eq!((status, &view["result"]), (200, &"done".into()), "{view}");
     view
