@@ -44,8 +44,8 @@ pub use keys::Keys;
 pub use orders::{Asked, By, Order, OrderBody, UpgradeOrder, Why};
 pub use promises::{CauseView, HourView, SloView, StandingView, WindowView};
 pub use views::{
-    AttemptView, AudienceView, ConfigView, EndpointView, EventView, FaultView, IssuerView,
-    NameView, OrderedView, PoolView, PromiseView, RefusedView, ReloadView, RequestView,
+    AttemptView, AudienceView, ConfigView, EndpointView, EventView, FallbackView, FaultView,
+    IssuerView, NameView, OrderedView, PoolView, PromiseView, RefusedView, ReloadView, RequestView,
     RequestsView, StatusView, TableView, UpgradeView, VerbView,
 };
 

@@ -5,17 +5,17 @@ use std::{collections::BTreeMap, time::SystemTime};
 use super::sight::rfc3339;
 use crate::{
     config::{self, Config, Need},
-    control::{EndpointView, EventView, NameView, PoolView},
+    control::{EndpointView, EventView, FallbackView, NameView, PoolView},
     discover::Report,
     meters::{
         BufferGauges, CertificateGauges, EndpointGauges, FallbackGauges, NameGauges, PoolGauges,
     },
     name::Name,
     proxy::{Buffers, Common},
-    snapshot::{Pool, Snapshot},
+    snapshot::{Fallback, Pool, Snapshot},
     tls::Certificate,
     units::format_size,
-    upstream::{Endpoint, Event, Member},
+    upstream::{Endpoint, Event, Member, Welcome},
 };
 
 /// The most events that `status` shows.
@@ -126,6 +126,24 @@ pub(super) fn fallbacks(snapshot: &Snapshot) -> Vec<FallbackGauges> {
         counts: fallback.guests.counts().to_vec(),
     });
     gauges.collect()
+}
+
+/// How the audience of this name fares in the pool that it falls back to, if it has one.
+pub(super) fn fallback(snapshot: &Snapshot, audience: &Name) -> Option<FallbackView> {
+    let found = snapshot.audiences().iter().find(|it| it.name == *audience)?;
+    let Fallback { pool, guests, share } = found.fallback.as_ref()?;
+    let (taken, refused) =
+        guests.counts().into_iter().fold((0, 0), |(taken, refused), it| match it {
+            (welcome, count) if welcome == Welcome::Taken.name() => (taken + count, refused),
+            (_, count) => (taken, refused + count),
+        });
+    Some(FallbackView {
+        pool: snapshot.pool(*pool).name.to_string(),
+        share: *share,
+        in_flight: guests.here(),
+        taken,
+        refused,
+    })
 }
 
 /// Who is where it does not belong, for people.

@@ -19,8 +19,8 @@ use super::{
     orders::Orders,
     recall,
     shown::{
-        away, buffers, buffers_trouble, certificate_gauges, database, events, fallbacks, forgotten,
-        name_gauges, named, pool_gauges, pool_view, shown_to_endpoints, tables,
+        away, buffers, buffers_trouble, certificate_gauges, database, events, fallback, fallbacks,
+        forgotten, name_gauges, named, pool_gauges, pool_view, shown_to_endpoints, tables,
     },
     succession::Succession,
     upgrade,
@@ -177,7 +177,8 @@ impl HouseSight {
         let configured = snapshot.config.audiences.iter();
         let view = |audience: &crate::config::Audience| {
             let lately = lately.iter().find(|lately| lately.name == audience.name)?;
-            Some(AudienceView::new(lately, &audience.pool, promise(&audience.objectives)))
+            let view = AudienceView::new(lately, &audience.pool, promise(&audience.objectives));
+            Some(AudienceView { fallback: fallback(snapshot, &audience.name), ..view })
         };
         configured.filter_map(view).collect()
     }

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{meters::recent::Lately, name::Name};
 
+mod fallback;
 mod issuer;
 mod request;
 mod verb;
 
+pub use fallback::FallbackView;
 pub use issuer::IssuerView;
 pub use request::{AttemptView, RequestView, RequestsView};
 pub use verb::{OrderedView, VerbView};
@@ -144,6 +146,8 @@ pub struct AudienceView {
     pub in_flight: u64,
     /// Tunnels that are open, now.
     pub tunnels: u64,
+    /// Where it goes when its own pool cannot take a request.
+    pub fallback: Option<FallbackView>,
     /// What went wrong, the most frequent first.
     pub faults: Vec<FaultView>,
 }
@@ -298,6 +302,7 @@ impl AudienceView {
             promise,
             in_flight: lately.in_flight,
             tunnels: lately.tunnels,
+            fallback: None,
             faults: faults.collect(),
         }
     }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use crate::support::{
     client::Client,
     origin::{Origin, ok},
-    usher::one_pool,
+    usher::{Usher, one_pool},
 };
 use crate::{GET, started};
 
@@ -170,4 +170,31 @@ async fn a_request_that_stopping_cuts_off_is_no_fault_of_its_client() {
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_faults_total", &["draining"]), 1.0);
     assert_eq!(samples.sum("usher_faults_total", &["client_left"]), 0.0);
+}
+
+#[tokio::test]
+async fn the_slot_of_a_request_that_failed_is_free_before_its_client_hears_of_it() {
+    let origin = Origin::start().await;
+    let usher = Usher::start(&one_pool(&[origin.endpoint()], "    retry: off\n")).await;
+    let mut client = Client::connect(usher.address()).await;
+    let spoil = async {
+        loop {
+            let mut line = origin.accept().await;
+            line.read().await;
+            line.reset();
+        }
+    };
+    let ask = async {
+        for _ in 0..50 {
+            client.send(GET).await;
+            assert_eq!(client.answer().await.status, 502);
+            assert_eq!(usher.samples().get("usher_pool_in_flight{pool=\"rails\"}"), 0.0);
+        }
+    };
+    tokio::select! {
+        () = spoil => {}
+        () = ask => {}
+    }
+    drop((origin, client));
+    usher.stop().await;
 }

@@ -49,7 +49,12 @@ async fn where_the_queue_is_full_another_pool_gives_its_share_and_not_a_slot_mor
         away.push(asked(&usher, &other, GET).await);
     }
     assert_eq!(usher.samples().get(HERE), 2.0);
-    let problems = usher.remote.status().problems;
+    let status = usher.remote.status();
+    let audience = status.audiences.iter().find(|it| it.name == "everyone").expect("it is shown");
+    let shown = audience.fallback.as_ref().expect("it has one");
+    assert_eq!((&*shown.pool, shown.share, shown.in_flight), ("other", 0.4, 2));
+    assert_eq!((shown.taken, shown.refused), (2, 0));
+    let problems = status.problems;
     let told = "audience everyone falls back to pool other and holds 2 slots there";
     assert!(problems.iter().any(|problem| problem == told), "{problems:?}");
     let mut refused = Client::connect(usher.address()).await;

@@ -373,30 +373,3 @@ async fn an_upload_takes_no_slot_before_it_is_whole() {
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_upstream_seconds_count", &[]), 0.0);
 }
-
-#[tokio::test]
-async fn the_slot_of_a_request_that_failed_is_free_before_its_client_hears_of_it() {
-    let origin = Origin::start().await;
-    let usher = Usher::start(&one_pool(&[origin.endpoint()], "    retry: off\n")).await;
-    let mut client = Client::connect(usher.address()).await;
-    let spoil = async {
-        loop {
-            let mut line = origin.accept().await;
-            line.read().await;
-            line.reset();
-        }
-    };
-    let ask = async {
-        for _ in 0..50 {
-            client.send(GET).await;
-            assert_eq!(client.answer().await.status, 502);
-            assert_eq!(usher.samples().get(IN_FLIGHT), 0.0);
-        }
-    };
-    tokio::select! {
-        () = spoil => {}
-        () = ask => {}
-    }
-    drop((origin, client));
-    usher.stop().await;
-}
