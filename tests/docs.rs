@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use usher::{
     fault::Fault,
+    identity::Flaw,
     meters::{names, status},
     policy::sticky::Place,
     telemetry::access_log::FIELDS,
@@ -57,6 +58,22 @@ fn every_fault_is_documented_with_its_blame_and_status() {
         assert_eq!(row[3], fault.outcome().name(), "outcome of {}", fault.name());
         assert!(row[4].ends_with('.') && row[5].ends_with('.'), "{} is not told", fault.name());
     }
+}
+
+#[test]
+fn everything_that_may_be_wrong_with_a_token_is_documented() {
+    let document = include_str!("../docs/identity.md");
+    let (_, table) = document.split_once("## What is wrong with a token").expect("a table");
+    let documented: Vec<&str> = rows(table).iter().map(|row| row[0]).collect();
+    let named: Vec<String> = Flaw::NAMES.iter().map(|name| ticked(name)).collect();
+    assert_eq!(documented, named);
+}
+
+#[test]
+fn the_application_of_the_tests_logs_in_with_the_text_of_the_documents() {
+    let document = include_str!("../docs/rails.md");
+    let concern = include_str!("rails/app/controllers/concerns/usher_identity.rb");
+    assert!(document.contains(&format!("```ruby\n{concern}```")), "{concern}");
 }
 
 #[test]

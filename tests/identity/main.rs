@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod admits;
+mod algorithms;
+mod certified;
 mod cookies;
 mod issuers;
 mod mutations;
@@ -11,6 +13,7 @@ mod proved;
 mod recorded;
 mod secrets;
 mod signed;
+mod signers;
 mod spread;
 #[path = "../support/mod.rs"]
 mod support;

@@ -25,6 +25,9 @@ module Shop
     config.public_file_server.enabled = false
     config.secret_key_base = ENV.fetch("SECRET_KEY_BASE")
 
+    # What usher can read of sessions and cookies: it never parses Marshal.
+    config.action_dispatch.cookies_serializer = :json
+
     config.log_level = ENV.fetch("LOG_LEVEL", "info").to_sym
     config.log_tags = [:request_id]
     log = ENV["LOG"] ? File.open(ENV["LOG"], "a") : $stderr

@@ -4,6 +4,9 @@ Rails.application.routes.draw do
   # What Rack sees, below every audience's prefix.
   match "(*prefix)/echo", to: Shop::Echo, via: :all
 
+  # Who asks.
+  resource :session, only: %i[show create destroy]
+
   # Customers.
   root "menus#index"
   resources :menus, only: %i[index show]
