@@ -14,11 +14,16 @@ mod puma;
 mod load;
 #[path = "faults/namespace.rs"]
 mod namespace;
+#[path = "faults/sales.rs"]
+mod sales;
+
+use tokio::io::AsyncReadExt;
 
 use load::Load;
 use namespace::Namespace;
 use puma::{Plan, Puma};
-use support::{binary::Binary, names::Names, usher::Samples};
+use sales::{Sales, Till};
+use support::{binary::Binary, client::Client, names::Names, usher::Samples};
 
 /// Short times, so that nobody waits long for what is not coming.
 const TIMES: &str = "    timeouts: { connect: 300ms, first_byte: 2s, total: 15s }\n";
@@ -67,6 +72,49 @@ async fn a_phased_restart_loses_no_request_that_may_be_repeated() {
     load.goes_on().await;
     assert!(load.processes().len() > before);
     load.stop().await;
+}
+
+/// What was sent may have been done, whatever becomes of its connection.
+#[tokio::test]
+async fn nothing_is_sold_twice_in_a_phased_restart() {
+    let till = Till::new();
+    let plan = Plan::new("rails", 2, 2).env("LOG_LEVEL", "warn").env("PHASED", "1");
+    let puma = plan.env("TILL", till.path().to_str().expect("text")).start();
+    let usher = usher(&puma.address, "").await;
+    let mut sales = Sales::start(usher.clients, 3);
+    sales.until("something is sold", |told| told > 20).await;
+    puma.restart_in_phases();
+    let booted = |line: &str| line.contains("booted") && line.ends_with("phase: 1");
+    let anew = |_| puma.log().lines().filter(|line| booted(line)).count() == 2;
+    sales.until("both workers are new", anew).await;
+    let enough = sales.told() + 60;
+    sales.until("more is sold", |told| told >= enough).await;
+    sales.stop(&till.path()).await;
+    let samples = usher.samples().await;
+    assert_eq!(retried(&samples, "broken") + retried(&samples, "first_byte_timeout"), 0.0);
+}
+
+#[tokio::test]
+async fn a_puma_that_dies_within_an_answer_never_ends_it_cleanly() {
+    let mut pumas = two();
+    let usher = usher(&format!("{}, {}", pumas[0].address, pumas[1].address), "").await;
+    let load = Load::start(usher.clients, 3);
+    load.is_served_by(2).await;
+    let mut listener = Client::connect(usher.clients).await;
+    listener.send("GET /sse HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
+    let head = listener.head().await.expect("it begins");
+    let process: u32 = head.field("x-process").and_then(|id| id.parse().ok()).expect("a process");
+    pumas.iter_mut().find(|puma| puma.id() == process).expect("one of both").kill();
+    let mut rest = Vec::new();
+    // An error ends it no more cleanly than a bare close.
+    let _ = listener.stream.read_to_end(&mut rest).await;
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "{}", rest.escape_ascii());
+    load.goes_on().await;
+    // What had begun when its Puma died cannot be repeated: no more than were under way.
+    load.stop_but(3).await;
+    let given_back = |samples: &Samples| samples.sum("usher_pool_in_flight", &[]) == 0.0;
+    let samples = usher.when("no slot is held", given_back).await;
+    assert!(samples.sum("usher_faults_total", &["upstream_broke"]) >= 1.0);
 }
 
 #[tokio::test]

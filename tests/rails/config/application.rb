@@ -11,6 +11,7 @@ require "shop/database"
 require "shop/bytes"
 require "shop/echo"
 require "shop/pool"
+require "shop/till"
 require "shop/upload"
 
 module Shop

@@ -32,6 +32,7 @@ Rails.application.routes.draw do
 
   # What a proxy must carry well.
   match "bytes/:count", to: Shop::Bytes, via: :all, constraints: { count: /\d+/ }
+  post "till/:number", to: Shop::Till
   match "upload", to: Shop::Upload, via: %i[post put patch]
   get "sse", to: "events#show"
   post "sse/push", to: "events#create"
