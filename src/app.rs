@@ -33,6 +33,7 @@ mod succession;
 mod targets;
 mod threads;
 mod upgrade;
+mod versions;
 
 use std::{
     net::SocketAddr,

@@ -19,6 +19,7 @@ mod text;
 mod identity;
 mod table;
 mod user;
+mod version;
 
 mod host;
 mod pattern;
@@ -43,6 +44,9 @@ pub use self::{
     text::{PatternError, Text},
     trace::{Miss, Step, trace},
     user::UserPattern,
+    version::{
+        AppVersion, Product, RangeError, Version, VersionRange, VersionSource, read_version,
+    },
 };
 
 use self::subject::Subject;
@@ -106,6 +110,8 @@ pub enum Matcher {
     Role(Vec<Text>),
     /// What else was said of the user; any of several values.
     Claim(String, Vec<Text>),
+    /// The version of the app, where these say that it stands.
+    Version(Arc<[VersionSource]>, Vec<VersionRange>),
 }
 
 // === impl RuleSpec ===
@@ -115,7 +121,13 @@ impl RuleSpec {
     /// or a parameter guards it. A path or a host says what is asked for, a network who asks.
     pub fn unverified(&self) -> bool {
         let claimed = |m: &Matcher| {
-            matches!(m, Matcher::Header(..) | Matcher::Cookie(..) | Matcher::Query(..))
+            matches!(
+                m,
+                Matcher::Header(..)
+                    | Matcher::Cookie(..)
+                    | Matcher::Query(..)
+                    | Matcher::Version(..)
+            )
         };
         let method = |m: &Matcher| matches!(m, Matcher::Method(_));
         self.all.iter().any(claimed) && self.all.iter().all(|m| claimed(m) || method(m))
@@ -145,6 +157,7 @@ impl fmt::Display for Matcher {
             Matcher::User(values) => write!(f, "user {}", Alternatives(values)),
             Matcher::Role(values) => write!(f, "role {}", Alternatives(values)),
             Matcher::Claim(name, values) => write!(f, "claim {name}: {}", Alternatives(values)),
+            Matcher::Version(_, ranges) => write!(f, "version {}", Alternatives(ranges)),
         }
     }
 }

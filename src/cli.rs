@@ -20,6 +20,7 @@ pub mod slo;
 pub mod status;
 pub mod upgrade;
 pub mod verbs;
+pub mod versions;
 pub mod why;
 
 use std::path::PathBuf;

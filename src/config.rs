@@ -24,6 +24,7 @@ pub mod secret;
 mod source;
 mod sticky;
 mod timeouts;
+mod versions;
 mod view;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -50,6 +51,7 @@ pub use problem::{Problem, Problems, Severity};
 pub use schema::{documented_keys, json_schema};
 pub use sticky::{Sticky, StickyCookie};
 pub use timeouts::{Overrides, Timeouts};
+pub use versions::{VersionAnswer, Versions};
 
 use crate::{
     classify::{PathPattern, RuleSpec},
@@ -222,6 +224,8 @@ pub struct Audience {
     pub timeouts: Overrides,
     /// How often it, or one client of it, may ask.
     pub rate_limit: rate::Limits,
+    /// Which versions of its app are served; `None`: nobody looks.
+    pub versions: Option<Versions>,
     /// What differs from those for requests of some rules, by the place of the rule.
     pub rule_timeouts: Vec<(usize, Overrides)>,
 }

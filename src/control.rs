@@ -5,7 +5,7 @@
 //! | `/live`, `/ready` | yes | yes |
 //! | `/metrics` | | yes |
 //! | `GET /api/v1/requests/ID` | yes | |
-//! | `GET /api/v1/status`, `audiences`, `pools`, `config`, `slo`, `gate` | yes | |
+//! | `GET /api/v1/status`, `audiences`, `pools`, `config`, `slo`, `gate`, `versions` | yes | |
 //! | `POST /api/v1/reload`, `upgrade` | yes | |
 //! | `POST /api/v1/pause`, `maintenance`, `resume`, `drain`, `undrain` | yes | |
 //! | `Host` | localhost or an IP address; any with tokens | any |
@@ -27,12 +27,15 @@ mod orders;
 mod port;
 mod promises;
 mod router;
+mod versions;
 pub mod screen;
 pub mod views;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
+
+use crate::classify::Version;
 
 pub use audit::{Audit, Deed};
 pub use gate::{
@@ -43,6 +46,7 @@ pub use guard::Guard;
 pub use keys::Keys;
 pub use orders::{Asked, By, Order, OrderBody, UpgradeOrder, Why};
 pub use promises::{CauseView, HourView, SloView, StandingView, WindowView};
+pub use versions::{AppView, LockedOutView, VersionView, VersionsView};
 pub use views::{
     AttemptView, AudienceView, ConfigView, EndpointView, EventView, FallbackView, FaultView,
     IssuerView, NameView, OrderedView, PoolView, PromiseView, RefusedView, ReloadView, RequestView,
@@ -59,6 +63,13 @@ pub trait Sight: Send + Sync + 'static {
     fn requests(&self, request_id: &str) -> Result<RequestsView, String>;
     /// How promises stand.
     fn promises(&self) -> SloView;
+    /// Which versions of apps came lately, of `audience` alone where one is named, and whom a least
+    /// version of `if_min` would lock out; else a sentence about what is wrong with the question.
+    fn versions(
+        &self,
+        audience: Option<&str>,
+        if_min: Option<Version>,
+    ) -> Result<VersionsView, String>;
     /// Whether to ship something of `class`; else a sentence about what is wrong with the question.
     fn gate(&self, audiences: &[&str], class: &str) -> Result<GateView, String>;
     /// Does what the gate is told; else a sentence about what is wrong with the order.

@@ -100,6 +100,8 @@ faults! {
     Misdirected "misdirected" Client Refused 421,
     /// The request asks for a version of the WebSocket protocol other than 13.
     WebsocketVersion "websocket_version" Client Refused 426,
+    /// This version of the app is older than the service supports; a newer one is needed.
+    VersionTooOld "version_too_old" Client Refused 426,
     /// The audience of this request admits only those who prove who they are.
     Unidentified "unidentified" Client Refused 401,
     /// What this request carries to prove who asks does not hold.

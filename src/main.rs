@@ -43,6 +43,8 @@ enum Command {
     Slo(cli::slo::SloArgs),
     /// Have a running usher hand over to a new binary without a gap
     Upgrade(cli::upgrade::UpgradeArgs),
+    /// Show which versions of apps come, and whom a least one would lock out
+    Versions(cli::versions::VersionsArgs),
     /// Show how a running usher fares
     Status(cli::status::StatusArgs),
     /// Have the requests of an audience or a pool wait
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Command::Dashboards(args) => cli::dashboards::run(args),
         Command::Slo(args) => cli::slo::run(args),
         Command::Upgrade(args) => cli::upgrade::run(args),
+        Command::Versions(args) => cli::versions::run(args),
         Command::Status(args) => cli::status::run(args),
         Command::Pause(args) => cli::verbs::pause(args),
         Command::Resume(args) => cli::verbs::resume(args),

@@ -28,6 +28,7 @@ mod slo;
 mod slots;
 pub mod status;
 mod text;
+mod versions;
 
 use std::{
     sync::Arc,
@@ -51,6 +52,7 @@ pub use identity::IdentityMeter;
 pub use pool::{EndpointEvent, PoolMeter, Retry, SecretEnd};
 pub use reading::{AudienceReading, CutOff};
 pub use slo::{Cause, PromiseKey, SloMeter, SloReading, Verdict};
+pub use versions::{Band, VersionMeter};
 
 use carried::Carried;
 use exchange::{AnswerMeter, AudienceMeter, PlaceMeter};
@@ -83,6 +85,7 @@ pub struct Meters {
     pools: Keyed<(Name, Arm), PoolMeter>,
     promises: Keyed<PromiseKey, SloMeter>,
     identities: Keyed<Name, IdentityMeter>,
+    versions: Keyed<Name, VersionMeter>,
     departed: Arc<Departed>,
     exporter: Exporter,
     carried: Mutex<Carried>,
@@ -119,6 +122,7 @@ impl Meters {
             pools: Keyed::default(),
             promises: Keyed::default(),
             identities: Keyed::default(),
+            versions: Keyed::default(),
             departed: Arc::default(),
             exporter: Exporter::new(),
             carried: Mutex::default(),
@@ -161,6 +165,11 @@ impl Meters {
     /// words for what may be wrong with what it finds.
     pub fn identity(&self, source: &Name, flaws: &'static [&'static str]) -> Arc<IdentityMeter> {
         self.identities.hold(source.clone(), || IdentityMeter::new(self.rows, flaws))
+    }
+
+    /// The meter of the versions of the app of `audience`; asked again, the same one.
+    pub fn versions(&self, audience: &Name) -> Arc<VersionMeter> {
+        self.versions.hold(audience.clone(), || VersionMeter::new(self.rows))
     }
 
     /// How many threads count, the house among them as the last.

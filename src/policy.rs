@@ -3,3 +3,4 @@
 pub mod rate;
 pub mod retry;
 pub mod sticky;
+pub mod versions;

@@ -26,6 +26,7 @@ mod slot;
 pub mod upgrade;
 mod upload;
 mod verdict;
+mod versions;
 mod visitor;
 mod worker;
 
@@ -58,6 +59,7 @@ use asked::Asked;
 use forward::{Said, forward};
 use headers::Brought;
 use panics::Caught;
+use versions::App;
 
 pub use buffers::Buffers;
 pub use exchange::Exchange;
@@ -68,6 +70,7 @@ pub use presence::{DroppedNames, Presence};
 pub use reply::{Form, Unheard};
 pub use settle::{End, Settling};
 pub use upgrade::Tunnel;
+pub use versions::{is_preflight, place_of};
 pub use visitor::Visitor;
 pub use worker::{Common, Crew, OnDuty, Pulse, Tunnels, Worker};
 
@@ -150,10 +153,12 @@ impl Proxy {
         async move {
             let Opened { mut exchange, brought, hsts } =
                 self.open(peer, protocol, arrived, &mut head);
-            let said = match exchange.admit().and_then(|()| exchange.admit_by_rate()) {
+            let admitted = exchange.admit().and_then(|()| exchange.admit_by_version());
+            let said = match admitted.and_then(|()| exchange.admit_by_rate()) {
                 Ok(()) => forward(&mut exchange, &mut head, brought, body).await,
                 Err(fault) => Err(fault),
             };
+            let deprecation = exchange.deprecation().filter(|_| said.is_ok());
             let mut response = match said {
                 Ok(Said::Answer(mut head, answer)) => {
                     visitor::tell(&exchange, &mut head.headers);
@@ -170,6 +175,9 @@ impl Proxy {
                     reply::from_fault(exchange, fault)
                 }
             };
+            if let Some(deprecation) = deprecation {
+                headers::deprecate(response.headers_mut(), deprecation);
+            }
             if let Some(hsts) = &hsts {
                 headers::insist_on_https(response.headers_mut(), hsts);
             }
@@ -214,6 +222,11 @@ impl Proxy {
                 Visitor::of(asked.identity.as_ref(), &head.headers, &view.config.sticky);
             asked.secure = brought.secure;
         }
+        let versions = view.audience(decision.audience).versions.as_ref();
+        asked.app = versions
+            .filter(|_| decision.fault.is_none())
+            .map(|versions| (versions, &view.config.sticky))
+            .and_then(|versions| App::of(versions, head, &asked, &self.worker, arrived));
         let exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
         if let Some(DroppedNames(count)) = head.extensions.get() {
             exchange.audience().meter.fields_dropped(self.worker.index, *count as u64);

@@ -4,6 +4,7 @@
 //! snapshot (endpoints, pools, meters) is kept by [`World`] and only referred to from here.
 
 mod scopes;
+mod versions;
 mod view;
 mod world;
 
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use scopes::{Scopes, Spoken};
+pub use versions::{Deprecation, Versions, salt as version_salt};
 pub use view::{Published, Told, View, Viewer};
 pub use world::World;
 
@@ -82,6 +84,8 @@ pub struct Audience {
     pub timeouts: Overrides,
     /// How often it may be asked, and has been.
     pub rate: Option<Rate>,
+    /// Which versions of its app are served, and which came.
+    pub versions: Option<Versions>,
     /// What differs from those for requests of some rules; most configurations have none.
     pub rule_timeouts: FxHashMap<usize, Overrides>,
 }

@@ -20,3 +20,5 @@ mod refuses;
 mod serves;
 #[path = "command/spreads.rs"]
 mod spreads;
+#[path = "command/versions.rs"]
+mod versions;

@@ -83,7 +83,7 @@ fn every_field_of_the_access_log_is_documented_in_its_order() {
     let documented: Vec<&str> = rows.iter().map(|row| row[0]).collect();
     let named: Vec<String> = FIELDS
         .iter()
-        .chain(&["fallback", "paused_ms", "tunnel"])
+        .chain(&["fallback", "app_version", "paused_ms", "tunnel"])
         .map(|field| ticked(field))
         .collect();
     assert_eq!(documented, named);
@@ -109,7 +109,7 @@ fn every_path_of_the_control_port_is_documented() {
     for path in ["/live", "/ready", "/metrics"] {
         assert!(paths.contains(ticked(path).as_str()), "{path}");
     }
-    for what in ["status", "audiences", "pools", "slo", "config"] {
+    for what in ["status", "audiences", "pools", "slo", "config", "versions"] {
         assert!(paths.contains(ticked(&format!("/api/v1/{what}")).as_str()), "{what}");
     }
 }

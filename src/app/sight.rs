@@ -23,14 +23,15 @@ use super::{
         forgotten, name_gauges, named, pool_gauges, pool_view, shown_to_endpoints, tables,
     },
     succession::Succession,
-    upgrade,
+    upgrade, versions,
 };
 use crate::{
+    classify::Version,
     config::Objective,
     control::{
         AudienceView, By, ConfigView, GateOrder, GateView, Guard, Order, Ordered, PromiseView,
         Readiness, RefusedView, ReloadView, RequestsView, Sight, SloView, StatusView, TableView,
-        UpgradeView,
+        UpgradeView, VersionsView,
     },
     descriptors,
     drain::Stage,
@@ -221,6 +222,7 @@ impl HouseSight {
             slo_events_unkept: self.books.unkept(),
             verbs: self.orders.gauges(),
             issuers: issuers::gauges(snapshot),
+            versions: versions::refused(snapshot),
             tables: tables(snapshot).collect(),
             listeners: listeners.collect(),
             certificates: certificate_gauges(&snapshot.config),
@@ -277,6 +279,14 @@ impl Sight for HouseSight {
 
     fn promises(&self) -> SloView {
         self.books.view(&self.common.published.current().config.promises())
+    }
+
+    fn versions(
+        &self,
+        audience: Option<&str>,
+        if_min: Option<Version>,
+    ) -> Result<VersionsView, String> {
+        versions::view(&self.common.published.current(), audience, if_min)
     }
 
     fn gate(&self, audiences: &[&str], class: &str) -> Result<GateView, String> {

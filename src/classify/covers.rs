@@ -1,6 +1,6 @@
 //! Whether one rule leaves anything to another.
 
-use super::{Matcher, RuleSpec, Text, UserPattern};
+use super::{Matcher, RuleSpec, Text, UserPattern, VersionRange};
 
 /// Whether every request that `later` takes is taken by `earlier`, so that `later` can never match
 /// behind it. True only when that is certain; patterns are compared, not all requests tried.
@@ -23,6 +23,9 @@ fn takes_in(wide: &Matcher, narrow: &Matcher) -> bool {
         | (Matcher::Subject(wide), Matcher::Subject(narrow))
         | (Matcher::Role(wide), Matcher::Role(narrow)) => each(narrow, wide, Text::covers),
         (Matcher::User(wide), Matcher::User(narrow)) => each(narrow, wide, UserPattern::covers),
+        (Matcher::Version(a, wide), Matcher::Version(b, narrow)) => {
+            a == b && each(narrow, wide, VersionRange::covers)
+        }
         (Matcher::Header(a, wide), Matcher::Header(b, narrow)) => {
             a == b && each(narrow, wide, Text::covers)
         }

@@ -151,7 +151,8 @@ impl Classifier {
                 | Matcher::Client(_)
                 | Matcher::Subject(_)
                 | Matcher::Role(_)
-                | Matcher::Claim(..),
+                | Matcher::Claim(..)
+                | Matcher::Version(..),
             )
             | None => self.residual.push(number),
         }
@@ -267,7 +268,8 @@ fn keys(matcher: &Matcher) -> Option<Vec<String>> {
         | Matcher::Client(_)
         | Matcher::Subject(_)
         | Matcher::Role(_)
-        | Matcher::Claim(..) => None,
+        | Matcher::Claim(..)
+        | Matcher::Version(..) => None,
     }
 }
 

@@ -4,7 +4,10 @@ use std::{borrow::Cow, cell::OnceCell, net::IpAddr};
 
 use http::HeaderName;
 
-use super::{Facts, Matcher, PathView, Text, host::normal_host, rack};
+use super::{
+    AppVersion, Facts, Matcher, PathView, Text, VersionSource, host::normal_host, rack,
+    read_version,
+};
 
 /// Facts are read when a rule asks for them and not before: most requests are decided by a path.
 pub(super) struct Subject<'a> {
@@ -45,6 +48,10 @@ impl<'a> Subject<'a> {
             Matcher::Claim(name, texts) => {
                 any(texts, self.facts.identity.and_then(|it| it.claim(name)))
             }
+            Matcher::Version(sources, ranges) => match self.version(sources) {
+                AppVersion::Known(version) => ranges.iter().any(|range| range.takes(version)),
+                AppVersion::None | AppVersion::Other => false,
+            },
             Matcher::Method(texts)
             | Matcher::Subject(texts)
             | Matcher::Header(_, texts)
@@ -69,6 +76,11 @@ impl<'a> Subject<'a> {
             Matcher::User(_) => Some(Cow::Borrowed(self.user()?.as_bytes())),
             Matcher::Role(_) => Some(listed(&self.facts.identity?.roles)),
             Matcher::Claim(name, _) => Some(listed(self.facts.identity?.claim(name)?)),
+            Matcher::Version(sources, _) => match self.version(sources) {
+                AppVersion::None => None,
+                AppVersion::Other => Some(Cow::Borrowed(b"no version")),
+                AppVersion::Known(version) => Some(Cow::Owned(version.to_string().into_bytes())),
+            },
         }
     }
 
@@ -82,6 +94,11 @@ impl<'a> Subject<'a> {
 
     pub(super) fn parameter(&self, name: &str) -> Option<Cow<'a, [u8]>> {
         rack::parameter(self.facts.query?, name)
+    }
+
+    /// What the request says of its app.
+    fn version(&self, sources: &[VersionSource]) -> AppVersion {
+        read_version(sources, self.facts.headers)
     }
 
     pub(super) fn path(&self) -> &'a PathView<'a> {

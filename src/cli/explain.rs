@@ -15,6 +15,7 @@ use crate::config::{self, LoadOptions};
 mod asked;
 mod identity;
 mod verdict;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use self::{
     asked::{AskError, Asked},
     identity::IdentityView,
     verdict::{Explanation, PoolView, RuleView, StepView, explain},
+    version::AppVersionView,
 };
 
 /// Says who a request is for, and why.

@@ -116,6 +116,10 @@ fn audience(old: &Audience, new: &Audience) -> Vec<String> {
     if (old.timeouts, &old.rule_timeouts) != (new.timeouts, &new.rule_timeouts) {
         lines.push("timeouts changed".to_owned());
     }
+    let versions = |audience: &Audience| format!("{:?}", audience.versions);
+    if versions(old) != versions(new) {
+        lines.push("app versions changed".to_owned());
+    }
     if old.page != new.page {
         lines.push("page changed".to_owned());
     }

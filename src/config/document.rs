@@ -29,6 +29,7 @@ mod keys;
 mod pool;
 mod sticky;
 mod tls;
+mod versions;
 
 use http::HeaderName;
 use ipnet::IpNet;
@@ -65,6 +66,7 @@ pub(crate) use tls::{Clients, EndpointTls, Tls};
 pub(crate) use tree::{Broken, Entry, Kind, Node, Scalar, parse};
 pub use variables::Environment;
 pub(crate) use variables::replace;
+pub(crate) use versions::{BrownoutStep, VersionAnswer, VersionPlace, Versions};
 
 document! {
     /// The configuration of usher, an audience-based proxy in front of one Rails monolith.
@@ -107,6 +109,8 @@ document! {
         optional tables: Named<FilePath>,
         /// By what a client is known again where nothing proves who asks.
         optional sticky: Sticky,
+        /// Where requests say which version of an app sends them.
+        optional versions: versions::VersionPlaces,
         /// Files with more audiences and pools, as globs. Their audiences come first.
         optional include: OneOrMany<FilePath>,
         /// What every pool or audience starts from.

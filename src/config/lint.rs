@@ -95,6 +95,7 @@ fn claim(matcher: &Matcher) -> Option<&'static str> {
         Matcher::Header(..) => Some("header"),
         Matcher::Cookie(..) => Some("cookie"),
         Matcher::Query(..) => Some("query parameter"),
+        Matcher::Version(..) => Some("version"),
         Matcher::Path(_) | Matcher::Host(_) | Matcher::Method(_) | Matcher::Client(_) => None,
         Matcher::Subject(_) | Matcher::User(_) | Matcher::Role(_) | Matcher::Claim(..) => None,
     }
@@ -132,7 +133,8 @@ fn pools_nobody_uses(lowered: &Lowered, reader: &mut Reader) {
 /// anywhere.
 fn known_again(lowered: &Lowered, reader: &mut Reader) {
     let Lowered { config, pools, .. } = lowered;
-    let asked = config.audiences.iter().any(|audience| config.is_sticky(audience));
+    let asks = |audience: &Audience| config.is_sticky(audience) || audience.versions.is_some();
+    let asked = config.audiences.iter().any(asks);
     if let Some(span) = lowered.sticky.filter(|_| !asked) {
         let message = "`sticky` has no effect: nothing asks by what clients are known again";
         reader.warn(span, message, "write `balance: hash sticky` in a pool, or remove it");

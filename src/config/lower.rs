@@ -20,6 +20,7 @@ mod rules;
 mod sticky;
 mod tables;
 mod tls;
+mod versions;
 
 use super::{
     Audience, Config, Database, Pool,
@@ -78,6 +79,7 @@ pub(crate) fn lower(
     let tables = tables::lower(document.tables.as_ref(), reader);
     reader.tables = tables.iter().map(|it| (it.name.clone(), it.table.clone())).collect();
     reader.identifies = document.identity.is_some();
+    reader.versions = versions::everywhere(document, reader);
     let pools = match &document.pools {
         Some(pools) => pools::lower(pools, reader),
         None => Vec::new(),

@@ -22,6 +22,7 @@ use super::{
     guard::{self, From, Guard},
     keys::Caller,
     orders::{self, Asked, BODY_BYTES_MAX, By, OrderBody, UPGRADE_SECONDS_MAX, UpgradeOrder, Why},
+    versions,
 };
 
 /// Requests in progress on one port, `/live` and `/ready` not counted.
@@ -54,6 +55,7 @@ pub(super) fn control(sight: Arc<dyn Sight>, guard: &Arc<Guard>) -> Router {
         .route("/api/v1/reload", post(reload))
         .merge(verbs())
         .merge(gate::routes())
+        .merge(versions::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route_layer(known.clone());
     let slow = Router::new()

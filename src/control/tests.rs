@@ -55,6 +55,18 @@ impl Sight for Stand {
         json!({ "hash": "1f3a" })
     }
 
+    fn versions(
+        &self,
+        audience: Option<&str>,
+        if_min: Option<Version>,
+    ) -> Result<VersionsView, String> {
+        let asked = (audience, if_min.map(|min| min.to_string()));
+        if asked == (Some("driver"), Some("5.2".to_owned())) || asked == (None, None) {
+            return Ok(VersionsView::default());
+        }
+        Err(format!("{asked:?}"))
+    }
+
     fn gate(&self, _audiences: &[&str], _class: &str) -> Result<GateView, String> {
         Ok(GateView { verdict: "unknown".into(), ..GateView::default() })
     }
@@ -324,5 +336,33 @@ async fn an_upgrade_waits_no_longer_than_it_is_told_and_nonsense_is_refused() {
     assert!(answer.body.contains(r#""problem":"not within Some(7s)""#), "{}", answer.body);
     for wrong in [r#"{"wait_seconds": 0}"#, r#"{"wait_seconds": 301}"#, r#"{"wait": 7}"#] {
         assert_eq!(send(ports.control, &post(wrong)).await.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn versions_are_asked_about_by_two_parameters_and_no_other() {
+    let ports = Ports::open().await;
+    let get = |query: &str| {
+        format!(
+            "GET /api/v1/versions{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        )
+    };
+    for query in ["", "?", "?audience=driver&if_min=5.2"] {
+        let answer = send(ports.control, &get(query)).await;
+        assert_eq!(
+            (answer.status, answer.body.contains("\"audiences\":[]")),
+            (200, true),
+            "{query}"
+        );
+    }
+    for (query, complaint) in [
+        ("?if_min=newest", "`if_min` is no version"),
+        ("?if_min=5.2-beta", "`if_min` is no version"),
+        ("?audience=nobody", "nobody"),
+        ("?min=5.2", "the parameters audience and if_min"),
+    ] {
+        let answer = send(ports.control, &get(query)).await;
+        assert_eq!(answer.status, 400, "{query}");
+        assert!(answer.body.contains(complaint), "{}", answer.body);
     }
 }

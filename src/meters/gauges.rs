@@ -17,6 +17,8 @@ pub struct Gauges {
     pub verbs: Vec<VerbGauges>,
     /// Every place where keys are published.
     pub issuers: Vec<IssuerGauges>,
+    /// Audiences that ask for a version, and the share of those below it that is refused now.
+    pub versions: Vec<(Name, f64)>,
     /// Every table of users, and how many are in it.
     pub tables: Vec<(Name, u64)>,
     /// Every address where clients connect.

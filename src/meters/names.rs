@@ -94,6 +94,10 @@ families! {
     JWKS_AGE = "usher_jwks_age_seconds", Gauge, ["source", "url"], Max;
     /// How often an issuer was asked for its keys: they had changed, had not, or none could be had.
     JWKS_FETCHES = "usher_jwks_fetches_total", Counter, ["source", "url", "result"], Sum;
+    /// Requests by where the version of their app lies.
+    APP_VERSIONS = "usher_app_versions_total", Counter, ["audience", "version"], Sum;
+    /// The share of requests below `min` that is refused now.
+    APP_VERSIONS_REFUSED = "usher_app_versions_refused_ratio", Gauge, ["audience"], Max;
     /// Users in a table.
     TABLE_LINES = "usher_table_lines", Gauge, ["table"], Max;
     /// Endpoints by state.

@@ -35,6 +35,7 @@ impl Meters {
         self.render_leases(&gauges.encrypted(), &mut text);
         self.render_identities(&mut text);
         render_issuers(&gauges.issuers, &mut text);
+        self.render_versions(&gauges.versions, &mut text);
         text.family(&names::TABLE_LINES);
         for (table, lines) in &gauges.tables {
             text.sample(&names::TABLE_LINES, &[table.as_str()], lines);
@@ -175,6 +176,19 @@ impl Meters {
             for (result, count) in meter.read() {
                 text.sample(&names::IDENTITIES, &[source.as_str(), result], count);
             }
+        }
+    }
+
+    fn render_versions(&self, refused: &[(Name, f64)], text: &mut Text) {
+        text.family(&names::APP_VERSIONS);
+        for (audience, meter) in self.versions.live() {
+            for (band, count) in meter.read() {
+                text.sample(&names::APP_VERSIONS, &[audience.as_str(), band.name()], count);
+            }
+        }
+        text.family(&names::APP_VERSIONS_REFUSED);
+        for (audience, share) in refused {
+            text.sample(&names::APP_VERSIONS_REFUSED, &[audience.as_str()], share);
         }
     }
 

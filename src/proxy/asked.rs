@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::HOST};
 
-use super::{Refusal, Visitor, headers, reply::Form};
+use super::{Refusal, Visitor, headers, reply::Form, versions::App};
 use crate::{
     classify::Identity,
     name::Name,
@@ -27,6 +27,8 @@ pub struct Asked {
     pub visitor: Option<Visitor>,
     /// Whether it came by https, in such audiences.
     pub secure: bool,
+    /// Which version of an app asks, where its audience wants to know.
+    pub app: Option<App>,
     /// What the client spoke.
     pub protocol: Protocol,
     /// The request's name in all logs.
@@ -60,6 +62,7 @@ impl Asked {
             identity: None,
             visitor: None,
             secure: false,
+            app: None,
             protocol,
             request_id,
             trace_parent: head.headers.get(TRACE_PARENT).cloned(),
@@ -89,6 +92,7 @@ impl Asked {
             identity: None,
             visitor: None,
             secure: false,
+            app: None,
             peer,
             protocol,
             request_id,

@@ -136,6 +136,11 @@ impl Exchange {
         self.view.audience(self.decision.audience)
     }
 
+    /// Where its audience stands in its snapshot.
+    pub fn audience_index(&self) -> usize {
+        self.decision.audience
+    }
+
     /// Its audience's name as `X-Audience` carries it.
     pub fn audience_header(&self) -> &HeaderValue {
         self.view.audience_header(self.decision.audience)
@@ -154,6 +159,11 @@ impl Exchange {
     /// What was asked.
     pub fn asked(&self) -> &Asked {
         &self.asked
+    }
+
+    /// When its head had been read.
+    pub fn arrived_at(&self) -> SystemTime {
+        self.arrived_at
     }
 
     /// When its head had been read, in milliseconds since 1970.
@@ -211,8 +221,14 @@ impl Exchange {
     /// usher answers itself.
     pub fn made_up(&mut self, fault: Fault) {
         self.fault = Some(fault);
-        self.status = Some(fault.status_for(self.asked.method.as_ref()));
+        self.status = Some(self.status_for(fault));
         self.first_byte = None;
+    }
+
+    /// The status of the answer that usher makes up because of `fault`.
+    pub fn status_for(&self, fault: Fault) -> StatusCode {
+        let own = self.answer_to(fault).map(|answer| answer.status);
+        own.unwrap_or_else(|| fault.status_for(self.asked.method.as_ref()))
     }
 
     /// So many bytes of body have been handed to the door.

@@ -21,6 +21,7 @@ use ipnet::IpNet;
 use crate::{
     peer::{ClientCertificate, Peer, Protocol},
     slo::Said,
+    snapshot::Deprecation,
 };
 
 use forwarded::Origin;
@@ -47,6 +48,9 @@ const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
+/// Since when what was asked for is on its way out (RFC 9745), and when it ends (RFC 8594).
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
 /// The one protocol that is switched to.
 pub const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
@@ -158,6 +162,14 @@ fn vouch(headers: &mut HeaderMap, client: &ClientCertificate) {
 /// Has browsers come by https alone, unless the monolith has said how.
 pub fn insist_on_https(headers: &mut HeaderMap, hsts: &HeaderValue) {
     headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+}
+
+/// Says that the client's app grows old, unless the monolith has said so of what was asked for.
+pub fn deprecate(headers: &mut HeaderMap, deprecation: Deprecation) {
+    headers.entry(DEPRECATION).or_insert(deprecation.since);
+    if let Some(sunset) = deprecation.sunset {
+        headers.entry(SUNSET).or_insert(sunset);
+    }
 }
 
 /// The URL of `target` at `host` by https. A host that has a port of its own loses it.

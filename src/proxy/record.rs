@@ -7,7 +7,7 @@ use std::{
 
 use http::{Method, Uri};
 
-use super::{asked::Asked, worker::Worker};
+use super::{asked::Asked, versions::App, worker::Worker};
 use crate::{
     fault::Blame,
     meters::{Arm, TunnelEnd},
@@ -32,6 +32,7 @@ pub struct Record<'a> {
 /// Fields that need not be text, as text.
 pub struct Texts {
     host: Option<String>,
+    app_version: Option<String>,
 }
 
 /// A tunnel's own record, which outlives the exchange that it began with.
@@ -50,7 +51,10 @@ impl Record<'_> {
     /// The fields that have to be made.
     pub fn texts(&self) -> Texts {
         let host = self.asked.host.as_ref();
-        Texts { host: host.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()) }
+        Texts {
+            host: host.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()),
+            app_version: self.asked.app.as_ref().map(App::told),
+        }
     }
 
     /// A line with what was asked and decided, and nothing of what came of it.
@@ -73,6 +77,7 @@ impl Record<'_> {
             pool: audience.pool.map_or(NONE, |pool| self.view.pool(pool).name.as_str()),
             arm: Some(Arm::Stable.name()),
             endpoint: self.endpoint.map(Endpoint::as_str),
+            app_version: texts.app_version.as_deref(),
             ..Line::default()
         }
     }

@@ -20,7 +20,10 @@ use super::{
     panics::Panicked,
     settle::Settling,
 };
-use crate::fault::{Fault, Outcome};
+use crate::{
+    classify::Version,
+    fault::{Fault, Outcome},
+};
 
 /// What `Retry-After` says, in seconds: soon, but not at once, and not to all the same, so that
 /// those who were refused together do not come back together.
@@ -42,6 +45,15 @@ pub enum Form {
     Problem,
     /// `text/html`
     Page,
+}
+
+/// What a body tells.
+struct Told<'a> {
+    fault: Fault,
+    status: StatusCode,
+    request_id: &'a HeaderValue,
+    /// The least version of an app that is served.
+    min_version: Option<Version>,
 }
 
 // === impl Form ===
@@ -70,10 +82,15 @@ pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault) -> Response<Settlin
     exchange.made_up(fault);
     let (request_id, form) = (exchange.asked().request_id.clone(), exchange.asked().form);
     let page = exchange.audience().page.clone().filter(|_| form == Form::Page);
-    let body = page.unwrap_or_else(|| body_of(fault, form, &request_id));
+    let status = exchange.status_for(fault);
+    let own = exchange.answer_to(fault).cloned();
+    let told =
+        Told { fault, status, request_id: &request_id, min_version: least(&exchange, fault) };
+    let body = own.as_ref().and_then(|own| own.body.clone()).or(page);
+    let body = body.unwrap_or_else(|| told.body(form));
     let head_only = exchange.asked().method == Some(Method::HEAD);
     let mut response = Response::new(Settling::made(Bytes::new(), None));
-    *response.status_mut() = fault.status_for(exchange.asked().method.as_ref());
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     if let Some(elsewhere) = elsewhere(&exchange).filter(|_| fault == Fault::HttpsRequired) {
         headers.insert(LOCATION, elsewhere);
@@ -83,6 +100,9 @@ pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault) -> Response<Settlin
     describe(headers, fault, form);
     if !exchange.view().config.fault_header {
         headers.remove(X_USHER_FAULT);
+    }
+    for (name, value) in own.into_iter().flat_map(|own| own.headers) {
+        headers.insert(name, value);
     }
     if let Some(seconds) = exchange.retry_after() {
         headers.insert(RETRY_AFTER, seconds.into());
@@ -105,13 +125,14 @@ fn elsewhere(exchange: &Exchange) -> Option<HeaderValue> {
 /// The answer after a panic, whose exchange has been settled while the stack was unwound.
 pub fn after_panic(panicked: Panicked) -> Response<Settling> {
     let Panicked { request_id, form, fault_header } = panicked;
-    let body = body_of(Fault::Panicked, form, &request_id);
+    let (fault, status) = (Fault::Panicked, Fault::Panicked.status());
+    let body = Told { fault, status, request_id: &request_id, min_version: None }.body(form);
     let mut response = Response::new(Settling::made(Bytes::new(), None));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, body.len().into());
     headers.insert(X_REQUEST_ID, request_id);
-    describe(headers, Fault::Panicked, form);
+    describe(headers, fault, form);
     if !fault_header {
         headers.remove(X_USHER_FAULT);
     }
@@ -155,27 +176,41 @@ fn challenge(fault: Fault) -> Option<HeaderValue> {
     }
 }
 
-/// Nothing in here comes from the request but its id, which holds letters, digits, `-` and `_`.
-fn body_of(fault: Fault, form: Form, request_id: &HeaderValue) -> Bytes {
-    let status = fault.status();
-    let title = status.canonical_reason().unwrap_or("Error");
-    let (code, detail, name) = (status.as_u16(), fault.detail(), fault.name());
-    let id = request_id.to_str().unwrap_or_default();
-    let text = match form {
-        Form::Problem => format!(
-            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{code},\
-             \"detail\":\"{detail}\",\"fault\":\"{name}\",\"request_id\":\"{id}\"}}\n"
-        ),
-        Form::Page => format!(
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+/// The least version of an app that is served to whom `fault` refused, where it is about that.
+fn least(exchange: &Exchange, fault: Fault) -> Option<Version> {
+    let versions = exchange.audience().versions.as_ref()?;
+    versions.config.policy.min.filter(|_| fault == Fault::VersionTooOld)
+}
+
+// === impl Told ===
+
+impl Told<'_> {
+    /// Nothing in here comes from the request but its id, which holds letters, digits, `-` and `_`.
+    fn body(&self, form: Form) -> Bytes {
+        let (fault, status) = (self.fault, self.status);
+        let title = status.canonical_reason().unwrap_or("Error");
+        let (code, detail, name) = (status.as_u16(), fault.detail(), fault.name());
+        let id = self.request_id.to_str().unwrap_or_default();
+        let text = match form {
+            Form::Problem => {
+                let min = self.min_version.map(|min| format!(",\"min_version\":\"{min}\""));
+                let min = min.unwrap_or_default();
+                format!(
+                    "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{code},\
+             \"detail\":\"{detail}\",\"fault\":\"{name}\",\"request_id\":\"{id}\"{min}}}\n"
+                )
+            }
+            Form::Page => format!(
+                "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width\">\
              <title>{code} {title}</title>\n\
              <style>body{{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34em;\
              padding:0 1em}}small{{color:#666}}</style>\n\
              <h1>{title}</h1>\n<p>{detail}</p>\n<p><small>{code} {name} · {id}</small></p>\n"
-        ),
-    };
-    text.into()
+            ),
+        };
+        text.into()
+    }
 }
 
 #[cfg(test)]
@@ -186,12 +221,15 @@ mod tests {
     fn every_fault_has_a_problem_that_is_json_and_says_its_name() {
         let id = HeaderValue::from_static("abc");
         for &fault in Fault::ALL {
-            let problem = body_of(fault, Form::Problem, &id);
+            let (status, min_version) = (fault.status(), Version::parse_exact("5.2"));
+            let told = Told { fault, status, request_id: &id, min_version };
+            let problem = told.body(Form::Problem);
             let problem: serde_json::Value = serde_json::from_slice(&problem).unwrap();
             assert_eq!(problem["fault"], fault.name());
             assert_eq!(problem["status"], fault.status().as_u16());
             assert_eq!(problem["request_id"], "abc");
-            let page = body_of(fault, Form::Page, &id);
+            assert_eq!(problem["min_version"], "5.2");
+            let page = told.body(Form::Page);
             assert!(std::str::from_utf8(&page).unwrap().contains(fault.detail()));
         }
     }

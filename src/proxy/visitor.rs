@@ -4,7 +4,7 @@
 //! It is a key to a hash and nothing else. Anybody can send another's, and gains by it what the
 //! other has: a place.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use aws_lc_rs::rand;
 use http::HeaderMap;
@@ -43,16 +43,11 @@ impl Visitor {
         if let Some(identity) = identity {
             return Some(Self::User(identity.clone()));
         }
-        let mut said = sticky.headers.iter().filter_map(|name| field_value(headers, name));
-        if let Some(said) = said.find(|said| !said.is_empty()) {
+        if let Some(said) = said(headers, sticky) {
             return Some(Self::Said(said.into_owned().into()));
         }
-        let cookie = sticky.cookie.as_ref()?;
-        let said = cookie_value(headers, &cookie.name).filter(|said| is_good(cookie, said));
-        match said {
-            Some(said) => Some(Self::Said(said.into_owned().into())),
-            None => cookie.set.then(draw).flatten().map(Self::New),
-        }
+        let sets = sticky.cookie.as_ref().is_some_and(|cookie| cookie.set);
+        sets.then(draw).flatten().map(Self::New)
     }
 
     /// Where the client stands in what is called `salt`.
@@ -75,6 +70,15 @@ impl Visitor {
             Visitor::New(id) => id,
         }
     }
+}
+
+/// What a client says of itself that has sent `headers`: its device, else a cookie.
+pub fn said<'a>(headers: &'a HeaderMap, sticky: &Sticky) -> Option<Cow<'a, [u8]>> {
+    let mut said = sticky.headers.iter().filter_map(|name| field_value(headers, name));
+    said.find(|said| !said.is_empty()).or_else(|| {
+        let cookie = sticky.cookie.as_ref()?;
+        cookie_value(headers, &cookie.name).filter(|said| is_good(cookie, said))
+    })
 }
 
 /// Tells the client of `exchange` by what it is known again, on an answer that goes to it alone.

@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use arc_swap::{ArcSwap, Cache};
 use http::HeaderValue;
 
-use super::{Audience, Snapshot};
+use super::{Audience, Deprecation, Snapshot, Versions};
 use crate::name::Name;
 
 /// The snapshot that is current, for all workers. One publish is one store.
@@ -24,6 +24,8 @@ pub struct View {
     headers: Box<[HeaderValue]>,
     /// What is remembered of requests beyond the snapshot's own life, in the snapshot's order.
     told: Box<[Arc<Told>]>,
+    /// What clients with old apps are told, in the snapshot's order.
+    deprecations: Box<[Option<Deprecation>]>,
 }
 
 /// What a snapshot calls an audience, for whoever asks about a request after the snapshot has gone.
@@ -77,12 +79,19 @@ impl View {
         };
         let headers = snapshot.audiences.iter().map(header).collect();
         let told = snapshot.audiences.iter().map(|audience| Arc::new(snapshot.told(audience)));
-        Self { headers, told: told.collect(), snapshot }
+        let deprecation = |it: &Audience| it.versions.as_ref().and_then(Versions::deprecation);
+        let deprecations = snapshot.audiences.iter().map(deprecation).collect();
+        Self { headers, told: told.collect(), deprecations, snapshot }
     }
 
     /// What is remembered of requests of the audience at `index`.
     pub fn told(&self, index: usize) -> &Arc<Told> {
         &self.told[index]
+    }
+
+    /// What clients of the audience at `index` are told whose app grows old.
+    pub fn deprecation(&self, index: usize) -> Option<&Deprecation> {
+        self.deprecations[index].as_ref()
     }
 
     /// The name of the audience at `index` as `X-Audience` carries it.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::{Audience, Counted, Fallback, Identities, Pool, Rate, Scopes, Snapshot};
+use super::{Audience, Counted, Fallback, Identities, Pool, Rate, Scopes, Snapshot, Versions};
 use crate::{
     classify::{Classifier, Matcher},
     config::{self, Config},
@@ -19,7 +19,7 @@ use crate::{
     identity::{Flaw, Issuer, IssuerSpec},
     meters::{Arm, Meters},
     name::Name,
-    policy::rate,
+    policy::{rate, versions::Tally},
     slo::Promise,
     tls::{self, ServerSpec, Tickets},
     upstream::{self, Endpoints},
@@ -85,6 +85,7 @@ pub struct World {
     identities: Mutex<Option<Identities>>,
     issuers: Mutex<Vec<Weak<Issuer>>>,
     rates: Mutex<FxHashMap<Name, Weak<rate::Meter>>>,
+    tallies: Mutex<FxHashMap<Name, Weak<Tally>>>,
     guests: Mutex<FxHashMap<(Name, Name), Weak<upstream::Guests>>>,
 }
 
@@ -103,8 +104,20 @@ impl World {
     /// A world without pools.
     pub fn new(meters: Arc<Meters>) -> Self {
         let endpoints = Arc::new(Endpoints::new(meters.rows()));
-        let (directory, pools, hosts, identities, issuers, rates, guests) = Default::default();
-        Self { meters, endpoints, directory, pools, hosts, identities, issuers, rates, guests }
+        let (directory, pools, hosts, identities, issuers, rates, tallies, guests) =
+            Default::default();
+        Self {
+            meters,
+            endpoints,
+            directory,
+            pools,
+            hosts,
+            identities,
+            issuers,
+            rates,
+            tallies,
+            guests,
+        }
     }
 
     /// Compiles `config`. Names of endpoints are looked up by whoever runs the pools.
@@ -247,6 +260,9 @@ impl World {
         let limits = config.rate_limit;
         possible.extend(limits.audience.map(|_| Fault::RateLimited));
         possible.extend(limits.client.map(|_| Fault::ClientRateLimited));
+        if config.versions.as_ref().is_some_and(|versions| versions.policy.min.is_some()) {
+            possible.push(Fault::VersionTooOld);
+        }
         Audience {
             name: config.name.clone(),
             labels: config.rules.iter().map(|rule| rule.label.clone()).collect(),
@@ -261,6 +277,7 @@ impl World {
             stake,
             timeouts: config.timeouts,
             rate: self.rate(config),
+            versions: self.versions(config),
             rule_timeouts: config.rule_timeouts.iter().copied().collect(),
         }
     }
@@ -295,6 +312,22 @@ impl World {
         Some(Rate { limits, meter })
     }
 
+    /// Which versions of the audience's app are served. What came before counts, whatever is
+    /// written now.
+    fn versions(&self, config: &config::Audience) -> Option<Versions> {
+        let written = config.versions.as_ref()?;
+        let mut known = self.tallies.lock();
+        known.retain(|_, tally| tally.strong_count() > 0);
+        let living = known.get(&config.name).and_then(Weak::upgrade);
+        let tally = living.unwrap_or_else(|| {
+            let tally = Arc::new(Tally::new(self.meters.rows(), Instant::now()));
+            known.insert(config.name.clone(), Arc::downgrade(&tally));
+            tally
+        });
+        let meter = self.meters.versions(&config.name);
+        Some(Versions::new(&config.name, written, meter, tally))
+    }
+
     fn promises(&self, config: &config::Audience) -> Box<[Counted]> {
         let counted = |promise: Promise| {
             let meter = self.meters.promise(&promise.audience, &promise.label, Arm::Stable);
@@ -319,6 +352,7 @@ impl World {
             stake: None,
             timeouts: config::Overrides::default(),
             rate: None,
+            versions: None,
             rule_timeouts: FxHashMap::default(),
             name,
         }

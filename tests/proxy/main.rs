@@ -26,6 +26,7 @@ mod support;
 mod times;
 mod upstream;
 mod verbs;
+mod versions;
 mod visitors;
 mod websocket;
 mod why;

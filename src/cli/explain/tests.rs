@@ -229,3 +229,57 @@ fn it_says_by_what_a_request_is_known_again_where_that_matters() {
     assert_eq!(note(&["GET", "/"]).as_deref(), Some("known by nothing yet: it is told a cookie"));
     assert_eq!(note(&["GET", "/admin/x", "--from", "10.1.2.3"]), None, "its pool does not ask");
 }
+
+#[test]
+fn a_verdict_says_what_the_version_of_an_app_means() {
+    let text = SHOP.replace(
+        "  - name: customer\n",
+        "  - name: legacy\n    match: [{ version: \"<3\" }]\n    pool: shop\n  \
+           - name: customer\n    versions:\n      min: 5.2\n      warn_below: 5.6\n      \
+             exempt: /session\n      answer: { status: 403 }\n      \
+             brownout: { at: 2126-12-07T08:00:00+01:00, share: 25% }\n",
+    );
+    let asked = |text: &str, words: &[&str]| {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        let text = format!("versions: {{ from: {{ header: X-App-Version }} }}\n{text}");
+        file.write_all(text.as_bytes()).expect("a written file");
+        ask_of(file.path(), words).expect("an answer").0
+    };
+    let told = |text: &str, path: &str, version: &str| {
+        let field = format!("X-App-Version: {version}");
+        let view = asked(text, &["GET", path, "-H", &field]).app_version.expect("it looks");
+        format!("{} {}: {}", view.band, view.status.unwrap_or(0), view.told)
+    };
+    let old = "below_min 0: below 5.2, and served until 2126-12-07T07:00:00Z, \
+               when clients begin to get 403";
+    assert_eq!(told(&text, "/", "5.1"), old);
+    let began = text.replace("2126-12-07", "2020-12-07");
+    let here = |at, became| {
+        format!(
+            "below 5.2: 403 version_too_old for 25% of clients now; \
+             this one stands at {at}% and is {became}"
+        )
+    };
+    let view = |from: &str| {
+        let words = ["GET", "/", "-H", "X-App-Version: 5.1", "--from", from];
+        asked(&began, &words).app_version.expect("it looks")
+    };
+    let (refused, served) = (view("192.0.2.5"), view("192.0.2.2"));
+    assert_eq!((refused.status, refused.told), (Some(403), here("7.2", "refused")));
+    assert_eq!((served.status, served.told), (None, here("34.1", "served")));
+    let all = text.lines().filter(|line| !line.contains("brownout")).collect::<Vec<_>>().join("\n");
+    assert_eq!(told(&all, "/", "5.1"), "below_min 403: below 5.2: 403 version_too_old");
+    let exempt = "below_min 0: older than is served, and served: the path is exempt";
+    assert_eq!(told(&all, "/session", "5.1"), exempt);
+    let ageing = "below_warn 0: served, and told that it grows old (below 5.6)";
+    assert_eq!(told(&all, "/", "5.3"), ageing);
+    assert_eq!(told(&all, "/", "5.6"), "current 0: served");
+    assert_eq!(told(&all, "/", "latest"), "other 0: served");
+    let explanation = asked(&all, &["GET", "/", "-H", "X-App-Version: 2.9"]);
+    assert_eq!(explanation.audience.as_deref(), Some("legacy"));
+    let verdict = asked(&all, &["GET", "/", "-H", "X-App-Version: 5.1"]).verdict();
+    let line = "app version: 5.1 (header x-app-version): below 5.2: 403 version_too_old";
+    assert!(verdict.lines().any(|it| it == line), "{verdict}");
+    let tried = asked(&all, &["GET", "/"]).tried();
+    assert!(tried.contains("version <3: there is none"), "{tried}");
+}

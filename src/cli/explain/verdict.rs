@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     asked::Asked,
     identity::{IdentityView, identify},
+    version::{AppVersionView, version},
 };
 use crate::{
     classify::{
@@ -41,6 +42,8 @@ pub struct Explanation {
     pub audience: Option<String>,
     /// Because of which rule; none for an audience that takes all that is left.
     pub rule: Option<RuleView>,
+    /// Which version of an app asks, where the audience wants to know, and what that means.
+    pub app_version: Option<AppVersionView>,
     /// Where it goes unless it is refused.
     pub pool: Option<PoolView>,
     /// Where it goes when that pool cannot take it.
@@ -141,6 +144,7 @@ impl Explanation {
             identity: None,
             audience: None,
             rule: None,
+            app_version: None,
             pool: None,
             fallback: None,
             limits: Vec::new(),
@@ -177,6 +181,7 @@ impl Explanation {
         self.fallback = audience.fallback.as_ref().map(|Fallback { pool, share }| {
             format!("{pool}, up to {share} of its slots, when {} cannot take it", audience.pool)
         });
+        self.app_version = version(config, audience, facts, path);
         self.limits = limits(audience, facts.client);
         let about = |o: &&Objective| o.only.is_empty() || any_matches(&o.only, facts, path);
         self.promises = audience.objectives.iter().filter(about).flat_map(promises).collect();
@@ -218,6 +223,7 @@ impl Explanation {
             };
             lines.extend(self.fallback.iter().map(|fallback| format!("fallback: {fallback}")));
             lines.push(format!("promise: {promises}"));
+            lines.extend(self.app_version.iter().map(|version| format!("app version: {version}")));
             lines.extend(self.limits.iter().map(|limit| format!("limit: {limit}")));
         }
         if self.rule.as_ref().is_some_and(|rule| rule.unverified) {
@@ -307,11 +313,13 @@ impl fmt::Display for StepView {
     }
 }
 
-/// Whether any rule of `config` asks who the client is.
+/// Whether any rule of `config`, or any share of clients, asks who the client is.
 pub(super) fn asks_for_client(config: &Config) -> bool {
     let rules = config.audiences.iter().flat_map(|a| a.rules.iter().chain(&a.only));
     let mut matchers = rules.flat_map(|rule| rule.all.iter().chain(&rule.not));
+    let mut policies = config.audiences.iter().filter_map(|it| Some(&it.versions.as_ref()?.policy));
     matchers.any(|matcher| matches!(matcher, Matcher::Client(_)))
+        || policies.any(|policy| policy.brownout.is_some())
 }
 
 fn not_admitted(audience: &Audience) -> String {

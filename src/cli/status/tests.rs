@@ -6,10 +6,11 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::classify::Version;
 use crate::cli::client::{Answer, CONTROL};
 use crate::control::{
     Audit, By, GateOrder, GateView, Guard, Keys, Order, Ordered, OrderedView, Readiness,
-    ReloadView, RequestsView, Sight, SloView, UpgradeView, serve_control,
+    ReloadView, RequestsView, Sight, SloView, UpgradeView, VersionsView, serve_control,
 };
 
 #[derive(Debug, Parser)]
@@ -21,6 +22,14 @@ struct Line {
 struct Stand;
 
 impl Sight for Stand {
+    fn versions(
+        &self,
+        _audience: Option<&str>,
+        _if_min: Option<Version>,
+    ) -> Result<VersionsView, String> {
+        Ok(VersionsView::default())
+    }
+
     fn gate(&self, _audiences: &[&str], _class: &str) -> Result<GateView, String> {
         Ok(GateView { verdict: "unknown".into(), ..GateView::default() })
     }

@@ -4,9 +4,9 @@ use ipnet::IpNet;
 
 use super::{
     At, Count, FilePath, Frequency, Later, Many, Moment, NameLeaf, Named, Off, OneOrMany, Or,
-    Overrides, Pattern, PercentLeaf, PriorityLeaf, Statuses, Users, Wait, document,
+    Overrides, Pattern, PercentLeaf, PriorityLeaf, Statuses, Users, Versions, Wait, document,
 };
-use crate::classify::{HostPattern, PathPattern, Text};
+use crate::classify::{HostPattern, PathPattern, Text, VersionRange};
 
 document! {
     /// What every audience starts from.
@@ -29,6 +29,8 @@ document! {
         optional timeouts: Overrides,
         /// How often it, or one client of it, may ask.
         optional rate_limit: RateLimits,
+        /// Which versions of its app are served.
+        optional versions: Versions,
     }
 }
 
@@ -57,6 +59,8 @@ document! {
         optional timeouts: Overrides,
         /// How often it, or one client of it, may ask.
         optional rate_limit: RateLimits,
+        /// Which versions of its app are served.
+        optional versions: Versions,
     }
 }
 
@@ -88,8 +92,8 @@ macro_rules! matchers {
                 optional role: OneOrMany<Pattern<Text>>,
                 /// Claims of that user by name; any of several values.
                 optional claim: Named<OneOrMany<Pattern<Text>>>,
-                /// The app's version. Comes with a later version; an error until then.
-                optional version: Later,
+                /// The app's version, such as `>=5.2, <6`; where it stands is said by `versions:`.
+                optional version: OneOrMany<Pattern<VersionRange>>,
                 /// The GraphQL operation. Comes with a later version; an error until then.
                 optional graphql: Later,
                 $($more)*
@@ -99,10 +103,7 @@ macro_rules! matchers {
         impl $name {
             /// The matchers alone.
             pub(crate) fn matchers(&self) -> Matchers<'_> {
-                let later = [
-                    ("version", &self.version),
-                    ("graphql", &self.graphql),
-                ];
+                let later = [("graphql", &self.graphql)];
                 Matchers {
                     path: self.path.as_ref(),
                     host: self.host.as_ref(),
@@ -115,6 +116,7 @@ macro_rules! matchers {
                     user: self.user.as_ref(),
                     role: self.role.as_ref(),
                     claim: self.claim.as_ref(),
+                    version: self.version.as_ref(),
                     later: later.map(|(name, at)| (name, at.as_ref())),
                 }
             }
@@ -138,7 +140,8 @@ pub(crate) struct Matchers<'a> {
     pub(crate) user: Option<&'a At<OneOrMany<Users>>>,
     pub(crate) role: Option<&'a Patterns<Text>>,
     pub(crate) claim: Option<&'a NamedPatterns>,
-    pub(crate) later: [(&'static str, Option<&'a At<Later>>); 2],
+    pub(crate) version: Option<&'a Patterns<VersionRange>>,
+    pub(crate) later: [(&'static str, Option<&'a At<Later>>); 1],
 }
 
 matchers! {

@@ -8,7 +8,7 @@ use std::{
 
 use super::variables::Environment;
 use crate::{
-    classify::Table,
+    classify::{Table, VersionSource},
     config::{
         problem::Severity,
         source::{Sources, Span},
@@ -40,6 +40,8 @@ pub(crate) struct Reader {
     pub(crate) looked_at: Vec<PathBuf>,
     /// Tables of users that rules may speak of.
     pub(crate) tables: Vec<(Name, Arc<Table>)>,
+    /// Where a version stands, as far as that is said for all audiences.
+    pub(crate) versions: Option<Arc<[VersionSource]>>,
     /// Whether anything can prove who asks.
     pub(crate) identifies: bool,
     /// What files hold that are named by the configuration and are part of its meaning.

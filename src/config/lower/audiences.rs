@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{LoweredAudience, NAMES_MAX, RULES_MAX, bounded, promises, rules};
+use super::{LoweredAudience, NAMES_MAX, RULES_MAX, bounded, promises, rules, versions};
 use crate::{
     config::{
         Audience, Fallback, defaults,
@@ -126,6 +126,7 @@ fn lower_audience(
             page,
             timeouts: timeouts.unwrap_or_default(),
             rate_limit: rate_limits(audience.rate_limit.as_ref(), reader),
+            versions: versions::lower(audience.versions.as_ref(), reader),
             rule_timeouts: rules
                 .iter()
                 .flatten()
@@ -190,7 +191,7 @@ fn pool_exists(at: &At<NameLeaf>, pools: &[&str], reader: &mut Reader) {
     reader.error_with(at.span, message, hint);
 }
 
-fn read_page(at: &At<FilePath>, reader: &mut Reader) -> Option<String> {
+pub(super) fn read_page(at: &At<FilePath>, reader: &mut Reader) -> Option<String> {
     let looked_at = reader.path(at.span, &at.value.text);
     reader.looked_at.push(looked_at);
     let path = reader.file_is_there(at.span, &at.value.text)?;

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::house::positive;
 use crate::{
-    classify::{Matcher, RuleSpec, Text, UserPattern},
+    classify::{Matcher, RuleSpec, Text, UserPattern, VersionRange},
     config::{
         Overrides,
         document::{
@@ -143,7 +143,28 @@ impl MatcherList {
         if let Some(at) = matchers.subject {
             self.push(Matcher::Subject(values(at, reader)), prefix, &label("subject", &at.value));
         }
+        if let Some(at) = matchers.version {
+            self.version(at, prefix, reader);
+        }
         self.identity(matchers, prefix, reader);
+    }
+
+    /// What asks for the app's version. It is asked before anybody knows the audience.
+    fn version(
+        &mut self,
+        at: &At<OneOrMany<Pattern<VersionRange>>>,
+        prefix: &str,
+        reader: &mut Reader,
+    ) {
+        let Some(sources) = reader.versions.clone() else {
+            let message = "`version` never matches: nothing says where the version stands";
+            let hint = "write `versions: { from: [{ header: X-App-Version }] }` at the top level";
+            reader.error_with(at.key, message, hint);
+            self.unreadable = true;
+            return;
+        };
+        let ranges = values(at, reader);
+        self.push(Matcher::Version(sources, ranges), prefix, &label("version", &at.value));
     }
 
     /// What asks who the user is. Where nothing can prove that, it protects nothing.
@@ -231,6 +252,7 @@ fn matcher_is_empty(matcher: &Matcher) -> bool {
         Matcher::Host(values) => values.is_empty(),
         Matcher::Client(values) => values.is_empty(),
         Matcher::User(values) => values.is_empty(),
+        Matcher::Version(_, values) => values.is_empty(),
         Matcher::Method(values)
         | Matcher::Subject(values)
         | Matcher::Role(values)

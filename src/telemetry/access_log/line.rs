@@ -28,6 +28,9 @@ macro_rules! line {
             /// The pool that took it because its audience's own could not; only where one did.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub fallback: Option<&'a str>,
+            /// The version of the app that asked; only where its audience wants to know.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub app_version: Option<&'a str>,
         }
 
         /// The fields that every line has, in their order.
@@ -145,6 +148,7 @@ impl Default for Line<'_> {
             tunnel: None,
             paused_ms: None,
             fallback: None,
+            app_version: None,
         }
     }
 }
@@ -221,6 +225,7 @@ mod tests {
             tunnel: None,
             paused_ms: None,
             fallback: None,
+            app_version: None,
         };
         assert_eq!(
             written(&line),
