@@ -10,6 +10,8 @@ mod support;
 #[path = "support/puma.rs"]
 mod puma;
 
+#[path = "faults/disk.rs"]
+mod disk;
 #[path = "faults/load.rs"]
 mod load;
 #[path = "faults/namespace.rs"]
