@@ -93,6 +93,32 @@ async fn an_answer_that_breaks_off_is_a_reset_and_not_an_end() {
 }
 
 #[tokio::test]
+async fn what_came_of_an_answer_before_it_broke_off_reaches_the_client() {
+    let (origin, usher, mut client) = started("").await;
+    for said in ["Content-Length: 10\r\n\r\nhalf", "Content-Length: 10\r\n\r\n"] {
+        let sent = client.begin(get("/"), true).await;
+        let mut line = origin.accept().await;
+        line.read().await;
+        line.write(format!("HTTP/1.1 200 OK\r\n{said}")).await;
+        drop(line);
+        let mut response = within(sent.answer).await.expect("a head");
+        assert_eq!(response.status(), 200);
+        let mut got = Vec::new();
+        let error = loop {
+            match within(response.body_mut().data()).await.expect("no clean end") {
+                Ok(data) => got.extend_from_slice(&data),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR));
+        assert_eq!(got, said.split("\r\n\r\n").nth(1).expect("a body").as_bytes());
+    }
+    drop(client);
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_faults_total", &["upstream_broke"]), 2.0);
+}
+
+#[tokio::test]
 async fn a_client_that_takes_its_request_back_has_left() {
     let (origin, usher, mut client) = started("").await;
     let mut sent = client.begin(get("/"), true).await;

@@ -160,7 +160,8 @@ async fn what_http1_refuses_is_refused_here_for_the_same_reason() {
     };
     let long = "a".repeat(9000);
     let large = "a".repeat(17_000);
-    let many: Vec<(String, String)> = (0..21).map(|n| (format!("x-{n}"), n.to_string())).collect();
+    // With the host they are one too many.
+    let many: Vec<(String, String)> = (0..20).map(|n| (format!("x-{n}"), n.to_string())).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (&**name, &**value)).collect();
     let home = "http://shop.example/";
     for (request, status, fault) in [

@@ -11,12 +11,13 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf, Bytes};
@@ -53,6 +54,9 @@ pub(super) struct Carried {
     ended: AtomicBool,
     /// Whether a piece of it was thrown away.
     lost: AtomicBool,
+    /// Whether somebody waits until no piece is left, and who.
+    awaited: AtomicBool,
+    waiter: Mutex<Option<Waker>>,
 }
 
 /// The reading side: what the service has ready.
@@ -99,8 +103,14 @@ impl Buf for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        if let Some(carried) = self.carried.take().filter(|_| !self.bytes.is_empty()) {
+        let Some(carried) = self.carried.take() else { return };
+        if !self.bytes.is_empty() {
             carried.lost.store(true, Ordering::Relaxed);
+        }
+        if carried.awaited.load(Ordering::Relaxed) {
+            let waiter = carried.waiter.lock().take();
+            drop(carried);
+            waiter.into_iter().for_each(Waker::wake);
         }
     }
 }
@@ -115,6 +125,8 @@ impl Carried {
             common,
             ended: AtomicBool::new(false),
             lost: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
+            waiter: Mutex::new(None),
         })
     }
 
@@ -302,6 +314,26 @@ impl Sink {
             .stalled
             .get_or_insert_with(|| common.wheel.at(Instant::now() + common.rules.write_wait));
         Pin::new(stalled).poll(cx).map(|()| Err(Fault::ClientStalled))
+    }
+
+    /// Ready when the connection has written what it was given of `carried`, its head included, or
+    /// cannot: a reset takes back what has not left, and the monolith had said it.
+    pub(super) async fn drain(&mut self, carried: &Arc<Carried>) {
+        let marker = Piece { bytes: Bytes::new(), carried: Some(carried.clone()) };
+        carried.awaited.store(true, Ordering::Relaxed);
+        if self.stream.send_data(marker, false).is_err() {
+            return;
+        }
+        let common = &carried.common;
+        let mut stalled = common.wheel.at(Instant::now() + common.rules.write_wait);
+        poll_fn(|cx| {
+            *carried.waiter.lock() = Some(cx.waker().clone());
+            if Arc::strong_count(carried) == 1 || self.stream.poll_reset(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            Pin::new(&mut stalled).poll(cx)
+        })
+        .await;
     }
 
     /// Ends the stream so that what was sent cannot pass for a whole answer.

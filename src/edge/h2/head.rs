@@ -96,7 +96,11 @@ fn check(
         return Err(Fault::TargetTooLong);
     }
     let line = parts.method.as_str().len() + path.len() + LINE_BYTES;
-    let dropped = check_fields(&mut parts.headers, line, rules)?;
+    // What becomes the one `Host` is a field there.
+    let authority = parts.uri.authority().filter(|_| !parts.headers.contains_key(header::HOST));
+    let host = authority.map(|it| header::HOST.as_str().len() + it.as_str().len() + FIELD_BYTES);
+    let before = (line + host.unwrap_or(0), usize::from(host.is_some()));
+    let dropped = check_fields(&mut parts.headers, before, rules)?;
     match protocol {
         None if parts.method == Method::CONNECT => return Err(Fault::MethodNotAllowed),
         None => {}
@@ -123,9 +127,13 @@ fn check(
 }
 
 /// Checks size, number and bytes of the fields, as they will be in HTTP/1.1; the answer is how many
-/// were dropped because of a `_` in their name.
-fn check_fields(headers: &mut HeaderMap, line: usize, rules: &Rules) -> Result<usize, Fault> {
-    let (mut bytes, mut fields, mut crumbs) = (line, 0, 0);
+/// were dropped because of a `_` in their name. `before` are bytes and fields that stand before them.
+fn check_fields(
+    headers: &mut HeaderMap,
+    before: (usize, usize),
+    rules: &Rules,
+) -> Result<usize, Fault> {
+    let ((mut bytes, mut fields), mut crumbs) = (before, 0);
     for (name, value) in headers.iter() {
         // RFC 9113 §8.2.1: as a line of HTTP/1.1 it would lose them, and be another value.
         if value.as_bytes().trim_ascii().len() != value.len() {

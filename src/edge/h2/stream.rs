@@ -114,8 +114,12 @@ impl Exchange {
             Ok(()) => carried.end(),
             Err(fault) => {
                 carried.break_off(fault);
-                let cut_by_client = fault == Fault::ClientLeft || fault == Fault::ClientStalled;
-                sink.reset(if cut_by_client { Reason::CANCEL } else { Reason::INTERNAL_ERROR });
+                if fault == Fault::ClientLeft || fault == Fault::ClientStalled {
+                    return sink.reset(Reason::CANCEL);
+                }
+                drop(source);
+                sink.drain(&carried).await;
+                sink.reset(Reason::INTERNAL_ERROR);
             }
         }
     }
