@@ -1,7 +1,7 @@
 //! What the monolith says, and what of it reaches the client.
 
 use crate::support::{client::Client, origin::ok, usher::Usher};
-use crate::{GET, started};
+use crate::{GET, started, websocket};
 
 #[tokio::test]
 async fn both_sides_are_kept_alive() {
@@ -246,11 +246,7 @@ async fn a_websocket_becomes_a_tunnel_that_holds_no_lease() {
     let asked = line.read().await;
     assert_eq!(asked.field("upgrade"), Some("websocket"));
     assert_eq!(asked.field("connection"), Some("Upgrade"));
-    line.write(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhello",
-    )
-    .await;
+    line.write(websocket::agreement_to(&asked) + "hello").await;
     let switched = client.head().await.expect("a 101");
     assert_eq!((switched.status, switched.field("upgrade")), (101, Some("websocket")));
     assert_eq!(client.until(b"hello").await.expect("a first word"), b"hello");

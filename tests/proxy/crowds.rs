@@ -1,11 +1,19 @@
-//! Too many connections. Not over TLS: one that has to wait has not shaken hands.
+//! Connections that wait, or are too many. Not over TLS: one that has to wait has not shaken hands.
+
+use usher::{
+    app,
+    config::{self, LoadOptions},
+};
 
 use crate::{
     GET,
-    support::{client::Client, origin::ok},
+    limits::limited,
+    support::{
+        client::Client,
+        origin::{Origin, ok},
+        usher::one_pool,
+    },
 };
-
-use super::limits::limited;
 
 #[tokio::test]
 async fn a_connection_too_many_waits_until_another_closes() {
@@ -44,4 +52,30 @@ async fn one_address_gets_no_more_than_its_share_of_connections() {
     assert_eq!(third.get("/").await.text(), "served");
     drop(third);
     usher.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_system_has_queued_when_accepting_ends_is_taken_and_served() {
+    const CLIENTS: usize = 100;
+    let origin = Origin::start().await;
+    let text = one_pool(&[origin.endpoint()], "    queue: { length: 100, wait: 20s }\n");
+    origin.serve(|_| ok("served"));
+    let parsed = config::parse_text("test.yaml", &text, &LoadOptions::default());
+    let (config, _) = parsed.expect("it is right");
+    let bound = app::build(config, app::Origin::default()).expect("free ports can be bound");
+    let (address, remote) = (bound.addresses().listeners[0], bound.remote());
+    // Nobody accepts yet.
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = Client::connect(address).await;
+        client.send(GET).await;
+        clients.push(client);
+    }
+    remote.stop();
+    let thread = std::thread::spawn(move || bound.run());
+    for client in &mut clients {
+        assert_eq!(client.answer().await.text(), "served");
+    }
+    drop(clients);
+    thread.join().expect("usher does not panic").expect("usher ends well");
 }

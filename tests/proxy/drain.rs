@@ -1,14 +1,10 @@
 //! Stopping: what is open is ended as it should be, what cannot be is cut.
 
 use tokio::io::AsyncWriteExt;
-use usher::{
-    app,
-    config::{self, LoadOptions},
-};
 
 use crate::support::{
     client::{Client, refused},
-    origin::{Line, Origin, PATIENCE, ok},
+    origin::{Asked, Line, Origin, PATIENCE, ok},
     usher::{Usher, one_pool},
 };
 use crate::websocket::{self, opened};
@@ -135,41 +131,16 @@ async fn a_tunnel_that_is_closing_by_itself_is_left_to_do_so() {
     assert_eq!(line.read_exactly(8).await.expect("its own close"), answered);
     drop(line);
     assert!(client.closed().await.is_empty());
-    drop(client);
+    client.stream.shutdown().await.expect("it has said all");
     let samples = usher.stop().await;
+    drop(client);
     assert_eq!(samples.sum("usher_tunnels_closed_total", &["\"closed\"", "upstream"]), 1.0);
-}
-
-#[tokio::test]
-async fn what_the_system_has_queued_when_accepting_ends_is_taken_and_served() {
-    const CLIENTS: usize = 100;
-    let origin = Origin::start().await;
-    let text = one_pool(&[origin.endpoint()], "    queue: { length: 100, wait: 20s }\n");
-    origin.serve(|_| ok("served"));
-    let parsed = config::parse_text("test.yaml", &text, &LoadOptions::default());
-    let (config, _) = parsed.expect("it is right");
-    let bound = app::build(config, app::Origin::default()).expect("free ports can be bound");
-    let (address, remote) = (bound.addresses().listeners[0], bound.remote());
-    // Nobody accepts yet.
-    let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
-        let mut client = Client::connect(address).await;
-        client.send(GET).await;
-        clients.push(client);
-    }
-    remote.stop();
-    let thread = std::thread::spawn(move || bound.run());
-    for client in &mut clients {
-        assert_eq!(client.answer().await.text(), "served");
-    }
-    drop(clients);
-    thread.join().expect("usher does not panic").expect("usher ends well");
 }
 
 /// usher with one slot, a client whose request has just been answered, and the line to the origin
 /// that went to a second client together with the slot: to another worker, on a connection that
 /// lives with the first.
-async fn handed_over(asks: &str, drain: &str) -> (Origin, Usher, Client, Client, Line) {
+async fn handed_over(asks: &str, drain: &str) -> (Origin, Usher, [Client; 2], (Line, Asked)) {
     let origin = Origin::start().await;
     let text = one_pool(&[origin.endpoint()], "    queue: { wait: 20s }\n");
     let text = text.replace("capacity: 5", "capacity: 1");
@@ -183,13 +154,13 @@ async fn handed_over(asks: &str, drain: &str) -> (Origin, Usher, Client, Client,
     usher.reaches("usher_pool_queue_length{pool=\"rails\"}", 1.0).await;
     line.write(ok("first")).await;
     assert_eq!(first.answer().await.text(), "first");
-    line.read().await;
-    (origin, usher, first, second, line)
+    let asked = line.read().await;
+    (origin, usher, [first, second], (line, asked))
 }
 
 #[tokio::test]
 async fn a_request_is_not_lost_with_the_worker_that_made_its_connection() {
-    let (_origin, usher, first, mut second, line) =
+    let (_origin, usher, [first, mut second], (line, _)) =
         handed_over(ORDER, "requests: 300ms, tunnels: 5s").await;
     usher.remote.stop();
     // The worker that made the connection has no client any more.
@@ -204,9 +175,9 @@ async fn a_request_is_not_lost_with_the_worker_that_made_its_connection() {
 
 #[tokio::test]
 async fn a_tunnel_is_not_lost_with_the_worker_that_made_its_connection() {
-    let (_origin, usher, first, mut second, mut line) =
+    let (_origin, usher, [first, mut second], (mut line, asked)) =
         handed_over(&websocket::valid(), "requests: 5s, tunnels: 1s").await;
-    line.write(websocket::agreement()).await;
+    line.write(websocket::agreement_to(&asked)).await;
     assert_eq!(second.head().await.expect("an answer").status, 101);
     usher.remote.stop();
     drop(first);

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    client::Client,
+    client::{CLOSE, Client},
     origin::{Origin, ok},
     usher::{Usher, one_pool},
 };
@@ -60,8 +60,7 @@ async fn a_client_that_leaves_is_abandoned_and_its_connection_closed_after_the_h
     client.send(GET).await;
     let mut line = origin.accept().await;
     line.read().await;
-    client.stream.set_zero_linger().expect("resets");
-    drop(client);
+    client.reset();
     line.closed().await;
     let abandoned = "usher_requests_total{audience=\"everyone\",pool=\"rails\",arm=\"stable\",\
                      status=\"none\",outcome=\"abandoned\"}";
@@ -95,7 +94,7 @@ async fn stopping_finishes_what_is_in_flight_and_accepts_no_more() {
     assert!(idle.closed().await.is_empty(), "an idle connection is closed");
     line.write(ok("in time")).await;
     let answer = client.answer().await;
-    assert_eq!((answer.text(), answer.field("connection")), ("in time", Some("close")));
+    assert_eq!((answer.text(), answer.field("connection")), ("in time", CLOSE));
     assert!(client.closed().await.is_empty());
     drop((client, idle));
     usher.stop().await;

@@ -22,8 +22,7 @@ async fn streams_of_events_take_no_more_than_their_share_of_the_slots() {
     let answer = second.answer().await;
     assert_eq!((answer.status, answer.field("x-usher-fault")), (503, Some("stream_limit")));
     line.closed().await;
-    first.stream.set_zero_linger().expect("resets");
-    drop(first);
+    first.reset();
     held.closed().await;
     usher.reaches(streams, 0.0).await;
     second.send(GET).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{
     client::Client,
     origin::{Closed, Line, Origin, ok},
-    usher::Usher,
+    usher::{Usher, listener_tls},
 };
 use crate::{GET, verbs::done, websocket};
 
@@ -14,7 +14,7 @@ const HERE: &str = "usher_fallback_in_flight{audience=\"everyone\",pool=\"other\
 /// An audience with a pool of one slot and no queue, and two of another pool's five.
 fn text(own: &str, other: &str, more: &str) -> String {
     format!(
-        "listeners: [{{ bind: 127.0.0.1:0 }}]\n\
+        "listeners: [{{ bind: 127.0.0.1:0{} }}]\n\
          control: {{ bind: 127.0.0.1:0 }}\nmetrics: {{ bind: 127.0.0.1:0 }}\n\
          access_log: off\nworkers: 2\n\
          drain: {{ grace: 0s, requests: 1s, tunnels: 1s }}\n\
@@ -26,7 +26,8 @@ fn text(own: &str, other: &str, more: &str) -> String {
            fallback: {{ pool: other, share: 40% }}\n\
          pools:\n  \
            rails: {{ endpoints: [{own}], capacity: 1, queue: {{ length: 0 }}{more} }}\n  \
-           other: {{ endpoints: [{other}], capacity: 5 }}\n"
+           other: {{ endpoints: [{other}], capacity: 5 }}\n",
+        listener_tls()
     )
 }
 
@@ -136,6 +137,8 @@ async fn what_was_sent_goes_nowhere_else_and_guests_never_wait() {
     let (mut client, line) = asked(&usher, &own, post).await;
     line.reset();
     assert_eq!(client.answer().await.field("x-usher-fault"), Some("upstream_broke"));
+    // Its slot comes back a moment after its answer.
+    usher.reaches("usher_pool_in_flight{pool=\"rails\"}", 0.0).await;
     let (first, line) = asked(&usher, &own, GET).await;
     let mut hosts = Vec::new();
     for _ in 0..5 {
@@ -176,9 +179,12 @@ async fn a_guest_becomes_a_tunnel_and_leaves_its_place() {
     let (own, other) = (Origin::start().await, Origin::start().await);
     let usher = Usher::start(&text(&own.endpoint(), &other.endpoint(), "")).await;
     let (first, line) = asked(&usher, &own, GET).await;
-    let (mut client, mut guest) = asked(&usher, &other, &websocket::valid()).await;
+    let mut client = Client::connect(usher.address()).await;
+    client.send(websocket::valid()).await;
+    let mut guest = other.accept().await;
+    let handshake = guest.read().await;
     assert_eq!(usher.samples().get(HERE), 1.0);
-    guest.write(websocket::agreement()).await;
+    guest.write(websocket::agreement_to(&handshake)).await;
     assert_eq!(client.head().await.expect("a 101").status, 101);
     usher.reaches(HERE, 0.0).await;
     assert_eq!(usher.samples().get("usher_tunnels{audience=\"everyone\"}"), 1.0);

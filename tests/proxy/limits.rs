@@ -3,9 +3,10 @@
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{
-    client::{Answer, Client},
+    client::{Answer, CLOSE, Client},
     origin::{Origin, ok},
     usher::{Usher, listener_tls, one_pool},
+    wire,
 };
 use crate::{GET, started};
 
@@ -14,12 +15,12 @@ pub async fn limited(limits: &str) -> (Origin, Usher, Client) {
     started(&format!("limits: {{ {limits} }}\n")).await
 }
 
-fn told(answer: &Answer) -> (u16, Option<&str>, Option<&str>) {
+pub fn told(answer: &Answer) -> (u16, Option<&str>, Option<&str>) {
     (answer.status, answer.field("x-usher-fault"), answer.field("connection"))
 }
 
 /// usher has closed though the clients have not, and counts them no more.
-async fn gone(usher: &Usher, clients: impl IntoIterator<Item = Client>) {
+pub async fn gone(usher: &Usher, clients: impl IntoIterator<Item = Client>) {
     for mut client in clients {
         client.closed().await;
     }
@@ -29,7 +30,7 @@ async fn gone(usher: &Usher, clients: impl IntoIterator<Item = Client>) {
 }
 
 /// A fresh request is served.
-async fn goes_on(origin: &Origin, usher: &Usher) {
+pub async fn goes_on(origin: &Origin, usher: &Usher) {
     let mut client = Client::connect(usher.address()).await;
     client.send(GET).await;
     let mut line = origin.accept().await;
@@ -64,12 +65,19 @@ async fn a_head_or_body_that_is_too_large_is_refused_and_its_connection_closes()
     ];
     drop(client);
     let mut refused = Vec::new();
+    // Over HTTP/2 nothing can be said of a head that has not come whole.
+    let cases: Vec<_> =
+        cases.into_iter().filter(|(sent, ..)| !wire::HTTP2 || sent.contains("\r\n\r\n")).collect();
     for (sent, status, fault) in &cases {
         let mut client = Client::connect(usher.address()).await;
         client.send(sent).await;
         let answer = client.answer().await;
-        assert_eq!(told(&answer), (*status, Some(*fault), Some("close")), "{sent:.80}");
+        assert_eq!(told(&answer), (*status, Some(*fault), CLOSE), "{sent:.80}");
         refused.push(client);
+    }
+    if wire::HTTP2 {
+        // A refusal ends its own stream.
+        refused.clear();
     }
     gone(&usher, refused).await;
     goes_on(&origin, &usher).await;
@@ -108,35 +116,10 @@ async fn a_listener_may_have_limits_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_come_in_time_is_a_408_even_when_it_dribbles() {
-    let (origin, usher, mut silent) = limited("head: 64KiB, head_wait: 100ms").await;
-    silent.send("GET / HTTP/1.1\r\nHost: a\r\n").await;
-    assert_eq!(told(&silent.answer().await), (408, Some("head_timeout"), Some("close")));
-    gone(&usher, [silent]).await;
-    let mut dribbling = Client::connect(usher.address()).await;
-    dribbling.send("GET / HTTP/1.1\r\nHost: a\r\nX: ").await;
-    let answer = loop {
-        tokio::select! {
-            biased;
-            answer = dribbling.head() => break answer.expect("an answer"),
-            () = tokio::task::yield_now() => {}
-        }
-        // Between two bytes something else takes its time, so that the head stays small.
-        usher.samples();
-        dribbling.try_send(b"x").await;
-    };
-    assert_eq!(told(&answer), (408, Some("head_timeout"), Some("close")));
-    gone(&usher, [dribbling]).await;
-    goes_on(&origin, &usher).await;
-    let samples = usher.stop().await;
-    assert_eq!(samples.sum("usher_faults_total", &["head_timeout"]), 2.0);
-}
-
-#[tokio::test]
 async fn a_body_that_comes_too_slowly_is_a_408_and_reaches_nobody() {
     let (origin, usher, mut client) = limited("body_rate: 1MiB/s").await;
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nslow").await;
-    assert_eq!(told(&client.answer().await), (408, Some("body_timeout"), Some("close")));
+    assert_eq!(told(&client.answer().await), (408, Some("body_timeout"), CLOSE));
     gone(&usher, [client]).await;
     goes_on(&origin, &usher).await;
     let samples = usher.stop().await;
@@ -164,7 +147,8 @@ async fn a_client_that_takes_none_of_its_answer_is_reset() {
             Err(error) => break Some(error.kind()),
         }
     };
-    assert_eq!(reset, Some(std::io::ErrorKind::ConnectionReset));
+    // Over HTTP/2 it is the stream that is reset.
+    assert_eq!(reset, (!wire::HTTP2).then_some(std::io::ErrorKind::ConnectionReset));
     goes_on(&origin, &usher).await;
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_faults_total", &["client_stalled"]), 1.0);
@@ -197,22 +181,7 @@ async fn a_connection_that_is_old_closes_after_its_answer() {
     }
     line.write(ok("last")).await;
     let answer = busy.answer().await;
-    assert_eq!((answer.text(), answer.field("connection")), ("last", Some("close")));
+    assert_eq!((answer.text(), answer.field("connection")), ("last", CLOSE));
     gone(&usher, [busy]).await;
-    usher.stop().await;
-}
-
-#[tokio::test]
-async fn a_refused_client_that_goes_on_sending_is_cut_within_bounds() {
-    let (origin, usher, mut client) = limited("target: 256B").await;
-    client.send(format!("GET /{} HTTP/1.1\r\n", "x".repeat(300))).await;
-    assert_eq!(client.head().await.expect("an answer").status, 414);
-    let piece = vec![b'x'; 1 << 16];
-    let mut sent = 0;
-    while client.stream.write_all(&piece).await.is_ok() {
-        sent += piece.len();
-        assert!(sent < 1 << 28, "it never ends");
-    }
-    goes_on(&origin, &usher).await;
     usher.stop().await;
 }

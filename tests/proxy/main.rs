@@ -1,34 +1,9 @@
 //! One request's way through a whole usher, between a client and an origin that do as they are
-//! told.
+//! told. `proxy_tls` and `proxy_http2_tls` tell the same over TLS, and over HTTP/2 within it.
 
-mod ahead;
-mod answers;
-mod bodies;
-mod checks;
 mod crowds;
-mod drain;
-mod endings;
-mod events;
-mod fallback;
-mod health;
-mod limits;
-mod manners;
-mod names;
-mod promises;
-mod rates;
-mod reload;
-mod requests;
-mod slots;
-mod retries;
-mod started;
-#[path = "../support/mod.rs"]
-mod support;
-mod times;
-mod upstream;
-mod verbs;
-mod versions;
-mod visitors;
-mod websocket;
-mod why;
+mod http1;
+#[path = "suite.rs"]
+mod suite;
 
-use started::{GET, started};
+use suite::*;

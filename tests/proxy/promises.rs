@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::support::{
     client::Client,
     origin::{Line, Origin, ok},
-    usher::{Samples, Usher},
+    usher::{Samples, Usher, listener_tls},
 };
 
 /// Everything is in time for one objective, and nothing for the other.
@@ -20,7 +20,7 @@ const OBJECTIVES: &str = "\
 async fn promised() -> (Origin, Usher, Client) {
     let origin = Origin::start().await;
     let text = format!(
-        "listeners: [{{ bind: 127.0.0.1:0 }}]\n\
+        "listeners: [{{ bind: 127.0.0.1:0{} }}]\n\
          control: {{ bind: 127.0.0.1:0 }}\n\
          metrics: {{ bind: 127.0.0.1:0 }}\n\
          access_log: off\n\
@@ -36,6 +36,7 @@ async fn promised() -> (Origin, Usher, Client) {
          pools:\n  \
            none-there: {{ endpoints: [127.0.0.1:1], capacity: 1 }}\n  \
            rails: {{ endpoints: [{}], capacity: 5 }}\n",
+        listener_tls(),
         OBJECTIVES,
         origin.endpoint(),
     );

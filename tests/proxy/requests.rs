@@ -73,7 +73,8 @@ async fn rails_receives_who_asks_and_what_for_and_nothing_that_a_stranger_made_u
     assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
     let start = asked.field("x-request-start").expect("a start").strip_prefix("t=").expect("t=");
     assert!(start.parse::<u64>().expect("milliseconds") > 1_700_000_000_000);
-    assert!(asked.field("via").expect("a via").starts_with("1.1 usher-"));
+    let via = if wire::HTTP2 { "2.0 usher-" } else { "1.1 usher-" };
+    assert!(asked.field("via").expect("a via").starts_with(via));
     for gone in ["x-secret", "client-ip", "forwarded", "x-usher-route", "connection"] {
         assert_eq!(asked.field(gone), None, "{gone}");
     }

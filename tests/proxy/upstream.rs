@@ -6,6 +6,7 @@ use crate::support::{
     client::{Answer, Client},
     origin::{Line, Origin, ok},
     usher::{Samples, Usher},
+    wire,
 };
 use crate::{GET, started};
 
@@ -172,11 +173,19 @@ async fn an_answer_without_bounds_is_a_502() {
     stage.refuses(many.as_bytes(), "upstream_malformed").await;
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
     let flood = hints.repeat(10_000);
-    stage.client.send(HEAD.replace("1.1", "1.0")).await;
+    // A client that takes no hints.
+    let plain = if wire::HTTP2 { HEAD.to_owned() } else { HEAD.replace("1.1", "1.0") };
+    stage.client.send(plain).await;
     let mut line = stage.origin.accept().await;
     line.read().await;
     line.try_write(flood.as_bytes()).await;
-    assert_eq!(stage.client.answer_to_head().await.status, 502);
+    let refused = loop {
+        let answer = stage.client.answer_to_head().await;
+        if !wire::HTTP2 || answer.status != 103 {
+            break answer;
+        }
+    };
+    assert_eq!(refused.status, 502);
     line.closed().await;
     stage.client = Client::connect(stage.usher.address()).await;
     stage.client.send(GET).await;
@@ -359,14 +368,6 @@ async fn odd_and_legitimate_answers_pass_whole() {
         assert_ne!(framed, answer.field("transfer-encoding") == Some("chunked"), "{said:?}");
         line.closed().await;
     }
-    stage.client.send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").await;
-    let mut line = stage.origin.accept().await;
-    line.read().await;
-    line.write("HTTP/1.1 200 OK\r\n\r\nok").await;
-    drop(line);
-    let answer = stage.client.answer().await;
-    assert_eq!((answer.text(), answer.field("transfer-encoding")), ("ok", None));
-    assert_eq!(answer.field("connection"), Some("close"));
     let samples = stage.strike().await;
     assert_eq!(samples.sum("usher_requests_total", &["failed"]), 0.0);
 }

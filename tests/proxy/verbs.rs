@@ -18,7 +18,7 @@ const WAITING: &str = "usher_paused_requests{kind=\"audience\",target=\"everyone
 
 /// Gives an order, and returns the status and what it answers.
 async fn order(usher: &Usher, verb: &str, body: Value) -> (u16, Value) {
-    let mut client = Client::connect(usher.addresses.control.expect("a control port")).await;
+    let mut client = Client::plain(usher.addresses.control.expect("a control port")).await;
     let body = body.to_string();
     client
         .send(format!(
@@ -221,7 +221,7 @@ async fn maintenance_answers_in_the_form_that_is_asked_for_and_lets_networks_pas
     }
     for path in ["/live", "/ready"] {
         let metrics = usher.addresses.metrics.expect("a metrics port");
-        assert_eq!(Client::connect(metrics).await.get(path).await.status, 200);
+        assert_eq!(Client::plain(metrics).await.get(path).await.status, 200);
     }
     done(&usher, "resume", json!({ "target": "everyone" })).await;
     assert_eq!(client.get("/").await.text(), "here");

@@ -1,13 +1,19 @@
 //! A client that says exactly what it is given, and reads what comes.
 
-use std::{future::poll_fn, net::SocketAddr, pin::Pin, task::Poll, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, task::Poll};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
 };
 
-use super::{origin::PATIENCE, wire::Wire};
+use super::{
+    origin::PATIENCE,
+    wire::{self, Wire},
+};
+
+/// What an answer says of its connection that is the last one on it: over HTTP/2 nothing.
+pub const CLOSE: Option<&str> = if wire::HTTP2 { None } else { Some("close") };
 
 /// A connection to usher.
 pub struct Client {
@@ -190,11 +196,9 @@ impl Client {
         tokio::time::timeout(PATIENCE, read).await.expect("usher answers or closes in time");
     }
 
-    /// Closes with a reset.
+    /// Closes with a reset, of the stream where there is one.
     pub fn reset(self) {
-        let stream = self.stream.into_socket().into_std().expect("a plain socket");
-        let socket = socket2::Socket::from(stream);
-        socket.set_linger(Some(Duration::ZERO)).expect("lingers");
+        self.stream.take_back();
     }
 
     /// Waits until usher has closed, and returns what came before.

@@ -7,6 +7,7 @@
 pub mod authority;
 pub mod binary;
 pub mod client;
+pub mod gateway;
 pub mod http2;
 pub mod names;
 pub mod origin;

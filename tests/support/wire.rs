@@ -1,5 +1,5 @@
-//! What a client speaks on: TCP, or TLS where the test binary is called `…_tls`, so that the same
-//! tests hold for both.
+//! What a client speaks on: TCP, TLS where the test binary is called `…_tls`, and HTTP/2 within TLS
+//! where it is called `…_http2_tls`, so that the same tests hold for all of them.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::authority;
+use super::{authority, gateway::Gateway};
 
 /// Whether this test binary speaks TLS.
 pub const TLS: bool = {
@@ -25,10 +25,17 @@ pub const TLS: bool = {
     matches!(name, [.., b'_', b't', b'l', b's'])
 };
 
+/// Whether what its tests say as HTTP/1.1 goes to usher over HTTP/2.
+pub const HTTP2: bool = {
+    let name = env!("CARGO_CRATE_NAME").as_bytes();
+    matches!(name, [.., b'_', b'h', b't', b't', b'p', b'2', b'_', b't', b'l', b's'])
+};
+
 /// A client's connection. It is used as the socket beneath where a test asks for one.
 pub enum Wire {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Http2(Box<Gateway>),
 }
 
 macro_rules! either {
@@ -36,6 +43,10 @@ macro_rules! either {
         match $wire {
             Wire::Plain($either) => $call,
             Wire::Tls($either) => $call,
+            Wire::Http2(gateway) => {
+                let $either = &mut gateway.near;
+                $call
+            }
         }
     };
 }
@@ -45,6 +56,9 @@ macro_rules! either {
 impl Wire {
     /// Connects to usher as this test binary does.
     pub async fn connect(address: SocketAddr) -> Self {
+        if HTTP2 {
+            return Self::Http2(Box::new(Gateway::connect(address).await));
+        }
         let socket = TcpStream::connect(address).await.expect("usher accepts");
         socket.set_nodelay(true).expect("no delay");
         if TLS { Self::shake_hands(socket).await } else { Self::Plain(socket) }
@@ -85,6 +99,17 @@ impl Wire {
         match self {
             Wire::Plain(socket) => socket,
             Wire::Tls(stream) => stream.into_inner().0,
+            Wire::Http2(_) => panic!("other requests may be on it as well"),
+        }
+    }
+
+    /// Takes back what has been asked: by a reset of the connection, or of the stream.
+    pub fn take_back(self) {
+        match self {
+            Wire::Http2(gateway) => gateway.take_back(),
+            Wire::Plain(_) | Wire::Tls(_) => {
+                self.set_zero_linger().expect("resets");
+            }
         }
     }
 }
@@ -96,6 +121,7 @@ impl Deref for Wire {
         match self {
             Wire::Plain(socket) => socket,
             Wire::Tls(stream) => stream.get_ref().0,
+            Wire::Http2(gateway) => &gateway.socket,
         }
     }
 }

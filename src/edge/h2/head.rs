@@ -127,7 +127,7 @@ fn check(
 }
 
 /// Checks size, number and bytes of the fields, as they will be in HTTP/1.1; the answer is how many
-/// were dropped because of a `_` in their name. `before` are bytes and fields that stand before them.
+/// were dropped because of a `_` in their name. `before` are the bytes and fields that come first.
 fn check_fields(
     headers: &mut HeaderMap,
     before: (usize, usize),

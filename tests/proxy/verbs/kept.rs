@@ -29,7 +29,7 @@ async fn verbs_outlive_a_reload_and_with_a_state_dir_a_restart() {
     let without = text.replace(&format!("{}, ", origin.endpoint()), "");
     for text in [without.replace("name: everyone", "name: everybody"), text] {
         fs::write(&path, &text).expect("it can be written");
-        let mut client = Client::connect(usher.addresses.control.expect("a control port")).await;
+        let mut client = Client::plain(usher.addresses.control.expect("a control port")).await;
         client.send("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         assert_eq!(client.answer().await.status, 200);
         let known: Vec<bool> = usher.remote.status().verbs.iter().map(|verb| verb.known).collect();
