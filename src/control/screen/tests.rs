@@ -40,6 +40,7 @@ fn driver() -> AudienceView {
             FaultView { fault: "first_byte_timeout".into(), blame: "upstream".into(), count: 9 },
             FaultView { fault: "client_left".into(), blame: "client".into(), count: 3 },
         ],
+        ..AudienceView::default()
     }
 }
 
