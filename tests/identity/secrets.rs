@@ -16,6 +16,9 @@ use crate::{
 
 const RAILS: &str = "5ecret5ecret5ecret5ecret5ecret5ecret5ecret5ecret";
 
+/// A key that was derived elsewhere.
+const DERIVED: &str = "d0c5d0c5d0c5d0c5d0c5d0c5d0c5d0c5d0c5d0c5d0c5d0c5d0c5d0c5d0c5d0c5";
+
 /// A cookie that is none.
 const COOKIE: &str = "c29tZXRoaW5nIHNlY3JldA==--c2VjcmV0--c2VjcmV0c2VjcmV0";
 
@@ -23,6 +26,7 @@ const COOKIE: &str = "c29tZXRoaW5nIHNlY3JldA==--c2VjcmV0--c2VjcmV0c2VjcmV0";
 async fn reads(keys: &Path) -> Binary {
     fs::write(keys.join("secret"), SECRET).unwrap();
     fs::write(keys.join("base"), RAILS).unwrap();
+    fs::write(keys.join("derived"), DERIVED).unwrap();
     let origin = Origin::start().await;
     let (keys, endpoint) = (keys.display(), origin.endpoint());
     let text = format!(
@@ -53,7 +57,14 @@ async fn told(usher: &Binary, token: &str) -> String {
     ] {
         let head = format!("GET {target} HTTP/1.1\r\nHost: shop.example\r\n{field}\r\n\r\n");
         client.send(head).await;
-        told += &format!("{:?}", client.answer().await);
+        let answer = client.answer().await;
+        told += &format!("{answer:?}");
+        // What is remembered of a request that usher itself has answered.
+        if let Some(id) = answer.field("x-request-id") {
+            let why = says(&["why", "--control", &usher.control.to_string(), id]);
+            assert!(why.contains("refused with"), "{why}");
+            told += &why;
+        }
     }
     told
 }
@@ -72,6 +83,18 @@ async fn shown(usher: &Binary) -> String {
         let answer = operator.answer().await;
         assert_eq!(answer.status, 200, "{path}");
         shown += answer.text();
+    }
+    let control = usher.control.to_string();
+    let config = usher.config().display().to_string();
+    for command in [
+        &["status", "--control", &control][..],
+        &["status", "--format", "json", "--control", &control],
+        &["diff", &config, &config],
+        &["reload", "--control", &control],
+    ] {
+        let said = says(command);
+        assert!(!said.is_empty(), "{command:?}");
+        shown += &said;
     }
     shown
 }
@@ -107,6 +130,7 @@ async fn keys_and_tokens_stand_in_no_log_status_message_or_dump() {
     // What is wrong with a key is told without the key.
     fs::write(keys.path().join("secret"), &SECRET[..20]).unwrap();
     fs::write(keys.path().join("base"), &RAILS[..20]).unwrap();
+    fs::write(keys.path().join("derived"), &DERIVED[..20]).unwrap();
     let wrong = says(&["check", "--config", &config]);
     assert!(wrong.contains("a secret has at least 32 bytes"), "{wrong}");
     usher.says("not reloaded").await;
@@ -115,7 +139,7 @@ async fn keys_and_tokens_stand_in_no_log_status_message_or_dump() {
     everything += &[wrong, usher.log(), usher.access_log()].concat();
     let parts = [&good, &bad].into_iter().flat_map(|token| token.split('.'));
     let secrets = parts.filter(|part| part.len() > 40).chain(COOKIE.split("--"));
-    for secret in secrets.chain([&SECRET[..20], &RAILS[..20]]) {
+    for secret in secrets.chain([&SECRET[..20], &RAILS[..20], &DERIVED[..20]]) {
         assert!(!everything.contains(secret), "{secret} is shown in\n{everything}");
     }
     assert!(everything.contains("invalid_identity") && everything.contains("\"expired\""));
