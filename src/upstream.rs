@@ -13,6 +13,7 @@ mod dialect;
 mod endpoint;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod greeting;
 mod guests;
 mod heads;
 mod health;

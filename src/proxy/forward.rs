@@ -29,6 +29,7 @@ use super::{
 use crate::{
     body::Body,
     config::Timeouts,
+    deadline::Wheel,
     fault::Fault,
     meters::Retry,
     policy::retry::Failure,
@@ -91,9 +92,6 @@ pub async fn forward(
     }
     let handshake = if brought.websocket { Some(enter(exchange, &head.headers)?) } else { None };
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
-    if handshake.is_some() && pool.config.dialect.http2 {
-        return Err(Fault::UpstreamUpgrade);
-    }
     let timeouts = exchange.timeouts(pool);
     let upload = Upload::take(exchange, body).await?;
     if exchange.worker().common.gates.in_force() {
@@ -217,6 +215,15 @@ impl Journey<'_> {
 
     /// Sends the request on `connection`, and waits for the head of an answer.
     async fn send(&mut self, mut connection: Connection) -> Result<Said, Failed> {
+        if self.handshake.is_some() && connection.is_shared() {
+            let until = self.total_at.min(Instant::now() + self.timeouts.first_byte);
+            let late = match until == self.total_at {
+                true => Fault::TotalTimeout,
+                false => Fault::FirstByteTimeout,
+            };
+            let wheel = self.exchange.worker().wheel.clone();
+            Box::pin(admitted(&connection, &wheel, until, late)).await?;
+        }
         let request = match self.unsent.take() {
             Some(request) => *request,
             None => self.request(&connection)?,
@@ -274,5 +281,21 @@ impl Journey<'_> {
             });
         }
         Ok(request)
+    }
+}
+
+/// Whether a WebSocket may be asked for on `connection`; known at `until`, or it is `late`. Where
+/// it may not, that is how the endpoint is set up and no failure of it, and others of its pool are
+/// no better.
+async fn admitted(
+    connection: &Connection,
+    wheel: &Wheel,
+    until: Instant,
+    late: Fault,
+) -> Result<(), Failed> {
+    match wheel.within(until, connection.admits_websockets()).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failed::Fault(Fault::UpstreamUpgrade)),
+        Err(_) => Err(Failed::Fault(late)),
     }
 }

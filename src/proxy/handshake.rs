@@ -58,6 +58,17 @@ impl Handshake {
         }
     }
 
+    /// Makes of an agreement over HTTP/2 (RFC 8441 §5) the one that HTTP/1.1 has. What is not an
+    /// agreement stays as it is.
+    pub fn spell_out<B>(&self, answer: &mut Response<B>) {
+        let accept = HeaderValue::from_str(&self.accept);
+        if let (StatusCode::OK, Ok(accept)) = (answer.status(), accept) {
+            *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            headers::switch(answer.headers_mut());
+            answer.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        }
+    }
+
     /// Whether `answer` agrees to exactly this (RFC 6455 §4.1, what a client checks).
     pub fn is_agreed_by<B>(&self, answer: &Response<B>) -> bool {
         let headers = answer.headers();

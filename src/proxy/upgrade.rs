@@ -31,7 +31,7 @@ use crate::{
     drain::{Drain, Stage},
     fault::Blame,
     meters::TunnelEnd,
-    upstream::{Endpoint, TunnelTo},
+    upstream::{Connection, Endpoint, TunnelTo},
 };
 
 use activity::Activity;
@@ -60,13 +60,21 @@ struct Prepared {
     idle: Duration,
     _place: TunnelPlace,
     _to: Option<TunnelTo>,
+    /// What carries the upgraded stream beside others, over HTTP/2.
+    _carrier: Option<Connection>,
 }
 
 // === impl Tunnel ===
 
 impl Tunnel {
-    /// A tunnel for the request of `exchange`, whose answer was a 101.
-    pub fn new(upgraded: OnUpgrade, exchange: &Exchange, place: TunnelPlace) -> Self {
+    /// A tunnel for the request of `exchange`, whose answer was a 101. It keeps what `carrier` is
+    /// there for as long.
+    pub fn new(
+        upgraded: OnUpgrade,
+        carrier: Option<Connection>,
+        exchange: &Exchange,
+        place: TunnelPlace,
+    ) -> Self {
         let worker = exchange.worker();
         Self(Arc::new(Mutex::new(Some(Prepared {
             upgraded,
@@ -77,6 +85,7 @@ impl Tunnel {
             idle: exchange.limits().tunnel_idle,
             _place: place,
             _to: exchange.endpoint().map(Endpoint::tunnel),
+            _carrier: carrier,
         }))))
     }
 

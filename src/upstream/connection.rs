@@ -111,12 +111,24 @@ impl Connection {
         matches!(self.line, Line::Http2 { .. })
     }
 
-    /// Lets the driver end by itself: after an upgrade the stream belongs to the tunnel.
-    pub fn let_go(mut self) {
+    /// Lets the driver end by itself: after an upgrade the stream belongs to the tunnel. What is
+    /// left is to be kept as long as that: a seat among others.
+    pub fn let_go(mut self) -> Option<Self> {
         match &mut self.line {
-            Line::Http1 { driver, .. } => *driver = None,
-            // Nothing is upgraded there.
-            Line::Http2 { .. } => {}
+            Line::Http1 { driver, .. } => {
+                *driver = None;
+                None
+            }
+            Line::Http2 { .. } => Some(self),
+        }
+    }
+
+    /// Whether a WebSocket may be asked for on it; over HTTP/2 that is known once the endpoint has
+    /// said its settings.
+    pub async fn admits_websockets(&self) -> bool {
+        match &self.line {
+            Line::Http1 { .. } => true,
+            Line::Http2 { seat, .. } => seat.trunk().admits_websockets().await,
         }
     }
 

@@ -14,17 +14,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Request, Response, Uri, Version, header::HOST, uri::PathAndQuery};
+use http::{
+    HeaderValue, Method, Request, Response, Uri, Version,
+    header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, UPGRADE},
+    uri::PathAndQuery,
+};
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http2},
+    ext::Protocol,
     rt::Executor,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use super::{connection::Sending, latency::clock_ms, wire::Stream};
+use super::{
+    connection::Sending,
+    greeting::{Greeted, Greeting},
+    latency::clock_ms,
+    wire::Stream,
+};
 use crate::body::Body;
 
 /// Requests on one trunk; fewer where the endpoint takes fewer at once.
@@ -57,6 +67,7 @@ pub(super) struct Trunk {
     left_ms: AtomicU64,
     /// Whether its end has begun.
     retired: AtomicBool,
+    greeting: Arc<Greeting>,
     crew: Crew,
 }
 
@@ -67,6 +78,10 @@ pub(super) struct Seat(Arc<Trunk>);
 /// The tasks that a trunk needs. They end with it.
 #[derive(Clone, Debug, Default)]
 struct Crew(Arc<Mutex<JoinSet<()>>>);
+
+/// The key of a WebSocket handshake of HTTP/1.1, beside the request that was made of it.
+#[derive(Clone)]
+struct Key(HeaderValue);
 
 /// How a request over HTTP/2 broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +104,7 @@ impl Trunk {
     /// Speaks HTTP/2 on `stream`, with a seat on it.
     pub(super) async fn open(stream: Stream) -> hyper::Result<Seat> {
         let crew = Crew::default();
+        let (stream, greeting) = Greeted::new(stream);
         let (sender, driver) = http2::Builder::new(crew.clone())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -115,7 +131,7 @@ impl Trunk {
         }));
         let (seats, left_ms) = (AtomicUsize::new(1), AtomicU64::new(0));
         let retired = AtomicBool::new(false);
-        Ok(Seat(Arc::new(Self { sender, seats, admitted, left_ms, retired, crew })))
+        Ok(Seat(Arc::new(Self { sender, seats, admitted, left_ms, retired, greeting, crew })))
     }
 
     /// A seat, unless all are taken or it has ended.
@@ -127,6 +143,11 @@ impl Trunk {
         let take = |taken| (taken < max).then_some(taken + 1);
         self.seats.fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).ok()?;
         Some(Seat(self.clone()))
+    }
+
+    /// Whether the endpoint lets WebSockets pass; known once it has said its settings.
+    pub(super) async fn admits_websockets(&self) -> bool {
+        self.greeting.admits_websockets().await
     }
 
     /// No more requests are to follow those that are on it.
@@ -166,6 +187,7 @@ impl Seat {
     /// Sends `request`, which is written as for HTTP/1.1, and brings the head of the answer.
     pub(super) fn send(&self, mut request: Request<Body>, scheme: &'static str) -> Sending {
         address(&mut request, scheme);
+        extend(&mut request);
         let mut sender = self.0.sender.clone();
         Box::pin(async move {
             let answered: Result<Response<Incoming>, TrySendError<Request<Body>>> =
@@ -226,8 +248,31 @@ fn address(request: &mut Request<Body>, scheme: &'static str) {
     }
 }
 
+/// Asks for a WebSocket as HTTP/2 does (RFC 8441 §4), where that is what is asked for. No key goes
+/// along, since no answer to it comes back.
+fn extend(request: &mut Request<Body>) {
+    let headers = request.headers_mut();
+    if headers.remove(UPGRADE).is_none() {
+        return;
+    }
+    headers.remove(CONNECTION);
+    let key = headers.remove(SEC_WEBSOCKET_KEY).map(Key);
+    *request.method_mut() = Method::CONNECT;
+    let extensions = request.extensions_mut();
+    extensions.insert(Protocol::from_static("websocket"));
+    key.and_then(|key| extensions.insert(key));
+}
+
 /// A request that came back unsent, as it was before it was given to a connection.
 pub fn as_written(mut request: Request<Body>) -> Request<Body> {
+    if let Some(Key(key)) = request.extensions_mut().remove() {
+        request.extensions_mut().remove::<Protocol>();
+        *request.method_mut() = Method::GET;
+        let headers = request.headers_mut();
+        headers.insert(SEC_WEBSOCKET_KEY, key);
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
     let authority = request.uri().authority().map(|it| HeaderValue::from_str(it.as_str()));
     if let Some(Ok(host)) = authority {
         let whole = request.uri().path_and_query().cloned();
@@ -257,5 +302,29 @@ mod tests {
             assert_eq!(request.uri(), target);
             assert_eq!(request.headers()[HOST], host);
         }
+    }
+
+    #[test]
+    fn a_handshake_becomes_an_extended_connect_and_comes_back() {
+        let request = Request::builder()
+            .uri("/cable?x=1")
+            .header(HOST, "shop.example")
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("sec-websocket-version", "13");
+        let mut request = request.body(Body::empty()).expect("a request");
+        let before = request.headers().clone();
+        address(&mut request, "https");
+        extend(&mut request);
+        assert_eq!(request.method(), Method::CONNECT);
+        assert_eq!(request.uri(), "https://shop.example/cable?x=1");
+        assert_eq!(request.headers().len(), 1, "{:?}", request.headers());
+        let protocol = request.extensions().get::<Protocol>();
+        assert_eq!(protocol.map(Protocol::as_str), Some("websocket"));
+        let request = as_written(request);
+        assert_eq!((request.method(), request.uri().path()), (&Method::GET, "/cable"));
+        assert_eq!(request.headers(), &before);
+        assert!(request.extensions().get::<Protocol>().is_none());
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 const QUEUED: &str = r#"usher_pool_queue_length{pool="rails"}"#;
 const ORPHANS: &str = r#"usher_pool_orphans{pool="rails"}"#;
 
-async fn started(pool: &str) -> (Origin2, House) {
+pub async fn started(pool: &str) -> (Origin2, House) {
     let origin = Origin2::start().await;
     let directory = tempfile::tempdir().expect("a directory");
     let pool = format!("protocol: h2c, {pool}");
@@ -23,7 +23,7 @@ async fn started(pool: &str) -> (Origin2, House) {
 }
 
 /// A client that has asked for `path`.
-async fn asking(house: &House, method: &str, path: &str, more: &str) -> Client {
+pub async fn asking(house: &House, method: &str, path: &str, more: &str) -> Client {
     let mut client = Client::connect(house.usher.address()).await;
     client.send(request(method, path, more)).await;
     client
@@ -322,19 +322,6 @@ async fn an_endpoint_that_speaks_http1_is_malformed() {
     let answering = tokio::spawn(answer_raw(origin.accept().await.stream, answer));
     assert_eq!(client.answer().await.field("x-usher-fault"), Some("upstream_malformed"));
     answering.await.expect("no panic");
-    drop(client);
-    house.usher.stop().await;
-}
-
-#[tokio::test]
-async fn a_websocket_is_refused_before_anybody_is_asked() {
-    let (origin, house) = started("").await;
-    let more = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let mut client = asking(&house, "GET", "/cable", more).await;
-    let answer = client.answer().await;
-    assert_eq!((answer.status, answer.field("x-usher-fault")), (502, Some("upstream_upgrade")));
-    assert!(origin.is_quiet().await);
     drop(client);
     house.usher.stop().await;
 }

@@ -9,6 +9,7 @@ mod origin2;
 mod support;
 mod tls;
 mod vault;
+mod websocket;
 
 use usher::config::{self, LoadOptions};
 

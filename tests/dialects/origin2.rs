@@ -66,6 +66,11 @@ impl Origin2 {
         Trunk::on(self.accept_socket().await, streams).await
     }
 
+    /// The next connection, through which WebSockets pass.
+    pub async fn accept_admitting(&self, streams: u32) -> Trunk {
+        Trunk::over(self.accept_socket().await, streams, true).await
+    }
+
     /// Whether nobody is waiting to be accepted.
     pub async fn is_quiet(&self) -> bool {
         let none = std::future::ready(());
@@ -81,9 +86,16 @@ impl Origin2 {
 
 impl Trunk {
     async fn on(socket: TcpStream, streams: u32) -> Self {
+        Self::over(socket, streams, false).await
+    }
+
+    async fn over(socket: TcpStream, streams: u32, websockets: bool) -> Self {
         socket.set_nodelay(true).expect("no delay");
         let mut builder = server::Builder::new();
         builder.max_concurrent_streams(streams);
+        if websockets {
+            builder.enable_connect_protocol();
+        }
         let mut connection = builder.handshake(socket).await.expect("hands are shaken");
         let (told, requests) = mpsc::channel(100);
         let (leave, mut left) = mpsc::channel(100);

@@ -27,6 +27,9 @@ impl Journey<'_> {
     ) -> Result<Said, Failed> {
         let handshake = self.handshake.take();
         let websocket = handshake.is_some();
+        if let Some(asked) = handshake.as_ref().filter(|_| connection.is_shared()) {
+            asked.spell_out(&mut response);
+        }
         let handshake = handshake.filter(|asked| asked.is_agreed_by(&response));
         if let Some(fault) = fitness::unfit(&response, handshake.is_some()) {
             self.exchange.endpoint_failed(Evidence::Malformed, || fault.to_string());
@@ -49,11 +52,11 @@ impl Journey<'_> {
         }
         headers::toward_client(response.headers_mut());
         if let Some(handshake) = handshake {
-            connection.let_go();
+            let carrier = connection.let_go();
             let upgraded = hyper::upgrade::on(&mut response);
             let (mut head, _) = response.into_parts();
             headers::switch(&mut head.headers);
-            let tunnel = Tunnel::new(upgraded, self.exchange, handshake.into_place());
+            let tunnel = Tunnel::new(upgraded, carrier, self.exchange, handshake.into_place());
             return Ok(Said::Switched(head, Box::new(tunnel)));
         }
         let (head, incoming) = response.into_parts();
