@@ -164,8 +164,12 @@ pub fn insist_on_https(headers: &mut HeaderMap, hsts: &HeaderValue) {
     headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
 }
 
-/// Says that the client's app grows old, unless the monolith has said so of what was asked for.
+/// Says that the client's app grows old, unless the monolith has said so of what was asked for, or
+/// a cache may give the answer to others, whose apps are not.
 pub fn deprecate(headers: &mut HeaderMap, deprecation: Deprecation) {
+    if visitor::says_public(headers) {
+        return;
+    }
     headers.entry(DEPRECATION).or_insert(deprecation.since);
     if let Some(sunset) = deprecation.sunset {
         headers.entry(SUNSET).or_insert(sunset);

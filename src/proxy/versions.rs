@@ -203,7 +203,33 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
+    use crate::proxy::headers;
+
+    #[test]
+    fn what_a_cache_may_give_to_others_says_nothing_of_one_app() {
+        let told = |name: &'static str, value: &'static str| {
+            let mut answer = HeaderMap::new();
+            answer.insert(name, HeaderValue::from_static(value));
+            let at = |text| HeaderValue::from_static(text);
+            let sunset = Some(at("Mon, 21 Dec 2026 00:00:00 GMT"));
+            headers::deprecate(&mut answer, Deprecation { since: at("@1"), sunset });
+            (answer["deprecation"].clone(), answer.contains_key("sunset"))
+        };
+        for private in ["max-age=0, private, must-revalidate", "no-cache", "max-age=60"] {
+            assert_eq!(told("cache-control", private), (HeaderValue::from_static("@1"), true));
+        }
+        assert_eq!(told("deprecation", "@7"), (HeaderValue::from_static("@7"), true), "Rails' own");
+        for public in ["public, max-age=31536000", "max-age=0, s-maxage=60"] {
+            let mut answer = HeaderMap::new();
+            answer.insert("cache-control", HeaderValue::from_static(public));
+            let since = HeaderValue::from_static("@1");
+            headers::deprecate(&mut answer, Deprecation { since, sunset: None });
+            assert_eq!(answer.len(), 1, "{public}");
+        }
+    }
 
     #[test]
     fn a_client_is_placed_by_what_people_would_write() {

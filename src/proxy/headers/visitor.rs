@@ -43,7 +43,7 @@ fn says_private(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the answer is meant for such a cache, whatever else it says.
-fn says_public(headers: &HeaderMap) -> bool {
+pub(super) fn says_public(headers: &HeaderMap) -> bool {
     tokens(headers, &CACHE_CONTROL).any(|said| {
         let name = said.split('=').next().unwrap_or(said).trim();
         name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
