@@ -4,6 +4,7 @@
 //! or when its value could not be read, in which case the [`Reader`] holds a complaint.
 
 mod tree;
+mod yaml;
 mod variables;
 
 mod reader;
@@ -63,10 +64,11 @@ pub(crate) use read::{At, Read, mapping, similar};
 pub(crate) use reader::{Finding, Reader};
 pub(crate) use sticky::{Sticky, StickyCookie};
 pub(crate) use tls::{Clients, EndpointTls, Tls};
-pub(crate) use tree::{Broken, Entry, Kind, Node, Scalar, parse};
+pub(crate) use tree::{Entry, Kind, Node, Scalar};
 pub use variables::Environment;
 pub(crate) use variables::replace;
 pub(crate) use versions::{BrownoutStep, VersionAnswer, VersionPlace, Versions};
+pub(crate) use yaml::{Broken, parse};
 
 document! {
     /// The configuration of usher, an audience-based proxy in front of one Rails monolith.
