@@ -15,6 +15,10 @@ use usher::{
     snapshot::{Published, World},
 };
 
+/// As in the program: reading a configuration is many small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const AUDIENCES: usize = 100;
 const RULES: usize = 100;
 const POOLS: usize = 100;

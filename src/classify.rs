@@ -32,7 +32,7 @@ mod trace;
 mod trie;
 
 pub use self::{
-    covers::covers,
+    covers::{Reach, covers},
     host::HostPattern,
     identity::{Claim, Identity},
     index::{Choice, Classifier},

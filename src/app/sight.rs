@@ -270,7 +270,8 @@ impl Sight for HouseSight {
     }
 
     fn config(&self) -> serde_json::Value {
-        self.common.published.current().config.redacted.clone()
+        let written = &self.common.published.current().config.redacted;
+        serde_json::from_str(written).expect("it was written as JSON")
     }
 
     fn requests(&self, request_id: &str) -> Result<RequestsView, String> {

@@ -1,6 +1,23 @@
 //! Whether one rule leaves anything to another.
 
-use super::{Matcher, RuleSpec, Text, UserPattern, VersionRange};
+use std::{
+    hash::{BuildHasher as _, Hash},
+    mem::discriminant,
+};
+
+use rustc_hash::FxBuildHasher;
+
+use super::{Matcher, PathPattern, RuleSpec, Text, UserPattern, VersionRange, pattern::Segment};
+
+/// What a rule reaches at most, in a few words: enough to tell of most pairs of rules that neither
+/// covers the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reach {
+    /// A bit for each kind of condition that it has.
+    kinds: u32,
+    /// Hashes of the first two segments of its path; 0 is any.
+    segments: [u32; 2],
+}
 
 /// Whether every request that `later` takes is taken by `earlier`, so that `later` can never match
 /// behind it. True only when that is certain; patterns are compared, not all requests tried.
@@ -9,6 +26,47 @@ pub fn covers(earlier: &RuleSpec, later: &RuleSpec) -> bool {
     let asked = |wide: &Matcher| later.all.iter().any(|narrow| takes_in(wide, narrow));
     let shut_out = |narrow: &Matcher| later.not.iter().any(|wide| takes_in(wide, narrow));
     earlier.all.iter().all(asked) && earlier.not.iter().all(shut_out)
+}
+
+// === impl Reach ===
+
+impl Reach {
+    /// What `rule` reaches.
+    pub fn of(rule: &RuleSpec) -> Self {
+        let mut reach = Self::default();
+        for matcher in &rule.all {
+            reach.kinds |= 1 << (hash(discriminant(matcher)) % 32);
+            if let Matcher::Path(patterns) = matcher {
+                reach.segments = segments(patterns);
+            }
+        }
+        reach
+    }
+
+    /// Whether a rule that reaches this may cover one that reaches `narrow`; it does not when this
+    /// says no.
+    pub fn may_cover(self, narrow: Self) -> bool {
+        let wider = |at: usize| self.segments[at] == 0 || self.segments[at] == narrow.segments[at];
+        self.kinds & !narrow.kinds == 0 && wider(0) && wider(1)
+    }
+}
+
+/// The first segments that all of `patterns` have; those of one that is no list of them are any.
+fn segments(patterns: &[PathPattern]) -> [u32; 2] {
+    let of = |pattern: &PathPattern| {
+        let segment = |at: usize| match pattern.segments()?.parts.get(at)? {
+            Segment::Literal(text) => Some(hash(text).max(1)),
+            Segment::Any => None,
+        };
+        [segment(0).unwrap_or(0), segment(1).unwrap_or(0)]
+    };
+    let all = patterns.iter().map(of);
+    all.reduce(|a, b| [0, 1].map(|at| if a[at] == b[at] { a[at] } else { 0 })).unwrap_or([0; 2])
+}
+
+fn hash(of: impl Hash) -> u32 {
+    // The upper half of this hash is the better one.
+    (FxBuildHasher.hash_one(of) >> 32) as u32
 }
 
 /// Whether `wide` holds wherever `narrow` does.
@@ -46,7 +104,7 @@ fn each<T>(narrow: &[T], wide: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classify::{HostPattern, PathPattern};
+    use crate::classify::HostPattern;
 
     fn path(text: &str) -> Matcher {
         Matcher::Path(vec![PathPattern::parse(text).expect("a path")])
@@ -70,7 +128,11 @@ mod tests {
     }
 
     fn all_covered(earlier: Vec<Matcher>, later: Vec<Matcher>) -> bool {
-        covers(&rule(earlier, vec![]), &rule(later, vec![]))
+        let (earlier, later) = (rule(earlier, vec![]), rule(later, vec![]));
+        let covered = covers(&earlier, &later);
+        let may = Reach::of(&earlier).may_cover(Reach::of(&later));
+        assert!(may || !covered, "{earlier:?} {later:?}");
+        covered
     }
 
     #[test]
@@ -96,6 +158,20 @@ mod tests {
         ] {
             assert!(!all_covered(vec![path(wide)], vec![path(narrow)]), "{wide} {narrow}");
         }
+    }
+
+    #[test]
+    fn a_list_of_paths_reaches_what_all_of_them_share() {
+        let paths = |texts: &[&str]| {
+            let parsed = texts.iter().map(|text| PathPattern::parse(text).expect("a path"));
+            vec![Matcher::Path(parsed.collect())]
+        };
+        assert!(all_covered(paths(&["/a/**", "/b/**"]), paths(&["/b/x", "/a/y"])));
+        assert!(all_covered(paths(&["/a/x", "/a/y"]), paths(&["/a/y"])));
+        assert!(!all_covered(paths(&["/a/x"]), paths(&["/a/x", "/a/y"])));
+        let reach = |texts: &[&str]| Reach::of(&rule(paths(texts), vec![]));
+        assert!(!reach(&["/a/**"]).may_cover(reach(&["/b/x"])));
+        assert!(!reach(&["/a/x"]).may_cover(reach(&["/a/y/**"])));
     }
 
     #[test]

@@ -9,8 +9,11 @@
 //! order; whatever order the indexes yield them in, the lowest number that matches wins, and a rule
 //! numbered above the best found so far is not even looked at.
 
+use std::hash::BuildHasher as _;
+
 use http::HeaderName;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use smallvec::SmallVec;
 
 use super::{
     Facts, HostPattern, Matcher, PathPattern, PathView, RuleSpec, Subject, Text, UserPattern,
@@ -65,7 +68,10 @@ struct Search<'a> {
 }
 
 /// How many rules hold each value, by condition and value.
-struct Crowds(FxHashMap<String, usize>);
+///
+/// Values are known by their hashes: two that share one are counted together, and no more than the
+/// choice of a condition hangs on that.
+struct Crowds(FxHashMap<u64, usize>);
 
 const NOBODY: u32 = u32::MAX;
 
@@ -74,7 +80,7 @@ const NOBODY: u32 = u32::MAX;
 impl Classifier {
     /// Compiles the rules of all audiences, in file order. An audience without rules takes all
     /// that is left.
-    pub fn new(audiences: &[Vec<RuleSpec>]) -> Self {
+    pub fn new(audiences: &[impl AsRef<[RuleSpec]>]) -> Self {
         let mut index = Self {
             rules: Vec::new(),
             paths: Trie::new(Grammar::Path),
@@ -86,7 +92,7 @@ impl Classifier {
             residual: Bucket::new(),
         };
         let crowds = Crowds::of(audiences);
-        for (audience, rules) in audiences.iter().enumerate() {
+        for (audience, rules) in audiences.iter().map(AsRef::as_ref).enumerate() {
             for (rule, spec) in rules.iter().enumerate() {
                 index.file(Choice { audience, rule: Some(rule) }, spec, &crowds);
             }
@@ -130,21 +136,23 @@ impl Classifier {
 
     fn file(&mut self, choice: Choice, spec: &RuleSpec, crowds: &Crowds) {
         let number = self.number();
-        let mut all = spec.all.clone();
-        match crowds.least_shared(&all).map(|at| all.remove(at)) {
-            Some(Matcher::Path(patterns)) => self.file_paths(&patterns, number),
-            Some(Matcher::Host(patterns)) => self.file_hosts(&patterns, number),
+        let filed = crowds.least_shared(&spec.all);
+        let others = spec.all.iter().enumerate().filter(|(at, _)| Some(*at) != filed);
+        let all = others.map(|(_, matcher)| matcher.clone()).collect();
+        match filed.map(|at| &spec.all[at]) {
+            Some(Matcher::Path(patterns)) => self.file_paths(patterns, number),
+            Some(Matcher::Host(patterns)) => self.file_hosts(patterns, number),
             Some(Matcher::Header(name, texts)) => {
-                Values::file(&mut self.headers, name, &texts, number)
+                Values::file(&mut self.headers, name, texts.iter(), number)
             }
             Some(Matcher::Cookie(name, texts)) => {
-                Values::file(&mut self.cookies, name, &texts, number)
+                Values::file(&mut self.cookies, name, texts.iter(), number)
             }
             Some(Matcher::Query(name, texts)) => {
-                Values::file(&mut self.queries, name, &texts, number)
+                Values::file(&mut self.queries, name, texts.iter(), number)
             }
             Some(Matcher::User(patterns)) => {
-                Values::file(&mut self.users, (), &user_texts(&patterns), number)
+                Values::file(&mut self.users, &(), user_texts(patterns), number)
             }
             Some(
                 Matcher::Method(_)
@@ -174,10 +182,15 @@ impl Classifier {
 
 // === impl Values ===
 
-impl<N: PartialEq> Values<N> {
-    fn file(fields: &mut Vec<Self>, name: N, texts: &[Text], number: u32) {
-        let at = fields.iter().position(|field| field.name == name).unwrap_or_else(|| {
-            fields.push(Self { name, least: number, buckets: FxHashMap::default() });
+impl<N: PartialEq + Clone> Values<N> {
+    fn file<'a>(
+        fields: &mut Vec<Self>,
+        name: &N,
+        texts: impl Iterator<Item = &'a Text>,
+        number: u32,
+    ) {
+        let at = fields.iter().position(|field| field.name == *name).unwrap_or_else(|| {
+            fields.push(Self { name: name.clone(), least: number, buckets: FxHashMap::default() });
             fields.len() - 1
         });
         for text in texts {
@@ -218,9 +231,10 @@ impl Search<'_> {
 // === impl Crowds ===
 
 impl Crowds {
-    fn of(audiences: &[Vec<RuleSpec>]) -> Self {
+    fn of(audiences: &[impl AsRef<[RuleSpec]>]) -> Self {
         let mut crowds = FxHashMap::default();
-        for matcher in audiences.iter().flatten().flat_map(|rule| &rule.all) {
+        let rules = audiences.iter().flat_map(AsRef::as_ref);
+        for matcher in rules.flat_map(|rule: &RuleSpec| &rule.all) {
             for key in keys(matcher).into_iter().flatten() {
                 *crowds.entry(key).or_default() += 1;
             }
@@ -240,29 +254,35 @@ impl Crowds {
 }
 
 /// What a condition would be filed under; none when an index cannot hold all of it.
-fn keys(matcher: &Matcher) -> Option<Vec<String>> {
-    let exact = |kind: &str, name: &str, texts: &[Text]| {
-        let key = |text: &Text| match text {
-            Text::Exact(value) => Some(format!("{kind} {name}: {value}")),
-            Text::Glob(_) | Text::Regex(_) => None,
-        };
-        texts.iter().map(key).collect()
+fn keys(matcher: &Matcher) -> Option<SmallVec<[u64; 2]>> {
+    let exact = |kind: &str, name: &str, text: &Text| match text {
+        Text::Exact(value) => Some(FxBuildHasher.hash_one((kind, name, value))),
+        Text::Glob(_) | Text::Regex(_) => None,
     };
     match matcher {
         Matcher::Path(patterns) => {
-            let key = |p: &PathPattern| p.segments().map(|segments| format!("path {segments:?}"));
+            let key = |p: &PathPattern| Some(FxBuildHasher.hash_one(("path", p.segments()?)));
             patterns.iter().map(key).collect()
         }
         Matcher::Host(patterns) => {
-            let key = |p: &HostPattern| p.labels().map(|labels| format!("host {labels:?}"));
+            let key = |p: &HostPattern| Some(FxBuildHasher.hash_one(("host", p.labels()?)));
             patterns.iter().map(key).collect()
         }
-        Matcher::Header(name, texts) => exact("header", name.as_str(), texts),
-        Matcher::Cookie(name, texts) => exact("cookie", name, texts),
-        Matcher::Query(name, texts) => exact("query", name, texts),
+        Matcher::Header(name, texts) => {
+            texts.iter().map(|text| exact("header", name.as_str(), text)).collect()
+        }
+        Matcher::Cookie(name, texts) => {
+            texts.iter().map(|text| exact("cookie", name, text)).collect()
+        }
+        Matcher::Query(name, texts) => {
+            texts.iter().map(|text| exact("query", name, text)).collect()
+        }
         Matcher::User(patterns) => {
-            let texts = user_texts(patterns);
-            (texts.len() == patterns.len()).then(|| exact("user", "", &texts)).flatten()
+            let key = |pattern: &UserPattern| match pattern {
+                UserPattern::Text(text) => exact("user", "", text),
+                UserPattern::Listed { .. } => None,
+            };
+            patterns.iter().map(key).collect()
         }
         Matcher::Method(_)
         | Matcher::Client(_)
@@ -274,10 +294,9 @@ fn keys(matcher: &Matcher) -> Option<Vec<String>> {
 }
 
 /// The patterns over users that are texts.
-fn user_texts(patterns: &[UserPattern]) -> Vec<Text> {
-    let text = |pattern: &UserPattern| match pattern {
-        UserPattern::Text(text) => Some(text.clone()),
+fn user_texts(patterns: &[UserPattern]) -> impl Iterator<Item = &Text> {
+    patterns.iter().filter_map(|pattern| match pattern {
+        UserPattern::Text(text) => Some(text),
         UserPattern::Listed { .. } => None,
-    };
-    patterns.iter().filter_map(text).collect()
+    })
 }

@@ -3,7 +3,7 @@
 //! A pattern is written like a route of Rails and means the same: segments compare as the text
 //! that the router compares, still encoded; a last literal segment may be followed by a `.format`.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use regex::bytes::Regex;
@@ -41,7 +41,7 @@ pub struct PathPattern {
 }
 
 /// One segment of a pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Segment {
     /// This text, as the router writes it.
     Literal(Box<str>),
@@ -50,7 +50,7 @@ pub(super) enum Segment {
 }
 
 /// Segments from the root on, and what may follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Segments {
     /// From the root on.
     pub(super) parts: Vec<Segment>,
@@ -59,7 +59,7 @@ pub(super) struct Segments {
 }
 
 /// What may stand behind the segments of a pattern.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum End {
     /// Nothing.
     Here,
@@ -164,8 +164,11 @@ fn segments(text: &str) -> Result<Segments, PatternError> {
     if text.contains(['?', '#']) {
         return Err(PatternError::PathEnd);
     }
-    PathView::of(text).map_err(PatternError::Refused)?;
-    let path = rewritten(&utf8_percent_encode(text, ESCAPED).to_string());
+    let view = PathView::of(text).map_err(PatternError::Refused)?;
+    let path = match Cow::from(utf8_percent_encode(text, ESCAPED)) {
+        Cow::Borrowed(_) => Cow::Borrowed(view.as_str()),
+        Cow::Owned(escaped) => Cow::Owned(rewritten(&escaped)),
+    };
     let mut written: Vec<&str> = path[1..].split('/').filter(|s| !s.is_empty()).collect();
     let end = if written.last() == Some(&"**") { End::Rest } else { End::Here };
     if end == End::Rest {
@@ -187,10 +190,10 @@ fn segment(text: &str) -> Result<Segment, PatternError> {
     if text == "**" {
         return Err(PatternError::RestNotLast);
     }
-    if text.contains("(.:") {
-        return Err(PatternError::Optional { segment: text.to_owned() });
-    }
     if text.contains(['*', ':']) {
+        if text.contains("(.:") {
+            return Err(PatternError::Optional { segment: text.to_owned() });
+        }
         return Err(PatternError::PartSegment { segment: text.to_owned() });
     }
     Ok(Segment::Literal(text.into()))

@@ -3,9 +3,11 @@
 //! One line says what changes for an audience, a pool or a listener; two configurations that decide
 //! and serve alike have no lines, whatever else their files hold.
 
-use std::fmt;
+use std::{fmt, hash::Hash};
 
-use super::{Audience, Config, Listener, NamedTable, Objective, Pool};
+use rustc_hash::FxHashMap;
+
+use super::{AddressSpec, Audience, Config, Listener, NamedTable, Objective, Pool};
 use crate::{classify::RuleSpec, units::format_duration};
 
 /// What changes.
@@ -136,9 +138,9 @@ fn table(old: &NamedTable, new: &NamedTable) -> Vec<String> {
 
 fn pool(old: &Pool, new: &Pool) -> Vec<String> {
     let mut lines = Vec::new();
-    let address = |pool: &Pool| -> Vec<String> {
-        pool.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
-    };
+    fn address(pool: &Pool) -> Vec<&AddressSpec> {
+        pool.endpoints.iter().map(|endpoint| &endpoint.address).collect()
+    }
     lines.extend(counted("endpoint", &address(old), &address(new)));
     let weights = |pool: &Pool| -> Vec<u32> { pool.endpoints.iter().map(|e| e.weight).collect() };
     if address(old) == address(new) && weights(old) != weights(new) {
@@ -256,8 +258,8 @@ fn at_restart(old: &Config, new: &Config) -> Vec<String> {
     lines
 }
 
-fn labels(rules: &[RuleSpec]) -> Vec<String> {
-    rules.iter().map(|rule| rule.label.to_string()).collect()
+fn labels(rules: &[RuleSpec]) -> Vec<&str> {
+    rules.iter().map(|rule| &*rule.label).collect()
 }
 
 fn rules(what: &str, old: &[RuleSpec], new: &[RuleSpec]) -> Option<String> {
@@ -265,22 +267,17 @@ fn rules(what: &str, old: &[RuleSpec], new: &[RuleSpec]) -> Option<String> {
 }
 
 /// `+1 rule`, `−2 endpoints`, `+1 −1 rules`, or that the order changed.
-fn counted(what: &str, old: &[String], new: &[String]) -> Option<String> {
-    let missing = |from: &[String], of: &[String]| {
-        let mut left = from.to_vec();
-        let there = |item: &&String| match left.iter().position(|known| known == *item) {
-            Some(at) => {
-                left.swap_remove(at);
-                false
-            }
-            None => true,
-        };
-        of.iter().filter(there).count()
-    };
-    let (added, removed) = (missing(old, new), missing(new, old));
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
+fn counted<T: Eq + Hash>(what: &str, old: &[T], new: &[T]) -> Option<String> {
+    if old == new {
+        return None;
+    }
+    let mut more: FxHashMap<&T, i64> = FxHashMap::default();
+    old.iter().for_each(|item| *more.entry(item).or_default() -= 1);
+    new.iter().for_each(|item| *more.entry(item).or_default() += 1);
+    let added: i64 = more.values().filter(|more| **more > 0).sum();
+    let removed: i64 = more.values().filter(|more| **more < 0).map(|less| -less).sum();
+    let plural = |count: i64| if count == 1 { "" } else { "s" };
     match (added, removed) {
-        (0, 0) if old == new => None,
         (0, 0) => Some(format!("{what}s in another order")),
         (added, 0) => Some(format!("+{added} {what}{}", plural(added))),
         (0, removed) => Some(format!("−{removed} {what}{}", plural(removed))),

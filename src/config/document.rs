@@ -42,7 +42,7 @@ pub(crate) use choice::{BalanceLeaf, PriorityLeaf, ProtocolLeaf, WhenEmptyLeaf};
 pub(crate) use collection::{Auto, Later, Many, Named, Off, OneOrMany, Or};
 pub(crate) use control::{Control, Token};
 pub(crate) use database::Surge;
-pub(crate) use declare::{Need, ObjectSchema, document, field};
+pub(crate) use declare::{Need, ObjectSchema, document, field, key};
 pub(crate) use discovery::{Dns, Resolver};
 pub(crate) use gate::{Gate, SloSource};
 pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy};

@@ -51,7 +51,7 @@ pub(crate) fn merge(mut root: Node, included: Vec<Node>, reader: &mut Reader) ->
     let mut audiences = Vec::new();
     let mut pools = Vec::new();
     for file in included {
-        mapping(&file, &Included::known(), reader);
+        mapping(&file, Included::KNOWN, reader);
         let Kind::Mapping(entries) = file.kind else { continue };
         for entry in entries {
             match (entry.key.as_str(), entry.value.kind) {
@@ -66,8 +66,8 @@ pub(crate) fn merge(mut root: Node, included: Vec<Node>, reader: &mut Reader) ->
     let span = root.span;
     add(&mut root, "audiences", Node { span, kind: Kind::List(audiences) });
     add(&mut root, "pools", Node { span, kind: Kind::Mapping(pools) });
-    inherit(&mut root, "audiences", "audience", &AudienceDefaults::known());
-    inherit(&mut root, "pools", "pool", &PoolDefaults::known());
+    inherit(&mut root, "audiences", "audience", AudienceDefaults::KNOWN);
+    inherit(&mut root, "pools", "pool", PoolDefaults::KNOWN);
     listener_limits(&mut root);
     root
 }

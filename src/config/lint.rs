@@ -1,8 +1,9 @@
 //! What is allowed and probably not meant.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
+use rustc_hash::FxHashMap;
 
 use super::{
     AddressSpec, Audience, Need, Overrides, Sticky, Timeouts, WhenEmpty,
@@ -11,7 +12,7 @@ use super::{
     source::Span,
 };
 use crate::{
-    classify::{self, Matcher},
+    classify::{self, Matcher, Reach},
     name::Name,
     units::format_duration,
 };
@@ -45,15 +46,22 @@ fn rules_that_never_match(audiences: &[LoweredAudience], reader: &mut Reader) {
         .iter()
         .flat_map(|audience| audience.rules.iter().map(move |rule| Ranked { audience, rule }))
         .collect();
-    let mut alike: HashMap<&str, usize> = HashMap::new();
+    let mut alike: FxHashMap<&str, usize> = FxHashMap::default();
     let mut pairs = 0;
+    let mut reaches: Vec<Reach> = Vec::new();
     for (index, later) in rules.iter().enumerate() {
         let alike = *alike.entry(&later.rule.spec.label).or_insert(index);
         pairs += index;
-        let covers = |earlier: &&Ranked<'_>| classify::covers(&earlier.rule.spec, &later.rule.spec);
-        let covering = match pairs <= PAIRS_MAX {
-            true => rules[..index].iter().find(covers),
-            false => (alike < index).then(|| &rules[alike]),
+        let covering = if pairs <= PAIRS_MAX {
+            let reach = Reach::of(&later.rule.spec);
+            let covers = |(earlier, wide): &(&Ranked<'_>, &Reach)| {
+                wide.may_cover(reach) && classify::covers(&earlier.rule.spec, &later.rule.spec)
+            };
+            let covering = rules.iter().zip(&reaches).find(covers).map(|(earlier, _)| earlier);
+            reaches.push(reach);
+            covering
+        } else {
+            (alike < index).then(|| &rules[alike])
         };
         if let Some(earlier) = covering {
             never_matches(later, earlier, reader);

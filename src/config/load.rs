@@ -139,7 +139,7 @@ fn examine(source: Source, options: &LoadOptions) -> Examined {
     Examined { config, problems: problems(reader), looked_at }
 }
 
-fn read_all(text: &str, file: usize, options: &LoadOptions, reader: &mut Reader) -> Option<Config> {
+fn read_all(text: &str, file: u32, options: &LoadOptions, reader: &mut Reader) -> Option<Config> {
     let mut root = parse_source(text, file, reader)?;
     let mut all_known = replace_variables(&mut root, options, reader);
     let mut included = Vec::new();
@@ -167,10 +167,10 @@ fn read_all(text: &str, file: usize, options: &LoadOptions, reader: &mut Reader)
     if let Some(ask_names) = options.ask_names.filter(|_| all_known && !reader.has_errors()) {
         lint::names(&lowered, &ask_names(&lowered.config), reader);
     }
-    (all_known && !reader.has_errors()).then_some(lowered.config)
+    (all_known && !reader.has_errors()).then(|| lowered.into_config())
 }
 
-fn parse_source(text: &str, file: usize, reader: &mut Reader) -> Option<Node> {
+fn parse_source(text: &str, file: u32, reader: &mut Reader) -> Option<Node> {
     let start = Span { file, line: 1, column: 1, length: 1 };
     match parse(text, file) {
         Ok(Node { kind: Kind::Nothing, .. }) => {
@@ -224,15 +224,15 @@ fn problems(reader: Reader) -> Problems {
     let lines = sources.lines();
     let excerpt = |span: Span| {
         let index = span.line.checked_sub(1);
-        let line = index.and_then(|index| lines[span.file].get(index));
+        let line = index.and_then(|index| lines[span.file as usize].get(index as usize));
         line.map_or_else(String::new, |line| (*line).to_owned())
     };
     let problem = |finding: document::Finding| Problem {
         severity: finding.severity,
         file: sources.of(finding.span).name.clone(),
-        line: finding.span.line,
-        column: finding.span.column,
-        length: finding.span.length,
+        line: finding.span.line as usize,
+        column: finding.span.column as usize,
+        length: finding.span.length as usize,
         message: finding.message,
         hint: finding.hint,
         excerpt: excerpt(finding.span),

@@ -57,6 +57,7 @@ pub(crate) struct LoweredPool {
 
 /// All parts, and where they stand.
 pub(crate) struct Lowered {
+    /// All of it but the rules of audiences, which are beside it until nobody asks for their places.
     pub(crate) config: Config,
     pub(crate) audiences: Vec<LoweredAudience>,
     /// Those that could not be read included.
@@ -67,6 +68,19 @@ pub(crate) struct Lowered {
     pub(crate) sticky: Option<Span>,
     /// Where the database's `connections_max` stands.
     pub(crate) database: Option<Span>,
+}
+
+// === impl Lowered ===
+
+impl Lowered {
+    /// The configuration without places.
+    pub(crate) fn into_config(self) -> Config {
+        let mut config = self.config;
+        for (audience, lowered) in config.audiences.iter_mut().zip(self.audiences) {
+            audience.rules = lowered.rules.into_iter().map(|rule| rule.spec).collect();
+        }
+        config
+    }
 }
 
 /// Lowers a document. `written` is its content for hash and view.
@@ -114,13 +128,7 @@ pub(crate) fn lower(
         tables,
         hash: hash(written, &audiences, reader),
         redacted: view::redacted(written),
-        audiences: audiences
-            .iter()
-            .map(|lowered| Audience {
-                rules: lowered.rules.iter().map(|rule| rule.spec.clone()).collect(),
-                ..lowered.audience.clone()
-            })
-            .collect(),
+        audiences: audiences.iter().map(|lowered| lowered.audience.clone()).collect(),
         pools: pools.iter().map(|lowered| lowered.pool.clone()).collect(),
     };
     let trusted_proxies = house.trusted_proxies;

@@ -6,13 +6,13 @@ use std::{path::PathBuf, sync::Arc};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Span {
     /// Which file, in the order in which they were read.
-    pub(crate) file: usize,
+    pub(crate) file: u32,
     /// From 1; 0 speaks of the file as a whole.
-    pub(crate) line: usize,
+    pub(crate) line: u32,
     /// From 1, in characters.
-    pub(crate) column: usize,
+    pub(crate) column: u32,
     /// In characters.
-    pub(crate) length: usize,
+    pub(crate) length: u32,
 }
 
 /// One file, or one text without a file.
@@ -34,14 +34,15 @@ pub(crate) struct Sources(Vec<Source>);
 
 impl Sources {
     /// Takes `source` in and says which file it is.
-    pub(crate) fn add(&mut self, source: Source) -> usize {
+    pub(crate) fn add(&mut self, source: Source) -> u32 {
+        let file = u32::try_from(self.0.len()).expect("files are bounded");
         self.0.push(source);
-        self.0.len() - 1
+        file
     }
 
     /// The file that `span` lies in.
     pub(crate) fn of(&self, span: Span) -> &Source {
-        &self.0[span.file]
+        &self.0[span.file as usize]
     }
 
     /// The lines of each file.

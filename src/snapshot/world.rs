@@ -127,7 +127,7 @@ impl World {
         let mut audiences: Vec<Audience> =
             config.audiences.iter().map(|it| self.audience(it, &config, &pools)).collect();
         audiences.push(self.none());
-        let rules: Vec<_> = config.audiences.iter().map(|a| a.rules.clone()).collect();
+        let rules: Vec<_> = config.audiences.iter().map(|a| a.rules.as_slice()).collect();
         let classifier = Classifier::new(&rules);
         let servers = self.servers(&config);
         let identities = self.identities(&config);

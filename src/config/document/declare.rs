@@ -36,9 +36,8 @@ macro_rules! document {
 
         impl $name {
             /// The keys there are.
-            pub(crate) fn known() -> Vec<&'static str> {
-                vec![$(stringify!($field).trim_start_matches("r#"),)+]
-            }
+            pub(crate) const KNOWN: &'static [&'static str] =
+                &[$($crate::config::document::key(stringify!($field)),)+];
         }
 
         impl $crate::config::document::Read for $name {
@@ -46,16 +45,15 @@ macro_rules! document {
                 node: &$crate::config::document::Node,
                 reader: &mut $crate::config::document::Reader,
             ) -> Option<Self> {
-                if !$crate::config::document::mapping(node, &Self::known(), reader) {
+                if !$crate::config::document::mapping(node, Self::KNOWN, reader) {
                     return None;
                 }
-                let known = Self::known();
-                let written = known.into_iter().filter(|key| node.value(key).is_some()).collect();
+                let written = |key: &&&str| node.value(key).is_some();
                 Some(Self {
-                    written,
+                    written: Self::KNOWN.iter().filter(written).copied().collect(),
                     $($field: $crate::config::document::field(
                         node,
-                        stringify!($field).trim_start_matches("r#"),
+                        const { $crate::config::document::key(stringify!($field)) },
                         $crate::config::document::Need::$need,
                         reader,
                     ),)+
@@ -64,7 +62,7 @@ macro_rules! document {
 
             fn keys(path: &str, keys: &mut std::collections::BTreeSet<String>) {
                 $({
-                    let key = stringify!($field).trim_start_matches("r#");
+                    let key = $crate::config::document::key(stringify!($field));
                     let dot = if path.is_empty() { "" } else { "." };
                     let path = format!("{path}{dot}{key}");
                     <$kind as $crate::config::document::Read>::keys(&path, keys);
@@ -83,7 +81,7 @@ macro_rules! document {
                     concat!($($doc, " "),+),
                 );
                 $(object.add::<$kind>(
-                    stringify!($field).trim_start_matches("r#"),
+                    $crate::config::document::key(stringify!($field)),
                     concat!($($field_doc, " "),+),
                     $crate::config::document::Need::$need,
                     generator,
@@ -113,6 +111,14 @@ pub(crate) struct ObjectSchema {
     schema: Schema,
     properties: serde_json::Map<String, serde_json::Value>,
     required: Vec<&'static str>,
+}
+
+/// What a field is called in a file: `match`, though Rust writes `r#match`.
+pub(crate) const fn key(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
 }
 
 /// Reads one key of a mapping.

@@ -2,8 +2,9 @@
 //!
 //! Reading never stops at the first complaint.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use rustc_hash::FxHashMap;
 use schemars::{JsonSchema, Schema};
 
 use super::{
@@ -144,7 +145,10 @@ pub(crate) fn mapping(node: &Node, known: &[&str], reader: &mut Reader) -> bool 
 
 /// Complains about every key that stood before.
 pub(crate) fn duplicates(node: &Node, reader: &mut Reader) {
-    let mut seen = HashMap::new();
+    if node.entries().len() < 2 {
+        return;
+    }
+    let mut seen = FxHashMap::default();
     for entry in node.entries() {
         let first = *seen.entry(entry.key.as_str()).or_insert(entry.key_span);
         if first != entry.key_span {

@@ -50,7 +50,9 @@ pub(crate) fn replace(
     text: &str,
     environment: &Environment,
 ) -> Result<Option<Replaced>, VariableError> {
-    if !text.contains("${") && !text.contains("$$") {
+    if memchr::memchr(b'$', text.as_bytes()).is_none()
+        || !text.contains("${") && !text.contains("$$")
+    {
         return Ok(None);
     }
     let mut replaced = Replaced { text: String::new(), shown: String::new(), missing: Vec::new() };

@@ -4,7 +4,7 @@
 //! stands in the file (`1.10`, `off`) is what a reader gets. Aliases become copies of what they
 //! stand for, within limits.
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
 use rustc_hash::FxHashMap;
 
 use super::tree::{Entry, Kind, Node, Scalar};
@@ -33,13 +33,14 @@ pub(crate) struct Broken {
 }
 
 /// Reads `text`, which is file number `file`. An empty text is nothing.
-pub(crate) fn parse(text: &str, file: usize) -> Result<Node, Broken> {
+pub(crate) fn parse(text: &str, file: u32) -> Result<Node, Broken> {
     let options = granit_parser::options! {
         emit_comments: false,
         flow_nesting_limit: DEPTH_MAX,
     };
     let events = Parser::new_from_str_with_options(text, options);
-    let mut reading = Reading { events, file, depth: 0, size: Size::default(), repeats: Repeats::default() };
+    let mut reading =
+        Reading { events, file, depth: 0, size: Size::default(), repeats: Repeats::default() };
     let root = match reading.next_of_a_document()? {
         Some((event, span)) => reading.node(event, span)?,
         None => Node { span: Span { file, ..Span::default() }, kind: Kind::Nothing },
@@ -56,7 +57,7 @@ pub(crate) fn parse(text: &str, file: usize) -> Result<Node, Broken> {
 /// A text that is being read.
 struct Reading<'a> {
     events: Parser<'a, StrInput<'a>>,
-    file: usize,
+    file: u32,
     depth: usize,
     /// What has been read, with what aliases repeat.
     size: Size,
@@ -96,11 +97,7 @@ impl<'a> Reading<'a> {
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, Broken> {
         match self.events.next_event() {
             None => Ok(None),
-            Some(Ok((event, at))) => {
-                let line = at.start.line();
-                let span = Span { file: self.file, line, column: at.start.col() + 1, length: at.len() };
-                Ok(Some((event, span)))
-            }
+            Some(Ok((event, at))) => Ok(Some((event, place(self.file, at.start, at.len())))),
             Some(Err(error)) => Err(broken(&error, self.file)),
         }
     }
@@ -256,7 +253,11 @@ fn accept(tag: Option<&Tag>, before: Tagged, span: Span) -> Result<(), Broken> {
         Some(_) => before == Tagged::Scalar,
         None => is_plain(tag),
     };
-    if fits { Ok(()) } else { Err(not_yaml(span, &format!("unsupported tag `{}`", tag.original()))) }
+    if fits {
+        Ok(())
+    } else {
+        Err(not_yaml(span, &format!("unsupported tag `{}`", tag.original())))
+    }
 }
 
 /// Whether a tag says that a scalar is text, so that an empty one is not nothing.
@@ -279,12 +280,22 @@ fn key_text(key: Node) -> String {
     }
 }
 
-fn broken(error: &ScanError, file: usize) -> Broken {
-    let at = error.marker();
-    let span = Span { file, line: at.line(), column: at.col() + 1, length: 1 };
+fn broken(error: &ScanError, file: u32) -> Broken {
+    let span = place(file, *error.marker(), 1);
     match error.kind() {
         ErrorKind::UnknownAnchor => not_yaml(span, "reference to unknown value"),
         _ => not_yaml(span, &error.info()),
+    }
+}
+
+fn place(file: u32, start: Marker, length: usize) -> Span {
+    // A file is bounded far below that.
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Span {
+        file,
+        line: number(start.line()),
+        column: number(start.col() + 1),
+        length: number(length),
     }
 }
 

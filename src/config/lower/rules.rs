@@ -1,5 +1,7 @@
 //! Rules: matchers and how people read them.
 
+use std::fmt::{self, Write as _};
+
 use ipnet::IpNet;
 
 use super::house::positive;
@@ -55,10 +57,12 @@ fn lower_rule(rule: &At<Rule>, reader: &mut Reader) -> Option<LoweredRule> {
     if nothing || list.unreadable || none.unreadable {
         return None;
     }
-    let labels: Vec<String> = list.labels.into_iter().chain(none.labels).collect();
+    if !none.label.is_empty() {
+        list.say("", &none.label);
+    }
     let spec = RuleSpec {
-        label: labels.join(" and ").into(),
-        line: rule.span.line,
+        label: list.label.into(),
+        line: rule.span.line as usize,
         all: list.matchers,
         not: none.matchers,
     };
@@ -105,7 +109,8 @@ fn says_something(written: &[&str], span: Span, reader: &mut Reader) {
 #[derive(Default)]
 struct MatcherList {
     matchers: Vec<Matcher>,
-    labels: Vec<String>,
+    /// What they read like, with `and` between them.
+    label: String,
     /// Whether something is missing that has been complained about.
     unreadable: bool,
 }
@@ -118,14 +123,14 @@ impl MatcherList {
             not_yet(name, later, reader);
         }
         if let Some(at) = matchers.path {
-            self.push(Matcher::Path(values(at, reader)), prefix, &label("path", &at.value));
+            self.push(Matcher::Path(values(at, reader)), prefix, Label("path", &at.value));
         }
         if let Some(at) = matchers.host {
-            self.push(Matcher::Host(values(at, reader)), prefix, &label("host", &at.value));
+            self.push(Matcher::Host(values(at, reader)), prefix, Label("host", &at.value));
         }
         if let Some(at) = matchers.method {
             methods_are_upper_case(&at.value, reader);
-            self.push(Matcher::Method(values(at, reader)), prefix, &label("method", &at.value));
+            self.push(Matcher::Method(values(at, reader)), prefix, Label("method", &at.value));
         }
         if let Some(at) = matchers.header {
             self.headers(at, prefix, reader);
@@ -138,10 +143,10 @@ impl MatcherList {
         }
         if let Some(at) = matchers.client {
             let networks: Vec<IpNet> = values(at, reader);
-            self.push(Matcher::Client(networks), prefix, &label("client", &at.value));
+            self.push(Matcher::Client(networks), prefix, Label("client", &at.value));
         }
         if let Some(at) = matchers.subject {
-            self.push(Matcher::Subject(values(at, reader)), prefix, &label("subject", &at.value));
+            self.push(Matcher::Subject(values(at, reader)), prefix, Label("subject", &at.value));
         }
         if let Some(at) = matchers.version {
             self.version(at, prefix, reader);
@@ -164,7 +169,7 @@ impl MatcherList {
             return;
         };
         let ranges = values(at, reader);
-        self.push(Matcher::Version(sources, ranges), prefix, &label("version", &at.value));
+        self.push(Matcher::Version(sources, ranges), prefix, Label("version", &at.value));
     }
 
     /// What asks who the user is. Where nothing can prove that, it protects nothing.
@@ -184,10 +189,10 @@ impl MatcherList {
             let shown: Vec<String> = at.value.items.iter().map(|at| at.value.shown()).collect();
             let users = users(at, reader);
             self.unreadable |= users.len() < at.value.items.len();
-            self.push(Matcher::User(users), prefix, &format!("user {}", shown.join(" or ")));
+            self.push(Matcher::User(users), prefix, format_args!("user {}", shown.join(" or ")));
         }
         if let Some(at) = matchers.role {
-            self.push(Matcher::Role(values(at, reader)), prefix, &label("role", &at.value));
+            self.push(Matcher::Role(values(at, reader)), prefix, Label("role", &at.value));
         }
         if let Some(at) = matchers.claim {
             self.named(at, prefix, "claim", Matcher::Claim, reader);
@@ -213,8 +218,9 @@ impl MatcherList {
                 let hint = "usher drops such names, because Rack takes them for those with `-`";
                 reader.warn(name.span, message, hint);
             }
-            let label = label(&format!("header {}:", name.value), patterns);
-            self.push(Matcher::Header(header, texts(patterns, name.span, reader)), prefix, &label);
+            let texts = texts(patterns, name.span, reader);
+            let label = format_args!("header {}: {}", name.value, Shown(patterns));
+            self.push(Matcher::Header(header, texts), prefix, label);
         }
     }
 
@@ -233,16 +239,22 @@ impl MatcherList {
                 self.unreadable = true;
                 continue;
             }
-            let label = label(&format!("{what} {}:", name.value), patterns);
             let texts = texts(patterns, name.span, reader);
-            self.push(matcher(name.value.clone(), texts), prefix, &label);
+            let label = format_args!("{what} {}: {}", name.value, Shown(patterns));
+            self.push(matcher(name.value.clone(), texts), prefix, label);
         }
     }
 
-    fn push(&mut self, matcher: Matcher, prefix: &str, label: &str) {
+    fn push(&mut self, matcher: Matcher, prefix: &str, label: impl fmt::Display) {
         self.unreadable |= matcher_is_empty(&matcher);
         self.matchers.push(matcher);
-        self.labels.push(format!("{prefix}{label}"));
+        self.say(prefix, label);
+    }
+
+    fn say(&mut self, prefix: &str, label: impl fmt::Display) {
+        let and = if self.label.is_empty() { "" } else { " and " };
+        // Writing into a text cannot fail.
+        let _ = write!(self.label, "{and}{prefix}{label}");
     }
 }
 
@@ -334,7 +346,24 @@ fn methods_are_upper_case(methods: &OneOrMany<Pattern<Text>>, reader: &mut Reade
     }
 }
 
-fn label<P>(what: &str, patterns: &OneOrMany<Pattern<P>>) -> String {
-    let shown: Vec<&str> = patterns.items.iter().map(|at| at.value.shown.as_str()).collect();
-    format!("{what} {}", shown.join(" or "))
+/// A condition as it was written.
+struct Label<'a, P>(&'a str, &'a OneOrMany<Pattern<P>>);
+
+impl<P> fmt::Display for Label<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, Shown(self.1))
+    }
+}
+
+/// Patterns as they were written, with `or` between them.
+struct Shown<'a, P>(&'a OneOrMany<Pattern<P>>);
+
+impl<P> fmt::Display for Shown<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, at) in self.0.items.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { " or " })?;
+            f.write_str(&at.value.shown)?;
+        }
+        Ok(())
+    }
 }
