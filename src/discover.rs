@@ -13,6 +13,7 @@
 
 mod directory;
 mod exchange;
+mod kept;
 mod known;
 mod message;
 mod resolver;
@@ -28,6 +29,7 @@ use std::{
 use crate::config::{AddressSpec, Dns, Family};
 
 pub use directory::{Directory, Report};
+pub use kept::Kept;
 pub use known::{Tally, Trouble};
 
 /// The most places that one name may have: as many endpoints as a pool may have.

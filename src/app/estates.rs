@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod issuers;
+mod names;
 mod promises;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::{control::Sight, handover::Estate, verbs};
 
 use endpoints::Endpoints;
 use issuers::Issuers;
+use names::Names;
 use promises::{Gate, Promises};
 
 /// All of them.
@@ -32,6 +34,8 @@ impl<'a> Estates<'a> {
         Self(vec![
             Box::new(Counters(sight)),
             Box::new(Verbs(sight.orders())),
+            // Before what is known of endpoints: what is found by a name is one from then on.
+            Box::new(Names(sight)),
             Box::new(Endpoints(sight)),
             Box::new(Issuers(sight)),
             Box::new(Promises(sight.books())),

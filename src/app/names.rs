@@ -13,6 +13,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::shown::two_capacities;
 use crate::{
     discover::{Directory, Question},
     proxy::Common,
@@ -33,13 +34,15 @@ pub(super) struct Follower {
     common: Arc<Common>,
     directory: Arc<Directory>,
     running: JoinSet<(Question, bool)>,
+    /// What has been said of pools that meet at an address.
+    said: Vec<String>,
 }
 
 // === impl Follower ===
 
 impl Follower {
     pub(super) fn new(common: Arc<Common>, directory: Arc<Directory>) -> Self {
-        Self { common, directory, running: JoinSet::new() }
+        Self { common, directory, running: JoinSet::new(), said: Vec::new() }
     }
 
     /// Looks up every name once, or as many as can be in time. The others stay under way.
@@ -58,6 +61,7 @@ impl Follower {
     pub(super) async fn follow(mut self) {
         loop {
             let next = self.begin_due();
+            self.tell_two_capacities();
             // A look-up that ends while the other arm is taken is kept by the set.
             tokio::select! {
                 Some(ended) = self.running.join_next() => self.end(ended.ok()),
@@ -82,6 +86,17 @@ impl Follower {
         }
         // Without room, what ends makes some.
         next.filter(|next| !next.is_zero()).map_or(PACE, |next| next.min(PACE))
+    }
+
+    /// Says once of each pair of pools that they meet at an address with different capacities.
+    fn tell_two_capacities(&mut self) {
+        let snapshot = self.common.published.current();
+        let found = snapshot.pools().iter().any(|pool| pool.upstream.questions().next().is_some());
+        let now = if found { two_capacities(&snapshot) } else { Vec::new() };
+        for line in now.iter().filter(|line| !self.said.contains(line)) {
+            tracing::warn!("{line}");
+        }
+        self.said = now;
     }
 
     /// Has the pools follow a name that leads elsewhere. A look-up that panicked is begun again.

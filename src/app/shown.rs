@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
+use rustc_hash::FxHashMap;
+
 use super::sight::rfc3339;
 use crate::{
     config::{self, Config, Need},
@@ -59,6 +61,7 @@ fn nowhere(name: &Report) -> Option<EndpointView> {
 fn name_view(name: &Report) -> NameView {
     let trouble = name.trouble.as_ref();
     let state = match trouble {
+        None if name.inherited => "kept",
         None if name.places.is_empty() => "new",
         None => "found",
         Some(_) if name.places.is_empty() => "unknown",
@@ -72,6 +75,7 @@ fn name_view(name: &Report) -> NameView {
         trouble: trouble.map(|trouble| trouble.failure.to_string()),
         addresses: name.places.iter().map(ToString::to_string).collect(),
         warning: name.warning(),
+        inherited: name.inherited,
     }
 }
 
@@ -81,7 +85,7 @@ pub(super) fn name_gauges(snapshot: &Snapshot) -> Vec<NameGauges> {
     let by_question: BTreeMap<_, _> =
         reports.map(|report| (report.question.clone(), report)).collect();
     let mut gauges: BTreeMap<(String, &'static str), NameGauges> = BTreeMap::new();
-    for Report { question, places, trouble, tally } in by_question.into_values() {
+    for Report { question, places, trouble, tally, .. } in by_question.into_values() {
         let (name, source) = (question.to_string(), question.source());
         // One name asked for in two families is one name here.
         let gauge = gauges.entry((name.clone(), source)).or_default();
@@ -110,7 +114,7 @@ pub(super) fn endpoint_view(endpoint: &Endpoint, capacity: u64) -> EndpointView 
         requests_lately: lately.requests(),
         failed_lately: (lately.requests() > 0).then(|| lately.failed_share()),
         in_flight: u64::from(endpoint.in_flight().saturating_sub(endpoint.orphans())),
-        capacity,
+        capacity: capacity.min(u64::from(endpoint.capacity())),
         last_error: endpoint.trouble().map(|trouble| trouble.what),
         resolved_from: None,
     }
@@ -153,6 +157,30 @@ pub(super) fn away(snapshot: &Snapshot) -> Vec<String> {
         format!("audience {audience} falls back to pool {pool} and holds {here} slots there")
     })
     .collect()
+}
+
+/// Pools that meet at an address, found by a name for one of them, and say differently how many
+/// slots it has. Where both are written, the configuration is refused.
+pub(super) fn two_capacities(snapshot: &Snapshot) -> Vec<String> {
+    let mut first: FxHashMap<u32, &Pool> = FxHashMap::default();
+    let mut pairs: BTreeMap<(&str, &str), (String, usize)> = BTreeMap::new();
+    for pool in snapshot.pools() {
+        for Member { endpoint, .. } in pool.upstream.members().iter() {
+            let other = *first.entry(endpoint.id()).or_insert(pool);
+            if other.config.capacity != pool.config.capacity {
+                let pair = pairs.entry((other.name.as_str(), pool.name.as_str()));
+                pair.or_insert_with(|| (endpoint.as_str().to_owned(), 0)).1 += 1;
+            }
+        }
+    }
+    let line = |((one, other), (address, count)): ((&str, &str), (String, usize))| {
+        let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+        format!(
+            "pools {one} and {other} have {address}{more} in common and say differently how many \
+             slots that has: the smaller `capacity` counts"
+        )
+    };
+    pairs.into_iter().map(line).collect()
 }
 
 /// How many clients had to be forgotten, of each audience that counts them.

@@ -21,6 +21,7 @@ use super::{
     shown::{
         away, buffers, buffers_trouble, certificate_gauges, database, events, fallback, fallbacks,
         forgotten, name_gauges, named, pool_gauges, pool_view, shown_to_endpoints, tables,
+        two_capacities,
     },
     succession::Succession,
     upgrade, versions,
@@ -195,7 +196,7 @@ impl HouseSight {
         let current = self.common.published.current();
         let full = buffers_trouble(&self.common, &current.config);
         let guard = guard.chain(descriptors::trouble()).chain(full).chain(away(&current));
-        let guard = guard.chain(issuers::troubles(&current));
+        let guard = guard.chain(issuers::troubles(&current)).chain(two_capacities(&current));
         let kept = self.orders.troubles().into_iter().chain(self.books.troubles());
         refused.chain(guard).chain(kept).chain(standing.warnings).collect()
     }

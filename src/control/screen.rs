@@ -194,15 +194,19 @@ fn endpoint_line(pool: &PoolView, endpoint: &EndpointView) -> String {
 fn name_line(pool: &PoolView, name: &NameView) -> Option<String> {
     let kept = name.addresses.len();
     let trouble = name.trouble.as_ref().filter(|_| kept > 0);
+    let before = if name.inherited { "the usher before" } else { "before" };
     let stale = trouble.map(|trouble| {
         let since = name.since.as_deref().unwrap_or("a while ago");
         let NameView { name, .. } = name;
         format!(
-            "{} {name} does not resolve since {since}, {kept} of before stay: {trouble}",
+            "{} {name} does not resolve since {since}, {kept} of {before} stay: {trouble}",
             pool.name
         )
     });
-    stale.or_else(|| Some(format!("{} {}", pool.name, name.warning.as_ref()?)))
+    let inherited = name.inherited.then(|| {
+        format!("{} {} is not resolved yet, {kept} of {before} stay", pool.name, name.name)
+    });
+    stale.or(inherited).or_else(|| Some(format!("{} {}", pool.name, name.warning.as_ref()?)))
 }
 
 /// At most `most` of `lines`; where some are left out, `rest` says how many.

@@ -217,6 +217,9 @@ pub struct NameView {
     pub addresses: Vec<String>,
     /// What is odd about them.
     pub warning: Option<String>,
+    /// Whether they are those that the usher before this one had: no look-up of this one has found
+    /// any yet.
+    pub inherited: bool,
 }
 
 /// How an endpoint fares.

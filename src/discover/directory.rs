@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     Place, Question,
+    kept::Kept,
     known::{Bounds, Change, Known, Tally, Trouble},
     resolver::Resolver,
 };
@@ -52,6 +53,8 @@ pub struct Report {
     pub trouble: Option<Trouble>,
     /// How look-ups have ended.
     pub tally: Tally,
+    /// Whether the places are those that the usher before this one had.
+    pub inherited: bool,
 }
 
 // === impl Directory ===
@@ -108,6 +111,30 @@ impl Directory {
         (due, next)
     }
 
+    /// What another process is to know of these names.
+    pub fn keep(&self, questions: impl Iterator<Item = Question>) -> Vec<Kept> {
+        let kept = |question: &Question| Kept::of(question, &self.places(question));
+        questions.map(|question| kept(&question)).filter(|kept| !kept.places.is_empty()).collect()
+    }
+
+    /// Takes over what another process knows of `question`, where nothing is known here: its
+    /// look-up has failed, or is under way. Says whether there are places now.
+    pub fn take_over(&self, question: &Question, kept: &[Kept]) -> bool {
+        let Some(kept) = kept.iter().find(|kept| kept.is_about(question)) else { return false };
+        let now = Instant::now();
+        let mut entries = self.entries.lock();
+        let new = || Entry { known: Known::new(now), wanted: now };
+        let entry = entries.entry(question.clone()).or_insert_with(new);
+        let taken = entry.known.take_over(kept.places());
+        let report = Report::of(question, &entry.known);
+        drop(entries);
+        if taken {
+            let (name, source, kept) = (question.name(), question.source(), report.places.len());
+            tracing::warn!(name, source, kept, "not resolved here: the addresses of before stay");
+        }
+        taken
+    }
+
     /// Looks `question` up, and says whether it has other places now.
     pub async fn look_up(&self, question: &Question) -> bool {
         let settings = self.settings.load_full();
@@ -135,6 +162,7 @@ impl Report {
             places: known.places().to_vec(),
             trouble: known.trouble().cloned(),
             tally: known.tally(),
+            inherited: known.is_inherited(),
         }
     }
 

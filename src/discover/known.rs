@@ -30,6 +30,8 @@ pub(super) struct Known {
     trouble: Option<Trouble>,
     due: Instant,
     tally: Tally,
+    /// Whether the places are those of the process before, and no look-up has found any here.
+    inherited: bool,
 }
 
 /// Since when look-ups have failed.
@@ -69,11 +71,27 @@ pub(super) struct Change {
 impl Known {
     /// Nothing is known of it, and it is due.
     pub(super) fn new(now: Instant) -> Self {
-        Self { places: Vec::new(), trouble: None, due: now, tally: Tally::default() }
+        let (places, tally) = Default::default();
+        Self { places, trouble: None, due: now, tally, inherited: false }
     }
 
     pub(super) fn places(&self) -> &[Place] {
         &self.places
+    }
+
+    /// Takes over what another process knows of it, unless a look-up has found something here.
+    pub(super) fn take_over(&mut self, places: Vec<Place>) -> bool {
+        let takes = self.places.is_empty() && !places.is_empty();
+        if takes {
+            self.places = places;
+            self.inherited = true;
+        }
+        takes
+    }
+
+    /// Whether the places are those of the process before.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.inherited
     }
 
     pub(super) fn trouble(&self) -> Option<&Trouble> {
@@ -104,6 +122,7 @@ impl Known {
         let (change, wait) = match outcome {
             Ok(found) => {
                 self.tally.found += 1;
+                self.inherited = false;
                 let lacks = |there: &[Place], place: &Place| !there.contains(place);
                 let added = found.places.iter().filter(|it| lacks(&self.places, it)).copied();
                 let removed = self.places.iter().filter(|it| lacks(&found.places, it)).copied();
@@ -195,6 +214,19 @@ mod tests {
         assert!(back.recovered && back.moves());
         assert_eq!((back.added, back.removed), (vec![place(3)], vec![place(1)]));
         assert!(it.0.trouble().is_none());
+    }
+
+    #[test]
+    fn what_the_process_before_knew_counts_until_something_is_found_here() {
+        let mut it = asked();
+        it.note(Err(Failure::TooLong));
+        assert!(!it.0.take_over(Vec::new()) && it.0.take_over(vec![place(1)]));
+        assert!(!it.0.take_over(vec![place(2)]), "what is known is not known better elsewhere");
+        it.note(Err(Failure::Nothing));
+        assert_eq!((it.0.places(), it.0.is_inherited()), (&[place(1)][..], true));
+        let change = it.note(found(&[3], 5));
+        assert_eq!((change.added, change.removed), (vec![place(3)], vec![place(1)]));
+        assert!(!it.0.is_inherited() && !it.0.take_over(vec![place(1)]));
     }
 
     #[test]

@@ -75,6 +75,8 @@ struct Known {
     /// Addresses that operators have drained, whether or not anybody holds an endpoint there.
     drained: FxHashSet<Address>,
     next_id: u32,
+    /// From how many on those are forgotten that nobody holds.
+    sweep_at: usize,
     /// The addresses of the last endpoints there were, for whoever asks about one that has gone.
     texts: VecDeque<Box<str>>,
 }
@@ -215,7 +217,11 @@ impl Endpoints {
         if let Some(endpoint) = known.by_address.get(address).and_then(Weak::upgrade) {
             return endpoint;
         }
-        known.by_address.retain(|_, endpoint| endpoint.strong_count() > 0);
+        // Those that have gone are looked for now and then, not once for each that comes.
+        if known.by_address.len() >= known.sweep_at {
+            known.by_address.retain(|_, endpoint| endpoint.strong_count() > 0);
+            known.sweep_at = known.by_address.len() * 2;
+        }
         let id = known.next_id;
         known.next_id += 1;
         let endpoint = Arc::new(Endpoint {

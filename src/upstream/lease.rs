@@ -38,8 +38,17 @@ pub(super) struct Berth {
     capacity: AtomicU32,
     /// Since when it gets its slots one by one, if it does.
     warming: Mutex<Option<Warming>>,
-    /// The queues to look at when a slot comes free: one for each pool that it is in.
-    queues: ArcSwap<Vec<Arc<Queue>>>,
+    /// The pools that it is in.
+    seats: ArcSwap<Vec<Seat>>,
+}
+
+/// An endpoint's place in a pool.
+#[derive(Clone, Debug)]
+struct Seat {
+    /// Where to look when a slot comes free.
+    queue: Arc<Queue>,
+    /// How many slots the pool says it has.
+    capacity: u32,
 }
 
 // === impl Lease ===
@@ -89,7 +98,7 @@ impl Berth {
             orphans: AtomicU32::new(0),
             capacity: AtomicU32::new(u32::MAX),
             warming: Mutex::default(),
-            queues: ArcSwap::default(),
+            seats: ArcSwap::default(),
         }
     }
 
@@ -168,7 +177,7 @@ impl Endpoint {
 
     /// Whether it is in any pool.
     pub(super) fn is_seated(&self) -> bool {
-        !self.berth.queues.load().is_empty()
+        !self.berth.seats.load().is_empty()
     }
 
     /// Looks for somebody who waits for a slot of it: it has become usable, or has more of them.
@@ -176,32 +185,45 @@ impl Endpoint {
         self.hand_over(None);
     }
 
-    /// A pool that it is in has this queue.
-    pub(super) fn join(&self, queue: &Arc<Queue>) {
-        self.berth.queues.rcu(|queues| {
-            let others = queues.iter().filter(|known| !Arc::ptr_eq(known, queue));
-            others.chain([queue]).cloned().collect::<Vec<_>>()
+    /// A pool that it is in has this queue, and says that it has so many slots.
+    pub(super) fn join(self: &Arc<Self>, queue: &Arc<Queue>, capacity: u32) {
+        let seat = Seat { queue: queue.clone(), capacity };
+        self.berth.seats.rcu(|seats| {
+            let others = seats.iter().filter(|known| !Arc::ptr_eq(&known.queue, queue));
+            others.chain([&seat]).cloned().collect::<Vec<_>>()
         });
+        self.agree();
     }
 
     /// It is in the pool of this queue no more.
-    pub(super) fn leave(&self, queue: &Arc<Queue>) {
-        self.berth.queues.rcu(|queues| {
-            let others = queues.iter().filter(|known| !Arc::ptr_eq(known, queue));
+    pub(super) fn leave(self: &Arc<Self>, queue: &Arc<Queue>) {
+        self.berth.seats.rcu(|seats| {
+            let others = seats.iter().filter(|known| !Arc::ptr_eq(&known.queue, queue));
             others.cloned().collect::<Vec<_>>()
         });
+        self.agree();
+    }
+
+    /// Where pools say differently how many slots it has, it has the fewest: more than Puma has
+    /// threads would wait there unseen.
+    fn agree(self: &Arc<Self>) {
+        let least = self.berth.seats.load().iter().map(|seat| seat.capacity).min();
+        if let Some(least) = least.filter(|least| *least != self.capacity()) {
+            self.resize(least);
+        }
     }
 
     /// Gives free slots to those who wait, the pool with the oldest waiter first; the first one of
     /// them gets `connection`, which comes back when nobody waits.
     fn hand_over(self: &Arc<Self>, mut connection: Option<Connection>) -> Option<Connection> {
-        let queues = self.berth.queues.load();
-        match &***queues {
+        let seats = self.berth.seats.load();
+        match &***seats {
             [] => connection,
-            [queue] if queue.waiting() == 0 => connection,
-            [queue] => queue.serve(self, connection),
-            queues => {
-                let waiting = queues.iter().filter(|queue| queue.waiting() > 0);
+            [Seat { queue, .. }] if queue.waiting() == 0 => connection,
+            [Seat { queue, .. }] => queue.serve(self, connection),
+            seats => {
+                let queues = seats.iter().map(|seat| &seat.queue);
+                let waiting = queues.filter(|queue| queue.waiting() > 0);
                 let mut waiting: Vec<_> = waiting.map(|queue| (queue.oldest(), queue)).collect();
                 waiting.sort_by_key(|(oldest, _)| *oldest);
                 for (_, queue) in waiting {

@@ -242,14 +242,16 @@ impl Pool {
         // Where there is none that serves already, slow is worse than cold.
         let slowly = self.queue.slots() > 0;
         for Member { endpoint, .. } in &members {
-            endpoint.resize(self.terms.capacity);
+            if !endpoint.is_seated() {
+                endpoint.resize(self.terms.capacity);
+            }
             if slowly && !endpoint.is_seated() {
                 endpoint.warm_up(self.terms.slow_start, Instant::now());
             }
         }
         let members = Arc::new(Members::new(members, self.terms.balance.clone()));
         self.members.store(members.clone());
-        self.queue.seat(self.number, &members);
+        self.queue.seat(self.number, &members, self.terms.capacity);
     }
 
     /// The addresses that `spec` stands for now, and their weights.

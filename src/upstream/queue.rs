@@ -207,30 +207,28 @@ impl Queue {
     /// The pool of this number has gone.
     pub(super) fn close(self: &Arc<Self>, number: u64) {
         if *self.seated.lock() == number {
-            self.seat(number, &Arc::default());
+            self.seat(number, &Arc::default(), 0);
         }
     }
 
-    /// The pool of this number has these members from now on; nothing is done when another pool has
-    /// taken its place.
-    pub(super) fn seat(self: &Arc<Self>, number: u64, members: &Arc<Members>) {
+    /// The pool of this number has these members from now on, each with so many slots as far as it
+    /// is concerned; nothing is done when another pool has taken its place.
+    pub(super) fn seat(self: &Arc<Self>, number: u64, members: &Arc<Members>, capacity: u32) {
         let mut seated = self.seated.lock();
         if *seated > number {
             return;
         }
         *seated = number;
         let before = self.members.swap(members.clone());
-        let slots = members.iter().map(|member| u64::from(member.endpoint.capacity())).sum();
-        self.slots.store(slots, Ordering::Relaxed);
         let lacks = |there: &Members, endpoint: &Arc<Endpoint>| {
             !there.iter().any(|member| Arc::ptr_eq(&member.endpoint, endpoint))
         };
         for gone in before.iter().filter(|member| lacks(members, &member.endpoint)) {
             gone.endpoint.leave(self);
         }
-        for new in members.iter().filter(|member| lacks(&before, &member.endpoint)) {
-            new.endpoint.join(self);
-        }
+        members.iter().for_each(|member| member.endpoint.join(self, capacity));
+        let slots = members.iter().map(|member| u64::from(member.endpoint.capacity())).sum();
+        self.slots.store(slots, Ordering::Relaxed);
         drop(seated);
         // Whoever waits may have waited for these.
         members.iter().for_each(|member| member.endpoint.offer());

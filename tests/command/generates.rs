@@ -36,6 +36,38 @@ fn what_docker_compose_provisions_is_what_the_commands_write() {
 }
 
 #[test]
+fn diff_says_what_would_change_and_refuses_what_is_wrong() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, path: &str, endpoints: &str| {
+        let file = directory.path().join(name).display().to_string();
+        let text = format!(
+            "listeners: [{{ bind: 127.0.0.1:8080 }}]\n\
+             audiences:\n\
+             - {{ name: driver, pool: web, match: [{{ path: /d/** }}, {{ path: {path} }}] }}\n\
+             - {{ name: everyone, pool: web }}\n\
+             pools: {{ web: {{ capacity: 5, endpoints: [{endpoints}] }} }}\n"
+        );
+        fs::write(&file, text).expect("it can be written");
+        file
+    };
+    let old = write("old.yaml", "/e", "10.0.0.1:1, 10.0.0.2:1");
+    let new = write("new.yaml", "/f", "10.0.0.1:1");
+    let told = said(&["diff", &old, &new]);
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert_eq!(told.status.code(), Some(0));
+    assert_eq!(text, "audience driver: +1 −1 rules\npool web: −1 endpoint\n");
+    let json = said(&["diff", &old, &new, "--format", "json"]).stdout;
+    let json: Value = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!(json["changes"][1], "pool web: −1 endpoint");
+    let wrong = write("wrong.yaml", "nowhere", "10.0.0.1:1");
+    let told = said(&["diff", &old, &wrong]);
+    let problems = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!(told.status.code(), Some(2));
+    assert!(problems.contains("wrong.yaml:3:"), "{problems}");
+    assert!(told.stdout.is_empty());
+}
+
+#[test]
 fn dashboards_are_written_to_standard_output_one_or_all_and_a_selector_is_in_them() {
     let one = said(&["dashboards", "pools", "--selector", "job=\"edge\""]);
     let one: Value = serde_json::from_slice(&one.stdout).expect("JSON");

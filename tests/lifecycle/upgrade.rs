@@ -18,6 +18,7 @@ use crate::{
     support::{
         binary::{Binary, lives, said},
         client::{Client, refused},
+        names::{A, Names, Saying},
         origin::{Closed, Origin, PATIENCE, ok},
         usher::Samples,
     },
@@ -274,6 +275,51 @@ async fn what_is_known_of_endpoints_is_known_in_the_process_that_takes_over() {
         tokio::task::yield_now().await;
     }
     assert_eq!(standings(&usher), before, "one good check is not three");
+    stopped(heir).await;
+}
+
+/// The name that an endpoint of the only pool is found by, as the status shows it.
+fn name(usher: &Binary) -> serde_json::Value {
+    let control = usher.control.to_string();
+    let status = said(&["status", "--format", "json", "--control", &control]);
+    let view: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    view["pools"][0]["names"][0].clone()
+}
+
+#[tokio::test]
+async fn what_a_name_stood_for_counts_where_the_new_process_cannot_resolve_it() {
+    let (shop, names) = (Shop::open("shop").await, Names::start().await);
+    names.tell("web.shop", &[shop.address.ip()]);
+    let text = config(&format!("{{ dns: {{ name: web.shop, port: {} }} }}", shop.address.port()));
+    let server = names.address();
+    let mut usher = Binary::start(&format!(
+        "{text}resolver: {{ servers: [\"{server}\"], timeout: 100ms, attempts: 1, search: [], \
+         ttl: {{ min: 10ms, max: 50ms }} }}\n"
+    ))
+    .await;
+    let mut client = Client::connect(usher.clients).await;
+    assert_eq!(client.get("/").await.status, 200);
+    drop(client);
+    names.say("web.shop", A, Saying::Silence);
+    let heir = usher.upgrade().expect("the same binary serves");
+    assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
+    let mut client = Client::connect(usher.clients).await;
+    assert_eq!(client.get("/").await.status, 200, "{}", usher.log());
+    let view = name(&usher);
+    assert_eq!((view["state"].as_str(), view["inherited"].as_bool()), (Some("kept"), Some(true)));
+    assert_eq!(view["addresses"][0], shop.address.ip().to_string());
+    names.tell("web.shop", &[shop.address.ip()]);
+    let found = async {
+        loop {
+            let lookups = r#"usher_dns_lookups_total{name="web.shop",source="dns",result="found"}"#;
+            let before = usher.samples().await.get(lookups);
+            usher.when("it is found", |samples| samples.get(lookups) > before).await;
+            if name(&usher)["inherited"] == false {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.expect("it is asked for again");
     stopped(heir).await;
 }
 
