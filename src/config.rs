@@ -110,7 +110,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// SHA-256 over the resolved content of every file read, in lower-case hex.
     pub hash: String,
-    /// What was written as JSON, includes merged, with `${NAME}` for what came from the environment.
+    /// What was written, as JSON and includes merged, with `${NAME}` for what came from the
+    /// environment.
     pub redacted: String,
 }
 

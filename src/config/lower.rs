@@ -57,7 +57,7 @@ pub(crate) struct LoweredPool {
 
 /// All parts, and where they stand.
 pub(crate) struct Lowered {
-    /// All of it but the rules of audiences, which are beside it until nobody asks for their places.
+    /// All of it but the rules of audiences: they are beside it as long as their places count.
     pub(crate) config: Config,
     pub(crate) audiences: Vec<LoweredAudience>,
     /// Those that could not be read included.

@@ -25,7 +25,7 @@ impl Estate for Names<'_> {
         serde_json::to_value(kept).unwrap_or_default()
     }
 
-    /// A name that has been found here counts as it was found; only what is not known is taken over.
+    /// A name that has been found here counts as it was found; what is not known is taken over.
     fn unpack(&self, section: Value) -> Result<(), serde_json::Error> {
         let kept: Vec<Kept> = serde_json::from_value(section)?;
         let directory = self.0.orders().world().directory();
