@@ -9,7 +9,7 @@ use crate::{
     support::{
         binary::{Binary, PORTS, said},
         client::Client,
-        origin::{Origin, ok},
+        origin::{Origin, PATIENCE, ok},
     },
     tokens::{SECRET, of},
 };
@@ -61,12 +61,25 @@ async fn told(usher: &Binary, token: &str) -> String {
         told += &format!("{answer:?}");
         // What is remembered of a request that usher itself has answered.
         if let Some(id) = answer.field("x-request-id") {
-            let why = says(&["why", "--control", &usher.control.to_string(), id]);
-            assert!(why.contains("refused with"), "{why}");
-            told += &why;
+            told += &remembered(usher, id).await;
         }
     }
     told
+}
+
+/// What is remembered of a request that was refused; that is settled a moment after its answer.
+async fn remembered(usher: &Binary, id: &str) -> String {
+    let control = usher.control.to_string();
+    let known = async {
+        loop {
+            let why = says(&["why", "--control", &control, id]);
+            if why.contains("refused with") {
+                return why;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, known).await.expect("it is remembered in time")
 }
 
 /// What usher's own ports show.
