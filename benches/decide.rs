@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use usher::classify::{
     Choice, Classifier, Facts, HostPattern, Matcher, PathPattern, PathView, RuleSpec, Text,
 };
+use usher::peer::Client;
 
 const RULES: [usize; 3] = [10, 1_000, 100_000];
 const REQUESTS: usize = 1_024;
@@ -126,7 +127,7 @@ impl Sent {
             query: None,
             host: &self.host,
             headers: &self.headers,
-            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            client: Client::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             subject: None,
             identity: None,
         };

@@ -35,6 +35,7 @@ use usher::{
         Tokens, key_set,
     },
     name::Name,
+    peer::Client,
 };
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -143,7 +144,7 @@ impl Asked {
             query: None,
             host: "shop.example.com",
             headers: &self.headers,
-            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            client: Client::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             subject: None,
             identity: found.identity.as_deref(),
         };

@@ -120,7 +120,7 @@ fn measure(used: &Use) -> Result<bool, Failure> {
     let parsed = config::parse_text("idle.yaml", &text, &LoadOptions::default());
     let (config, _) = parsed.map_err(|problems| problems.to_string())?;
     let bound = app::build(config, Origin::default())?;
-    let (address, remote) = (bound.addresses().listeners[0], bound.remote());
+    let (address, remote) = (bound.addresses().listeners[0].socket().expect("TCP"), bound.remote());
     let house = thread::spawn(move || bound.run());
     // Once for what is only made at the first time, and kept.
     drop(occupy(address, &remote, used, &client, 16)?);

@@ -28,6 +28,7 @@ use tokio::{
 };
 use usher::{
     app::{self, Origin},
+    bind::Bind,
     config::{self, LoadOptions},
 };
 
@@ -62,7 +63,9 @@ async fn measure(rules: usize) {
         config::load(&path, &LoadOptions::default()).unwrap_or_else(|it| panic!("{it}"));
     let origin = Origin { path: Some(path.clone()), ..Origin::default() };
     let bound = app::build(config, origin).expect("free ports");
-    let (address, control) = (bound.addresses().listeners[0], bound.addresses().control);
+    let addresses = bound.addresses();
+    let address = addresses.listeners[0].socket().expect("TCP");
+    let control = addresses.control.as_ref().and_then(Bind::socket);
     let remote = bound.remote();
     let usher = std::thread::spawn(move || bound.run());
 

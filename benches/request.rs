@@ -138,8 +138,9 @@ impl Bench {
             let local = listener.local_addr().expect("an address");
             let (client, accepted) = tokio::join!(TcpStream::connect(local), listener.accept());
             let (socket, address) = accepted.expect("a connection");
-            let peer =
-                Arc::new(Peer { address, local, listener: local, trusted: false, tls: None });
+            let (address, listener) = (Some(address), local.into());
+            let peer = Peer { address, local: Some(local), listener, trusted: false, tls: None };
+            let peer = Arc::new(peer);
             let wheel = usher::deadline::Wheel::start();
             let rules = Arc::new(Rules::default());
             let stream = Stream::plain(socket);

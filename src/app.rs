@@ -36,7 +36,6 @@ mod upgrade;
 mod versions;
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -45,6 +44,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
+    bind::Bind,
     config::{self, Config},
     control::{Audit, Guard, Keys},
     drain::{self, Drain, Drainer},
@@ -175,7 +175,7 @@ pub fn build_on(
     let succession =
         Succession::new(invocation, ports, doors.clone(), drainer.clone(), drain.clone());
     let reloader = Reloader::new(path, warnings, world.clone(), common.clone(), doors);
-    let guard = open_guard(addresses.control, &config)?;
+    let guard = open_guard(addresses.control.as_ref(), &config)?;
     let operators = orders::Orders::new(common.clone(), world, guard, &config);
     let books = open_books(&common, &config)?;
     let means = sight::Means { reloader, orders: operators, books, succession };
@@ -196,7 +196,7 @@ pub fn build_on(
     })
 }
 
-fn open_guard(control: Option<SocketAddr>, config: &Config) -> Result<Guard, BuildError> {
+fn open_guard(control: Option<&Bind>, config: &Config) -> Result<Guard, BuildError> {
     let audit = Audit::open(config.operators.audit.clone()).map_err(BuildError::Audit)?;
     Ok(Guard { keys: Keys::new(control, &config.operators.tokens), audit })
 }

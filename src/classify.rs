@@ -8,9 +8,11 @@
 //! Nothing here reads a file, a clock or a socket. Paths are compared as Rails' router will see
 //! them, values as Rack will: a request must not be one thing to usher and another to the monolith.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, Method};
+
+use crate::peer::{Client, Network};
 
 mod path;
 mod rack;
@@ -65,7 +67,7 @@ pub struct Facts<'a> {
     /// The request's fields.
     pub headers: &'a HeaderMap,
     /// Who asks, after trusted proxies have been believed.
-    pub client: IpAddr,
+    pub client: Client,
     /// The subject of the certificate that the peer showed, which has been verified.
     pub subject: Option<&'a str>,
     /// Who asks, as far as it was proved.
@@ -101,7 +103,7 @@ pub enum Matcher {
     /// A parameter of the query; the last of that name.
     Query(String, Vec<Text>),
     /// Networks of the client.
-    Client(Vec<ipnet::IpNet>),
+    Client(Vec<Network>),
     /// The subject of the certificate that the client showed, as RFC 4514 writes it.
     Subject(Vec<Text>),
     /// The user, as far as it was proved who that is.

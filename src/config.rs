@@ -30,7 +30,6 @@ mod view;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
-use ipnet::IpNet;
 
 pub use balance::{Balance, HashBy};
 pub use changes::{Changes, changes};
@@ -54,9 +53,11 @@ pub use timeouts::{Overrides, Timeouts};
 pub use versions::{VersionAnswer, Versions};
 
 use crate::{
+    bind::Bind,
     classify::{PathPattern, RuleSpec},
     identity::Identities,
     name::Name,
+    peer::Network,
     policy::{rate, retry},
     slo::{On, StatusSet, Thresholds},
     tls::ServerSpec,
@@ -69,13 +70,13 @@ pub struct Config {
     /// Where clients connect. At least one.
     pub listeners: Vec<Listener>,
     /// The operators' port; `None` is `off`.
-    pub control: Option<SocketAddr>,
+    pub control: Option<Bind>,
     /// Who may ask it, and where changes are written down.
     pub operators: Operators,
     /// The port that Prometheus scrapes; `None` is `off`.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<Bind>,
     /// Networks that may tell us `X-Forwarded-*`.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<Network>,
     /// Names with `_` that are passed on.
     pub underscore_headers: Vec<HeaderName>,
     /// Whether made-up answers name their fault in `X-Usher-Fault`.
@@ -118,8 +119,8 @@ pub struct Config {
 /// An address where clients connect.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// Address and port; port 0 is any free one.
-    pub bind: SocketAddr,
+    /// Where it listens; no two listeners have the same.
+    pub bind: Bind,
     /// Whether HTTP/2 is spoken here without TLS, beside HTTP/1.1.
     pub h2c: bool,
     /// The limits of connections accepted here.

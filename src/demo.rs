@@ -27,6 +27,7 @@ use std::{
 
 use crate::{
     app::{self, Addresses, Bound, BuildError, Origin},
+    bind::Bind,
     config::{self, LoadOptions, Problems},
 };
 
@@ -77,8 +78,9 @@ pub fn build(bind: IpAddr) -> Result<Demo, DemoError> {
         match bind_usher(doors, &endpoints) {
             Ok(bound) => break bound,
             Err(DemoError::Build(BuildError::Bind(error))) if is_taken(&error) => {
-                let taken = error.address;
-                doors = doors.without(taken).ok_or(BuildError::Bind(error))?;
+                let taken = error.bind.socket();
+                let left = taken.and_then(|taken| doors.without(taken));
+                doors = left.ok_or(BuildError::Bind(error))?;
             }
             Err(error) => return Err(error),
         }
@@ -106,7 +108,8 @@ fn is_taken(error: &app::BindError) -> bool {
 
 /// Where usher is reached from here, whichever ports were taken in the end.
 fn opened(asked: Doors, bound: &Addresses) -> Doors {
-    let from_here = |mut address: SocketAddr| {
+    let from_here = |bound: Option<&Bind>, asked: SocketAddr| {
+        let mut address = bound.and_then(Bind::socket).unwrap_or(asked);
         if address.ip().is_unspecified() {
             let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
             address.set_ip(loopback[usize::from(address.is_ipv6())]);
@@ -114,9 +117,9 @@ fn opened(asked: Doors, bound: &Addresses) -> Doors {
         address
     };
     Doors {
-        clients: from_here(bound.listeners.first().copied().unwrap_or(asked.clients)),
-        control: from_here(bound.control.unwrap_or(asked.control)),
-        metrics: from_here(bound.metrics.unwrap_or(asked.metrics)),
+        clients: from_here(bound.listeners.first(), asked.clients),
+        control: from_here(bound.control.as_ref(), asked.control),
+        metrics: from_here(bound.metrics.as_ref(), asked.metrics),
     }
 }
 

@@ -27,7 +27,7 @@
 
 mod channel;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -78,12 +78,13 @@ pub enum Message {
 }
 
 /// What a listening socket is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     /// Who comes there.
     pub kind: Kind,
-    /// The address as the configuration has it; the socket may know a port where that says 0.
-    pub bind: SocketAddr,
+    /// What its listener is known by: where the configuration has it listen. The socket may know a
+    /// port where that says 0.
+    pub bind: String,
 }
 
 /// Who comes to a listening socket.
@@ -143,7 +144,7 @@ mod tests {
     fn what_is_said_reads_as_documented_and_unknown_fields_are_passed_over() {
         let text = r#"{"say":"hello","handover":1,"usher":"0.2.0","pid":7,"mood":"good",
             "sockets":[{"kind":"listener","bind":"[::]:8080","since":4}]}"#;
-        let bind = "[::]:8080".parse().unwrap();
+        let bind = "[::]:8080".to_owned();
         let hello = Message::Hello {
             handover: 1,
             usher: "0.2.0".to_owned(),

@@ -8,6 +8,7 @@
 pub mod name;
 pub mod units;
 pub mod fault;
+pub mod bind;
 pub mod peer;
 pub mod body;
 pub mod deadline;

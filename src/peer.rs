@@ -1,6 +1,15 @@
 //! Who is at the other end of a client's connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{AddrParseError, IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::bind::Bind;
 
 /// The protocol a client spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,16 +25,34 @@ pub enum Protocol {
 /// One client connection, as the door that accepted it sees it. Requests share it.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where the connection comes from.
-    pub address: SocketAddr,
-    /// Where it arrived.
-    pub local: SocketAddr,
-    /// Which listener of the configuration that is: its address as it was written.
-    pub listener: SocketAddr,
-    /// Whether `address` lies within `trusted_proxies`.
+    /// Where the connection comes from; a Unix socket tells nothing of that.
+    pub address: Option<SocketAddr>,
+    /// Where it arrived, as far as that is an address.
+    pub local: Option<SocketAddr>,
+    /// Which listener of the configuration that is.
+    pub listener: Bind,
+    /// Whether it is of `trusted_proxies`.
     pub trusted: bool,
     /// What was agreed on in the handshake; `None` in plain text.
     pub tls: Option<Box<Tls>>,
+}
+
+/// Who asks, as rules, limits and logs see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Client {
+    /// An address; one of IPv4 that was mapped into IPv6 is one of IPv4.
+    Ip(IpAddr),
+    /// Somebody at a Unix socket, who has none.
+    Unix,
+}
+
+/// Some of all clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// Those with an address in here.
+    Ip(IpNet),
+    /// Those at Unix sockets.
+    Unix,
 }
 
 /// What was agreed on in a TLS handshake.
@@ -110,8 +137,100 @@ impl Peer {
         self.tls.as_ref()?.client.as_ref().map(|client| &*client.subject)
     }
 
-    /// The peer's address without its port, an IPv4 address mapped into IPv6 as IPv4.
-    pub fn ip(&self) -> IpAddr {
-        self.address.ip().to_canonical()
+    /// Who the peer is when it speaks for itself.
+    pub fn client(&self) -> Client {
+        self.address.map_or(Client::Unix, |address| address.ip().into())
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// The word for who has no address.
+    const UNIX: &str = "unix";
+
+    /// The address, where there is one.
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Client::Ip(ip) => Some(ip),
+            Client::Unix => None,
+        }
+    }
+}
+
+impl From<IpAddr> for Client {
+    fn from(ip: IpAddr) -> Self {
+        Client::Ip(ip.to_canonical())
+    }
+}
+
+impl FromStr for Client {
+    type Err = AddrParseError;
+
+    /// Reads an address without a port, or `unix`.
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        match text {
+            Client::UNIX => Ok(Client::Unix),
+            text => text.parse::<IpAddr>().map(Client::from),
+        }
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Client::Ip(ip) => ip.fmt(f),
+            Client::Unix => f.write_str(Client::UNIX),
+        }
+    }
+}
+
+impl Serialize for Client {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+// === impl Network ===
+
+impl Network {
+    /// Whether `client` is one of them.
+    pub fn contains(&self, client: Client) -> bool {
+        match (self, client) {
+            (Network::Ip(network), Client::Ip(ip)) => network.contains(&ip),
+            (Network::Unix, Client::Unix) => true,
+            (Network::Ip(_), Client::Unix) | (Network::Unix, Client::Ip(_)) => false,
+        }
+    }
+
+    /// Whether all of `other` are among them.
+    pub fn covers(&self, other: &Network) -> bool {
+        match (self, other) {
+            (Network::Ip(wide), Network::Ip(narrow)) => wide.contains(narrow),
+            (Network::Unix, Network::Unix) => true,
+            (Network::Ip(_), Network::Unix) | (Network::Unix, Network::Ip(_)) => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = ipnet::AddrParseError;
+
+    /// Reads `ADDRESS/BITS`, a single address, or `unix`.
+    fn from_str(text: &str) -> Result<Self, ipnet::AddrParseError> {
+        if text == Client::UNIX {
+            return Ok(Network::Unix);
+        }
+        let single = text.parse::<IpAddr>().map(IpNet::from);
+        single.or_else(|_| text.parse()).map(Network::Ip)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Network::Ip(network) => network.fmt(f),
+            Network::Unix => f.write_str(Client::UNIX),
+        }
     }
 }

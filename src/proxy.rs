@@ -207,7 +207,7 @@ impl Proxy {
             subject: peer.client_subject(),
             identity: found.identity.as_deref(),
         };
-        let listener = view.listener(peer.listener);
+        let listener = view.listener(&peer.listener);
         let astray = listener.and_then(|it| astray(&view, it, &peer, &facts, brought.secure));
         let decision = match astray {
             Some(fault) => view.undecided(fault),
@@ -302,7 +302,7 @@ fn astray(
     secure: bool,
 ) -> Option<Fault> {
     if peer.tls.is_some() {
-        let served = view.tls(peer.listener).is_none_or(|server| server.serves(facts.host));
+        let served = view.tls(&peer.listener).is_none_or(|server| server.serves(facts.host));
         return (!served).then_some(Fault::Misdirected);
     }
     let sent_on = listener.redirect.is_some() && !secure;

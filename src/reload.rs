@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use crate::{
+    bind::Bind,
     config::{self, Changes, Config, Examination, LoadOptions, Problem, Problems, Severity},
     discover::Directory,
     drain::Stage,
@@ -250,12 +251,12 @@ fn order(old: &Config, new: &Config) -> Result<Order, edge::BindError> {
     let mut order = Order::default();
     for listener in &new.listeners {
         if !old.listeners.iter().any(|known| known.bind == listener.bind) {
-            let socket = edge::bind(listener.bind)?;
-            order.open.push(Door { bind: listener.bind, socket });
+            let socket = edge::bind(&listener.bind)?;
+            order.open.push(Door { bind: listener.bind.clone(), socket });
         }
     }
-    let gone = |bind| !new.listeners.iter().any(|listener| listener.bind == bind);
-    order.close = old.listeners.iter().map(|known| known.bind).filter(|bind| gone(*bind)).collect();
+    let gone = |bind: &&Bind| !new.listeners.iter().any(|listener| listener.bind == **bind);
+    order.close = old.listeners.iter().map(|known| &known.bind).filter(gone).cloned().collect();
     Ok(order)
 }
 

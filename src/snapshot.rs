@@ -8,12 +8,13 @@ mod versions;
 mod view;
 mod world;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use crate::{
+    bind::Bind,
     classify::{Classifier, Facts, PathView, RuleSpec, any_lacks_identity, any_matches},
     config::{self, Config, Overrides, Timeouts},
     fault::Fault,
@@ -41,7 +42,7 @@ pub struct Snapshot {
     audiences: Vec<Audience>,
     pools: Vec<Pool>,
     /// Of listeners that speak TLS, as they were configured.
-    servers: Vec<(SocketAddr, Arc<tls::Server>)>,
+    servers: Vec<(Bind, Arc<tls::Server>)>,
     classifier: Classifier,
     identities: Option<Identities>,
 }
@@ -222,13 +223,13 @@ impl Snapshot {
     }
 
     /// What holds for connections at the listener that was configured as `bind`.
-    pub fn listener(&self, bind: SocketAddr) -> Option<&config::Listener> {
-        self.config.listeners.iter().find(|listener| listener.bind == bind)
+    pub fn listener(&self, bind: &Bind) -> Option<&config::Listener> {
+        self.config.listeners.iter().find(|listener| listener.bind == *bind)
     }
 
     /// The TLS of the listener that was configured as `bind`.
-    pub fn tls(&self, bind: SocketAddr) -> Option<&Arc<tls::Server>> {
-        self.servers.iter().find(|(known, _)| *known == bind).map(|(_, server)| server)
+    pub fn tls(&self, bind: &Bind) -> Option<&Arc<tls::Server>> {
+        self.servers.iter().find(|(known, _)| known == bind).map(|(_, server)| server)
     }
 
     /// What may prove who asks; `None`: nothing does.

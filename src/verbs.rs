@@ -24,9 +24,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ipnet::IpNet;
-
-use crate::name::Name;
+use crate::{name::Name, peer::Network};
 
 pub use gates::{Closed, Gates, Held};
 pub use kept::{KeptError, read, write};
@@ -81,7 +79,7 @@ pub enum Action {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     /// Clients of these networks.
-    pub networks: Vec<IpNet>,
+    pub networks: Vec<Network>,
     /// Users, by the ids that a source of `identity:` has proved.
     pub users: Vec<Box<str>>,
 }

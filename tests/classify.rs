@@ -11,6 +11,7 @@ use usher::classify::{
     Choice, Classifier, Facts, HostPattern, Matcher, PathPattern, PathView, RuleSpec, Step, Text,
     any_matches, covers, trace,
 };
+use usher::peer::Client;
 
 const PATHS: &[&str] = &[
     "/",
@@ -167,7 +168,7 @@ impl Sent {
             query: query.as_deref(),
             host: self.host,
             headers: &headers,
-            client: IpAddr::V4(Ipv4Addr::from(self.client)),
+            client: Client::Ip(IpAddr::V4(Ipv4Addr::from(self.client))),
             subject: None,
             identity: None,
         };

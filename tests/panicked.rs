@@ -1,6 +1,7 @@
 //! A request that makes usher panic is answered, counted once, and takes nothing with it.
 
 use std::{
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -68,13 +69,13 @@ fn common(fault_header: &str) -> Common {
 
 /// The head and the text of the answer to a request with this body and `Accept`.
 async fn answered(proxy: &mut Proxy, accept: &str) -> (http::response::Parts, String) {
-    let address = ([127, 0, 0, 1], 80).into();
+    let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let request = Request::post("/").header("host", "a").header("accept", accept);
     let arrival = Arrival {
         peer: Arc::new(Peer {
-            address,
-            local: address,
-            listener: address,
+            address: Some(address),
+            local: Some(address),
+            listener: address.into(),
             trusted: false,
             tls: None,
         }),

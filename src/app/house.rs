@@ -95,7 +95,8 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     tasks.spawn(issuers.follow());
     begin(&mut tasks, &sight, &common);
     let doors = config.listeners.iter().zip(sockets.listeners);
-    let first = doors.map(|(listener, socket)| Door { bind: listener.bind, socket }).collect();
+    let first =
+        doors.map(|(listener, socket)| Door { bind: listener.bind.clone(), socket }).collect();
     let doors = Doors { first, orders, common: common.clone(), census };
     let threads = threads::start(doors, workers)?;
     let mut outlived = None;

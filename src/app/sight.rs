@@ -205,11 +205,11 @@ impl HouseSight {
         let listeners = self.census.listeners().into_iter().map(|reading| ListenerGauges {
             listener: reading.listener.to_string(),
             connections: reading.connections,
-            handshakes: match snapshot.tls(reading.configured) {
+            handshakes: match snapshot.tls(&reading.configured) {
                 Some(_) => named(Handshake::ALL.map(Handshake::name), reading.handshakes),
                 None => Vec::new(),
             },
-            introductions: match snapshot.listener(reading.configured) {
+            introductions: match snapshot.listener(&reading.configured) {
                 Some(listener) if listener.proxy_protocol => {
                     named(Introduction::ALL.map(Introduction::name), reading.introductions)
                 }

@@ -1,13 +1,11 @@
 //! The listening sockets of an usher: opened here, handed in by systemd, or taken over from a
 //! predecessor.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    time::Duration,
-};
+use std::{net::TcpListener, time::Duration};
 
 use super::{House, predecessor::Predecessor};
 use crate::{
+    bind::Bind,
     config::Config,
     edge::{self, BindError},
     handover::{self, Channel, ChannelError, Kind, Label, Message},
@@ -28,11 +26,11 @@ pub(super) struct Sockets {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// Where clients connect, in the order of the configuration.
-    pub listeners: Vec<SocketAddr>,
+    pub listeners: Vec<Bind>,
     /// The operators' port.
-    pub control: Option<SocketAddr>,
+    pub control: Option<Bind>,
     /// The port that Prometheus scrapes.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<Bind>,
 }
 
 /// What this process was given when it was started.
@@ -48,7 +46,7 @@ struct Given {
     /// What the predecessor used it for; systemd does not say.
     label: Option<Label>,
     name: Option<String>,
-    address: SocketAddr,
+    address: Bind,
     socket: TcpListener,
 }
 
@@ -67,7 +65,7 @@ pub enum InheritError {
     )]
     Stray {
         /// Where it listens.
-        address: SocketAddr,
+        address: Bind,
         /// Its name.
         name: Option<String>,
     },
@@ -94,22 +92,22 @@ pub enum InheritError {
 impl Sockets {
     /// Takes each socket that `config` names: an inherited one where there is one, else a new one.
     pub(super) fn take(config: &Config, inherited: &mut Inherited) -> Result<Self, BindError> {
-        let mut take = |kind, bind| match inherited.take(Label { kind, bind }) {
+        let mut take = |kind, bind: &Bind| match inherited.take(kind, bind) {
             Some(socket) => Ok(socket),
             None => edge::bind(bind),
         };
         let listeners = config.listeners.iter();
         Ok(Self {
             listeners: listeners
-                .map(|listener| take(Kind::Listener, listener.bind))
+                .map(|listener| take(Kind::Listener, &listener.bind))
                 .collect::<Result<_, _>>()?,
-            control: config.control.map(|bind| take(Kind::Control, bind)).transpose()?,
-            metrics: config.metrics.map(|bind| take(Kind::Metrics, bind)).transpose()?,
+            control: config.control.as_ref().map(|bind| take(Kind::Control, bind)).transpose()?,
+            metrics: config.metrics.as_ref().map(|bind| take(Kind::Metrics, bind)).transpose()?,
         })
     }
 
     pub(super) fn addresses(&self) -> Addresses {
-        let address = |socket: &TcpListener| socket.local_addr().ok();
+        let address = |socket: &TcpListener| socket.local_addr().ok().map(Bind::from);
         Addresses {
             listeners: self.listeners.iter().filter_map(address).collect(),
             control: self.control.as_ref().and_then(address),
@@ -119,12 +117,12 @@ impl Sockets {
 
     /// The operators' and Prometheus' sockets once more, to be handed over later.
     pub(super) fn ports(&self, config: &Config) -> std::io::Result<Vec<(Label, TcpListener)>> {
-        let control = (Kind::Control, config.control, &self.control);
-        let metrics = (Kind::Metrics, config.metrics, &self.metrics);
+        let control = (Kind::Control, &config.control, &self.control);
+        let metrics = (Kind::Metrics, &config.metrics, &self.metrics);
         let mut ports = Vec::new();
         for (kind, bind, socket) in [control, metrics] {
             if let (Some(bind), Some(socket)) = (bind, socket) {
-                ports.push((Label { kind, bind }, socket.try_clone()?));
+                ports.push((Label { kind, bind: bind.to_string() }, socket.try_clone()?));
             }
         }
         Ok(ports)
@@ -146,7 +144,7 @@ impl Inherited {
         for (index, handed) in systemd::sockets()?.into_iter().enumerate() {
             let (name, socket) = (handed.name, handed.socket);
             let address = socket.local_addr().map_err(|source| HandedError { index, source })?;
-            given.push(Given { label: None, name, address, socket });
+            given.push(Given { label: None, name, address: address.into(), socket });
         }
         Ok(Self { given, predecessor: None })
     }
@@ -171,17 +169,19 @@ impl Inherited {
         for (label, socket) in labels.into_iter().zip(sockets) {
             let socket = TcpListener::from(socket);
             let address = socket.local_addr().map_err(ChannelError::from)?;
-            given.push(Given { label: Some(label), name: None, address, socket });
+            let (label, address) = (Some(label), address.into());
+            given.push(Given { label, name: None, address, socket });
         }
         tracing::info!(pid, usher, sockets = given.len(), "taking over from the running usher");
         Ok(Self { given, predecessor: Some(Predecessor::new(channel)) })
     }
 
-    /// The socket that fits `wanted`.
-    fn take(&mut self, wanted: Label) -> Option<TcpListener> {
-        let fits = |given: &Given| match given.label {
-            Some(label) => label == wanted,
-            None => given.address == wanted.bind,
+    /// The socket that whoever comes to `bind` is to find.
+    fn take(&mut self, kind: Kind, bind: &Bind) -> Option<TcpListener> {
+        let wanted = Label { kind, bind: bind.to_string() };
+        let fits = |given: &Given| match &given.label {
+            Some(label) => *label == wanted,
+            None => given.address == *bind,
         };
         let at = self.given.iter().position(fits)?;
         Some(self.given.remove(at).socket)

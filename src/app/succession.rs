@@ -237,9 +237,12 @@ impl Succession {
         let hello = {
             let ports = self.ports.lock();
             let doors = doors.iter().map(|door| {
-                (Label { kind: Kind::Listener, bind: door.bind }, door.socket.try_clone())
+                (
+                    Label { kind: Kind::Listener, bind: door.bind.to_string() },
+                    door.socket.try_clone(),
+                )
             });
-            let ports = ports.iter().map(|(label, socket)| (*label, socket.try_clone()));
+            let ports = ports.iter().map(|(label, socket)| (label.clone(), socket.try_clone()));
             doors.chain(ports).collect::<Vec<_>>()
         };
         let (mut labels, mut sockets) = (Vec::new(), Vec::new());

@@ -93,7 +93,7 @@ fn allowance(common: &Common, workers: usize) -> Allowance {
     tracing::info!(limit = now, before, connections = auto, "descriptors for connections");
     for listener in &common.published.current().config.listeners {
         if let Some(wanted) = listener.limits.connections.filter(|wanted| *wanted > most) {
-            let bind = listener.bind;
+            let bind = &listener.bind;
             tracing::warn!(%bind, wanted, most, "too few descriptors for `limits.connections`");
         }
     }

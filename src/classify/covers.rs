@@ -8,6 +8,7 @@ use std::{
 use rustc_hash::FxBuildHasher;
 
 use super::{Matcher, PathPattern, RuleSpec, Text, UserPattern, VersionRange, pattern::Segment};
+use crate::peer::Network;
 
 /// What a rule reaches at most, in a few words: enough to tell of most pairs of rules that neither
 /// covers the other.
@@ -74,9 +75,7 @@ fn takes_in(wide: &Matcher, narrow: &Matcher) -> bool {
     match (wide, narrow) {
         (Matcher::Path(wide), Matcher::Path(narrow)) => each(narrow, wide, |w, n| w.covers(n)),
         (Matcher::Host(wide), Matcher::Host(narrow)) => each(narrow, wide, |w, n| w.covers(n)),
-        (Matcher::Client(wide), Matcher::Client(narrow)) => {
-            each(narrow, wide, |w, n| w.contains(n))
-        }
+        (Matcher::Client(wide), Matcher::Client(narrow)) => each(narrow, wide, Network::covers),
         (Matcher::Method(wide), Matcher::Method(narrow))
         | (Matcher::Subject(wide), Matcher::Subject(narrow))
         | (Matcher::Role(wide), Matcher::Role(narrow)) => each(narrow, wide, Text::covers),

@@ -1,6 +1,6 @@
 //! A request while it is being classified: its facts, its path, and what has been worked out.
 
-use std::{borrow::Cow, cell::OnceCell, net::IpAddr};
+use std::{borrow::Cow, cell::OnceCell};
 
 use http::HeaderName;
 
@@ -38,8 +38,7 @@ impl<'a> Subject<'a> {
             Matcher::Path(patterns) => patterns.iter().any(|p| p.matches(self.path)),
             Matcher::Host(patterns) => patterns.iter().any(|p| p.takes(self.host())),
             Matcher::Client(networks) => {
-                let client = self.client();
-                networks.iter().any(|network| network.contains(&client))
+                networks.iter().any(|network| network.contains(self.facts.client))
             }
             Matcher::User(patterns) => {
                 self.user().is_some_and(|user| patterns.iter().any(|p| p.matches(user)))
@@ -72,7 +71,7 @@ impl<'a> Subject<'a> {
             Matcher::Cookie(name, _) => self.cookie(name),
             Matcher::Query(name, _) => self.parameter(name),
             Matcher::Subject(_) => Some(Cow::Borrowed(self.facts.subject?.as_bytes())),
-            Matcher::Client(_) => Some(Cow::Owned(self.client().to_string().into_bytes())),
+            Matcher::Client(_) => Some(Cow::Owned(self.facts.client.to_string().into_bytes())),
             Matcher::User(_) => Some(Cow::Borrowed(self.user()?.as_bytes())),
             Matcher::Role(_) => Some(listed(&self.facts.identity?.roles)),
             Matcher::Claim(name, _) => Some(listed(self.facts.identity?.claim(name)?)),
@@ -113,11 +112,6 @@ impl<'a> Subject<'a> {
     /// The host as patterns see it.
     pub(super) fn host(&self) -> &str {
         self.host.get_or_init(|| normal_host(self.facts.host))
-    }
-
-    /// An IPv4 client of a socket that speaks both is an IPv4 client.
-    fn client(&self) -> IpAddr {
-        self.facts.client.to_canonical()
     }
 }
 

@@ -4,13 +4,16 @@
 
 use std::{
     io::{self, Write},
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
 };
 
 use clap::Parser;
 
 use super::{ConfigFile, DONE, FAILED, Format, WRONG, curl};
-use crate::config::{self, LoadOptions};
+use crate::{
+    config::{self, LoadOptions},
+    peer::Client,
+};
 
 mod asked;
 mod identity;
@@ -57,7 +60,7 @@ pub struct Options {
     pub headers: Vec<String>,
     /// Who asks, after trusted proxies have been believed; 127.0.0.1 unless given.
     #[arg(long, value_name = "IP")]
-    pub from: Option<IpAddr>,
+    pub from: Option<Client>,
     /// The subject of the certificate that the client showed; none unless given.
     #[arg(long, value_name = "SUBJECT")]
     pub subject: Option<String>,
@@ -97,7 +100,7 @@ fn answer(args: ExplainArgs) -> Result<(Explanation, Options), String> {
     let (asked, args) = read_request(args)?;
     let loaded = config::load(&args.file.config, &LoadOptions::default());
     let (config, _warnings) = loaded.map_err(|problems| problems.to_string())?;
-    let client = args.options.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let client = args.options.from.unwrap_or(Client::Ip(Ipv4Addr::LOCALHOST.into()));
     let mut explanation = explain(&config, &asked, client, args.options.subject.as_deref());
     let decided = explanation.audience.is_some();
     if decided && args.options.from.is_none() && verdict::asks_for_client(&config) {

@@ -143,7 +143,8 @@ fn watch(screen: &Screen, remote: &Remote, addresses: &Addresses, ended: &Receiv
 
 fn live_lines(remote: &Remote, addresses: &Addresses, width: usize) -> Vec<String> {
     let clients: Vec<String> = addresses.listeners.iter().map(ToString::to_string).collect();
-    let metrics = addresses.metrics.map(|metrics| format!("   metrics http://{metrics}/metrics"));
+    let metrics =
+        addresses.metrics.as_ref().map(|metrics| format!("   metrics http://{metrics}/metrics"));
     let metrics = metrics.unwrap_or_default();
     let first = format!("serving http://{}{metrics}   q stops", clients.join(" http://"));
     let mut lines = vec![first, String::new()];
@@ -202,12 +203,12 @@ fn announce(bound: &Bound) {
         let scheme = if listener.tls.is_some() { "https" } else { "http" };
         tracing::info!("serving on {scheme}://{address}");
     }
-    if let Some(control) = addresses.control {
+    if let Some(control) = &addresses.control {
         tracing::info!(
             "operators' port on http://{control} (try: usher status --control {control})"
         );
     }
-    if let Some(metrics) = addresses.metrics {
+    if let Some(metrics) = &addresses.metrics {
         tracing::info!("metrics on http://{metrics}/metrics");
     }
 }

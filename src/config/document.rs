@@ -33,7 +33,8 @@ mod tls;
 mod versions;
 
 use http::HeaderName;
-use ipnet::IpNet;
+
+use crate::peer::Network;
 
 pub(crate) use audience::{
     Audience, AudienceDefaults, Fallback, Latency, Matchers, Objective, RateLimit, RateLimits, Rule,
@@ -80,7 +81,7 @@ document! {
         /// The port with /metrics, /live and /ready; or `off`. 127.0.0.1:9901 when left out.
         optional metrics: Or<Off, Port>,
         /// Networks that may tell us X-Forwarded-*. Nobody when left out.
-        optional trusted_proxies: Many<Pattern<IpNet>>,
+        optional trusted_proxies: Many<Pattern<Network>>,
         /// Names with `_` that are passed on. Others are dropped: Rack folds `_` onto `-`.
         optional underscore_headers: Many<Pattern<HeaderName>>,
         /// Whether answers that usher makes up name their fault in X-Usher-Fault; `on` if left out.

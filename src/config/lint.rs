@@ -14,6 +14,7 @@ use super::{
 use crate::{
     classify::{self, Matcher, Reach},
     name::Name,
+    peer::Network,
     units::format_duration,
 };
 
@@ -227,7 +228,8 @@ fn timeouts_agree(timeouts: &Timeouts, span: Span, reader: &mut Reader) {
 }
 
 /// Who may say where a request comes from can be whoever they like.
-fn narrow(network: IpNet, span: Span, reader: &mut Reader) {
+fn narrow(network: Network, span: Span, reader: &mut Reader) {
+    let Network::Ip(network) = network else { return };
     let private = is_private(network.addr());
     let wide = match network {
         IpNet::V4(network) => network.prefix_len() < if private { 8 } else { 16 },

@@ -19,6 +19,7 @@ use super::{
     problem::{Problem, Problems, Severity},
     source::{Source, Span},
 };
+use crate::bind::Bind;
 
 /// The largest file, in bytes: room for 100,000 rules.
 const FILE_BYTES_MAX: u64 = 32 << 20;
@@ -89,7 +90,7 @@ pub fn check(path: &Path, options: &LoadOptions) -> Problems {
 
 /// The control port that the file at `path` names, even when all else in it is wrong; `None` is
 /// `off`.
-pub fn control_only(path: &Path, options: &LoadOptions) -> Result<Option<SocketAddr>, Problems> {
+pub fn control_only(path: &Path, options: &LoadOptions) -> Result<Option<Bind>, Problems> {
     let text = read_file(path)?;
     let mut reader = Reader::default();
     let file = reader.sources.add(path_source(path, text.clone()));
@@ -97,7 +98,7 @@ pub fn control_only(path: &Path, options: &LoadOptions) -> Result<Option<SocketA
         let Kind::Mapping(entries) = &mut root.kind else { return None };
         entries.retain(|entry| entry.key == "control");
         replace_variables(&mut root, options, &mut reader);
-        let default = SocketAddr::from(([127, 0, 0, 1], 9900));
+        let default = Bind::from(SocketAddr::from(([127, 0, 0, 1], 9900)));
         let Some(control) = root.value("control") else { return Some(Some(default)) };
         match <Or<Off, Control> as Read>::read(control, &mut reader)? {
             Or::Word(_) => Some(None),

@@ -28,6 +28,7 @@ use super::{
     source::Span,
     view,
 };
+use crate::peer::Network;
 
 pub(crate) use rules::LoweredRule;
 pub use tables::NamedTable;
@@ -63,7 +64,7 @@ pub(crate) struct Lowered {
     /// Those that could not be read included.
     pub(crate) audiences_written: usize,
     pub(crate) pools: Vec<LoweredPool>,
-    pub(crate) trusted_proxies: Vec<(ipnet::IpNet, Span)>,
+    pub(crate) trusted_proxies: Vec<(Network, Span)>,
     /// Where `sticky` stands.
     pub(crate) sticky: Option<Span>,
     /// Where the database's `connections_max` stands.

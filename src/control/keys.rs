@@ -6,7 +6,7 @@
 //! Invariant: a token that cannot be read now is no token. A port that was bound off loopback never
 //! answers without one, whatever a reload says.
 
-use std::{collections::BTreeMap, fs::File, io::Read as _, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::{
+    bind::Bind,
     config::{Role, Token, TokenSource, secret},
     name::Name,
 };
@@ -65,8 +66,8 @@ struct Key {
 
 impl Keys {
     /// Those of `tokens` that can be read, for a port that is bound to `bound`.
-    pub fn new(bound: Option<SocketAddr>, tokens: &[Token]) -> Self {
-        let demanded = bound.is_some_and(|bound| !bound.ip().is_loopback());
+    pub fn new(bound: Option<&Bind>, tokens: &[Token]) -> Self {
+        let demanded = bound.is_some_and(|bound| !bound.is_local());
         Self { demanded, ring: Mutex::new(Ring::read(tokens)) }
     }
 
@@ -227,10 +228,10 @@ mod tests {
 
     #[test]
     fn without_tokens_everybody_on_loopback_is_an_operator_and_nobody_elsewhere() {
-        let here = Keys::new(Some(([127, 0, 0, 1], 1).into()), &[]);
+        let here = Keys::new(Some(&Bind::Tcp(([127, 0, 0, 1], 1).into())), &[]);
         let caller = Caller { token: None, role: Role::Operator };
         assert_eq!(here.caller(&HeaderMap::new()), Ok(caller));
-        let elsewhere = Keys::new(Some(([0, 0, 0, 0], 1).into()), &[]);
+        let elsewhere = Keys::new(Some(&Bind::Tcp(([0, 0, 0, 0], 1).into())), &[]);
         assert_eq!(elsewhere.caller(&HeaderMap::new()), Err(Denied::Missing));
         assert_eq!(elsewhere.caller(&bearing(OLD)), Err(Denied::Unknown));
         assert!(elsewhere.troubles()[0].contains("refuses everybody"));

@@ -126,7 +126,7 @@ impl Ports {
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (control, metrics) = (bind().await.expect("a port"), bind().await.expect("a port"));
         let addresses = [&control, &metrics].map(|it| it.local_addr().expect("an address"));
-        let keys = Keys::new(Some(addresses[0]), tokens);
+        let keys = Keys::new(Some(&addresses[0].into()), tokens);
         let audit = Audit::open(audit).expect("it can be opened");
         let guard = Arc::new(Guard { keys, audit });
         let sight = || Arc::clone(&stand) as Arc<dyn Sight>;

@@ -24,9 +24,10 @@ use super::{
     work::{Accepted, Desk},
 };
 use crate::{
+    bind::Bind,
     descriptors::{self, Place},
     drain::{Drain, Stage},
-    peer::Peer,
+    peer::{Client, Peer},
     snapshot::Published,
 };
 
@@ -40,7 +41,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Door {
     /// The address as it was configured.
-    pub bind: SocketAddr,
+    pub bind: Bind,
     /// The socket, not blocking.
     pub socket: StdListener,
 }
@@ -51,14 +52,14 @@ pub struct Order {
     /// New ones.
     pub open: Vec<Door>,
     /// Those to be closed, as they were configured.
-    pub close: Vec<SocketAddr>,
+    pub close: Vec<Bind>,
     /// Who wants the sockets of all that are open, for another process.
     pub lend: Option<oneshot::Sender<Vec<Door>>>,
 }
 
 /// A door that is open.
 struct Open {
-    bind: SocketAddr,
+    bind: Bind,
     listener: Arc<TcpListener>,
     _open: oneshot::Sender<()>,
 }
@@ -87,7 +88,7 @@ impl Open {
     fn lend(&self) -> Option<Door> {
         let socket = self.listener.as_fd().try_clone_to_owned();
         let socket = socket.inspect_err(|error| tracing::error!(%error, "a door cannot be lent"));
-        Some(Door { bind: self.bind, socket: socket.ok()?.into() })
+        Some(Door { bind: self.bind.clone(), socket: socket.ok()?.into() })
     }
 }
 
@@ -108,7 +109,7 @@ impl Doorman {
                 for Door { bind, socket } in order.open {
                     let (open, closed) = oneshot::channel();
                     let listener = Arc::new(TcpListener::from_std(socket)?);
-                    tasks.spawn(self.clone().accept(bind, listener.clone(), closed));
+                    tasks.spawn(self.clone().accept(bind.clone(), listener.clone(), closed));
                     doors.push(Open { bind, listener, _open: open });
                 }
                 // Dropping what holds a door open closes it.
@@ -134,14 +135,14 @@ impl Doorman {
     /// closed. What the system has queued by then is taken and served.
     async fn accept(
         self,
-        bind: SocketAddr,
+        bind: Bind,
         listener: Arc<TcpListener>,
         mut closed: oneshot::Receiver<()>,
     ) {
         let Ok(address) = listener.local_addr() else { return };
-        let counts = self.census.listener(address, bind);
+        let counts = self.census.listener(address.into(), bind.clone());
         let mut complained = None;
-        let house = House::of(&self.published.current(), bind, self.connections_auto);
+        let house = House::of(&self.published.current(), &bind, self.connections_auto);
         let mut house = Arc::new(house);
         loop {
             // Waiting and accepting lose nothing when they are dropped.
@@ -194,15 +195,16 @@ impl Doorman {
     ) {
         // A socket that cannot say where it is has been reset already.
         let Ok(local) = socket.local_addr() else { return };
-        let ip = address.ip().to_canonical();
-        let trusted = house.trusts(ip);
-        let client = (!trusted).then_some(ip);
-        let Some(place) = self.census.enter(counts, client, house.per_client) else {
+        let client = Client::from(address.ip());
+        let trusted = house.trusts(client);
+        let counted = (!trusted).then_some(client);
+        let Some(place) = self.census.enter(counts, counted, house.per_client) else {
             let per_client = house.per_client;
-            tracing::debug!(%ip, per_client, "one address has too many connections");
+            tracing::debug!(%client, per_client, "one address has too many connections");
             return;
         };
-        let peer = Peer { address, local, listener: house.bind, trusted, tls: None };
+        let (address, local, listener) = (Some(address), Some(local), house.bind.clone());
+        let peer = Peer { address, local, listener, trusted, tls: None };
         let fewest = self.desks.iter().min_by_key(|desk| desk.load());
         let Some(desk) = fewest else { return };
         desk.hand(Accepted { socket, peer, house: house.clone(), place }).await;

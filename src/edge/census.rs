@@ -1,31 +1,30 @@
 //! Who is here: open connections, over all, by listener and by client address.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
+use crate::{bind::Bind, peer::Client};
+
 /// Counts connections. It is written when one opens or closes, never for a request.
 #[derive(Debug, Default)]
 pub struct Census {
     total: AtomicU64,
     listeners: Mutex<Vec<Known>>,
-    clients: Mutex<FxHashMap<IpAddr, u64>>,
+    clients: Mutex<FxHashMap<Client, u64>>,
     /// Told when a connection has closed.
     left: Notify,
 }
 
 #[derive(Debug)]
 struct Known {
-    address: SocketAddr,
-    configured: SocketAddr,
+    address: Bind,
+    configured: Bind,
     counts: Arc<Counts>,
 }
 
@@ -41,9 +40,9 @@ pub struct Counts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// Where it listens.
-    pub listener: SocketAddr,
+    pub listener: Bind,
     /// What was configured for it.
-    pub configured: SocketAddr,
+    pub configured: Bind,
     /// Connections that are open.
     pub connections: u64,
     /// TLS handshakes so far, in the order of [`Handshake::ALL`].
@@ -87,7 +86,7 @@ pub enum Handshake {
 pub struct Place {
     census: Arc<Census>,
     listener: Arc<Counts>,
-    client: Option<IpAddr>,
+    client: Option<Client>,
 }
 
 // === impl Census ===
@@ -95,7 +94,7 @@ pub struct Place {
 impl Census {
     /// The counts of the listener at `address`, which was `configured` so, from now until it is
     /// forgotten.
-    pub fn listener(&self, address: SocketAddr, configured: SocketAddr) -> Arc<Counts> {
+    pub fn listener(&self, address: Bind, configured: Bind) -> Arc<Counts> {
         let mut listeners = self.listeners.lock();
         if let Some(known) = listeners.iter().find(|known| known.address == address) {
             return known.counts.clone();
@@ -112,8 +111,8 @@ impl Census {
         // Held by its door or by a connection besides this list.
         listeners.retain(|known| Arc::strong_count(&known.counts) > 1);
         let read = |Known { address, configured, counts }: &Known| Reading {
-            listener: *address,
-            configured: *configured,
+            listener: address.clone(),
+            configured: configured.clone(),
             connections: counts.connections.load(Ordering::Relaxed),
             handshakes: counts.handshakes.each_ref().map(|count| count.load(Ordering::Relaxed)),
             introductions: counts.introductions.each_ref().map(|it| it.load(Ordering::Relaxed)),
@@ -127,7 +126,7 @@ impl Census {
     pub fn enter(
         self: &Arc<Self>,
         listener: &Arc<Counts>,
-        client: Option<IpAddr>,
+        client: Option<Client>,
         per_client: u64,
     ) -> Option<Place> {
         if let Some(client) = client {
@@ -213,7 +212,7 @@ impl Handshake {
 impl Place {
     /// Counts the connection as one of `client`, who has been found behind the peer. False when
     /// that address has `per_client` already.
-    pub fn belongs_to(&mut self, client: IpAddr, per_client: u64) -> bool {
+    pub fn belongs_to(&mut self, client: Client, per_client: u64) -> bool {
         let mut clients = self.census.clients.lock();
         let here = clients.entry(client).or_default();
         if *here >= per_client {
@@ -260,21 +259,21 @@ mod tests {
     #[test]
     fn one_address_cannot_take_more_than_its_share_and_leaves_nothing_behind() {
         let census = Arc::new(Census::default());
-        let address = ([127, 0, 0, 1], 80).into();
-        let listener = census.listener(address, address);
-        let client = Some([10, 0, 0, 1].into());
+        let address = Bind::Tcp(([127, 0, 0, 1], 80).into());
+        let listener = census.listener(address.clone(), address.clone());
+        let client = Some(Client::Ip([10, 0, 0, 1].into()));
         let first = census.enter(&listener, client, 2);
         let second = census.enter(&listener, client, 2);
         assert!(first.is_some() && second.is_some());
         assert!(census.enter(&listener, client, 2).is_none());
-        assert!(census.enter(&listener, Some([10, 0, 0, 2].into()), 2).is_some());
+        assert!(census.enter(&listener, Some(Client::Ip([10, 0, 0, 2].into())), 2).is_some());
         assert!(census.enter(&listener, None, 0).is_some(), "a trusted proxy has no share");
         drop(first);
         assert!(census.enter(&listener, client, 2).is_some());
         drop(second);
         assert_eq!(census.total(), 0);
         let reading = Reading {
-            listener: address,
+            listener: address.clone(),
             configured: address,
             connections: 0,
             handshakes: Default::default(),

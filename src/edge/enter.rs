@@ -75,7 +75,7 @@ pub(super) async fn enter(
     if house.tls.is_none() && !house.proxy_protocol {
         return Some(Entered { stream: Stream::plain(socket), peer: Arc::new(peer) });
     }
-    let (client, deadline) = (peer.ip(), Instant::now() + house.handshake_wait);
+    let (client, deadline) = (peer.client(), Instant::now() + house.handshake_wait);
     let mut at = Step::Introduction;
     // Both only wait, and are dropped with all they hold.
     let entered = wheel.within(deadline, async {

@@ -1,16 +1,13 @@
 //! What holds for connections at one door, until another snapshot is published.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use super::h1::Rules;
 use crate::{
+    bind::Bind,
+    peer::{Client, Network},
     snapshot::{Published, Snapshot},
     tls,
 };
@@ -18,12 +15,12 @@ use crate::{
 /// The rules of one door. Connections keep those that they came in by.
 #[derive(Debug)]
 pub struct House {
-    pub(super) bind: SocketAddr,
+    pub(super) bind: Bind,
     generation: u64,
     pub(super) rules: Arc<Rules>,
     pub(super) per_client: u64,
     pub(super) connections_max: u64,
-    pub(super) trusted: Vec<IpNet>,
+    pub(super) trusted: Vec<Network>,
     pub(super) tls: Option<Lock>,
     /// Whether every connection begins with a PROXY header.
     pub(super) proxy_protocol: bool,
@@ -44,7 +41,7 @@ pub(super) struct Lock {
 
 impl House {
     /// What `snapshot` says about the listener that was configured as `bind`.
-    pub(super) fn of(snapshot: &Snapshot, bind: SocketAddr, connections_auto: u64) -> Self {
+    pub(super) fn of(snapshot: &Snapshot, bind: &Bind, connections_auto: u64) -> Self {
         let listener = snapshot.listener(bind);
         let limits = listener.map(|listener| listener.limits.clone()).unwrap_or_default();
         let mut rules = Rules::from(&limits);
@@ -57,7 +54,7 @@ impl House {
             Lock { server: server.clone(), turns, turns_max }
         };
         Self {
-            bind,
+            bind: bind.clone(),
             generation: snapshot.generation,
             rules: Arc::new(rules),
             per_client: limits.per_client,
@@ -73,10 +70,10 @@ impl House {
     /// not know is about to be closed, and keeps what held for it.
     pub(super) fn renewed(&self, published: &Published, connections_auto: u64) -> Option<Self> {
         let snapshot = published.current();
-        if snapshot.generation == self.generation || snapshot.listener(self.bind).is_none() {
+        if snapshot.generation == self.generation || snapshot.listener(&self.bind).is_none() {
             return None;
         }
-        let mut renewed = Self::of(&snapshot, self.bind, connections_auto);
+        let mut renewed = Self::of(&snapshot, &self.bind, connections_auto);
         // Handshakes that are in progress count on.
         if let (Some(old), Some(new)) = (&self.tls, &mut renewed.tls)
             && old.turns_max == new.turns_max
@@ -86,8 +83,8 @@ impl House {
         Some(renewed)
     }
 
-    /// Whether `address` lies within `trusted_proxies`.
-    pub(super) fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.contains(&address))
+    /// Whether `client` is of `trusted_proxies`.
+    pub(super) fn trusts(&self, client: Client) -> bool {
+        self.trusted.iter().any(|network| network.contains(client))
     }
 }

@@ -13,7 +13,7 @@ use super::{
     stream::Socket,
 };
 use crate::{
-    peer::Peer,
+    peer::{Client, Peer},
     proxy_protocol::{self, HeaderError, Progress, Source},
 };
 
@@ -28,7 +28,7 @@ pub(super) enum IntroduceError {
     Malformed(#[from] HeaderError),
     /// The client behind has as many connections as it may.
     #[error("{0} has too many connections")]
-    Crowded(std::net::IpAddr),
+    Crowded(Client),
     /// The peer left.
     #[error(transparent)]
     Left(#[from] io::Error),
@@ -61,13 +61,13 @@ pub(super) async fn introduce(
         place.introduced(Introduction::Sender);
         return Ok(peer);
     };
-    let client = source.ip().to_canonical();
+    let client = Client::from(source.ip());
     let trusted = house.trusts(client);
     if !trusted && !place.belongs_to(client, house.per_client) {
         return Err(IntroduceError::Crowded(client));
     }
     place.introduced(Introduction::Client);
-    Ok(Peer { address: source, local: destination, trusted, ..peer })
+    Ok(Peer { address: Some(source), local: Some(destination), trusted, ..peer })
 }
 
 async fn read(socket: &mut Socket) -> Result<Source, IntroduceError> {

@@ -1,11 +1,10 @@
 //! Taking a port.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-};
+use std::{io, net::TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::bind::Bind;
 
 /// How many connections the system queues while the acceptor is busy; Linux lowers it to
 /// `net.core.somaxconn`.
@@ -13,10 +12,10 @@ pub(super) const BACKLOG: i32 = 4096;
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}{}", hint(.source))]
+#[error("cannot listen on {bind}: {source}{}", hint(.source))]
 pub struct BindError {
     /// The address.
-    pub address: SocketAddr,
+    pub bind: Bind,
     /// What the system said.
     #[source]
     pub source: io::Error,
@@ -26,11 +25,12 @@ pub struct BindError {
 ///
 /// # Errors
 /// The address is taken, not ours, or needs a right that this process does not have.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    try_bind(address).map_err(|source| BindError { address, source })
+pub fn bind(bind: &Bind) -> Result<TcpListener, BindError> {
+    try_bind(bind).map_err(|source| BindError { bind: bind.clone(), source })
 }
 
-fn try_bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn try_bind(bind: &Bind) -> io::Result<TcpListener> {
+    let address = bind.socket().ok_or(io::ErrorKind::InvalidInput)?;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A port whose last connections are in TIME_WAIT can be taken again at once.
     socket.set_reuse_address(true)?;

@@ -161,7 +161,7 @@ async fn speak_http2(
     let drain = worker.common.drain.clone();
     let wheel = worker.wheel.clone();
     let proxy = Proxy::new(worker.clone());
-    let client = peer.ip();
+    let client = peer.client();
     let farewell = h2::serve(stream, early, peer, rules, wheel, drain, load, proxy).await;
     let h2::Farewell { end, refused } = farewell;
     worker.common.meters.http2_closed(end, refused);

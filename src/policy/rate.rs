@@ -10,14 +10,13 @@
 mod clients;
 
 use std::{
-    net::IpAddr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 pub use clients::CLIENTS_MAX;
 
-use crate::units::format_frequency;
+use crate::{peer::Client, units::format_frequency};
 
 use clients::{Clients, client_key};
 
@@ -102,7 +101,7 @@ impl Meter {
 
     /// Whether a request of `client` may go on at `now`. One that its client's limit refuses takes
     /// nothing of what all have.
-    pub fn admit(&self, limits: &Limits, client: IpAddr, now: Instant) -> Result<(), Refused> {
+    pub fn admit(&self, limits: &Limits, client: Client, now: Instant) -> Result<(), Refused> {
         let since = now.saturating_duration_since(self.origin);
         if let Some(limit) = limits.client {
             let terms = limit.terms(clients::TICKS);

@@ -1,6 +1,6 @@
 //! What was asked, as far as the log and the made-up answers want to know.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::HOST};
 
@@ -8,7 +8,7 @@ use super::{Refusal, Visitor, headers, reply::Form, versions::App};
 use crate::{
     classify::Identity,
     name::Name,
-    peer::{Peer, Protocol},
+    peer::{Client, Peer, Protocol},
     verbs::{Closed, Gates},
 };
 
@@ -20,7 +20,7 @@ pub struct Asked {
     /// Who asks.
     pub peer: Arc<Peer>,
     /// Who asks, after trusted proxies have been believed.
-    pub client: IpAddr,
+    pub client: Client,
     /// Who that is, as far as it was proved.
     pub identity: Option<Arc<Identity>>,
     /// By what its client is known again, in audiences of which something asks that.
@@ -53,7 +53,7 @@ impl Asked {
         peer: Arc<Peer>,
         protocol: Protocol,
         head: &http::request::Parts,
-        client: IpAddr,
+        client: Client,
         request_id: HeaderValue,
     ) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Asked {
     ) -> Self {
         let request_id = headers::request_id(&HeaderMap::new(), &peer, drawn);
         Self {
-            client: peer.ip(),
+            client: peer.client(),
             identity: None,
             visitor: None,
             secure: false,

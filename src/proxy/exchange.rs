@@ -243,7 +243,7 @@ impl Exchange {
 
     /// What clients of its listener may cost; the defaults for one that has been removed.
     pub fn limits(&self) -> Limits {
-        let listener = self.view.listener(self.asked.peer.listener);
+        let listener = self.view.listener(&self.asked.peer.listener);
         listener.map(|listener| listener.limits.clone()).unwrap_or_default()
     }
 

@@ -10,16 +10,13 @@ mod rfc7239;
 mod text;
 mod visitor;
 
-use std::net::IpAddr;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{self, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
 };
-use ipnet::IpNet;
 
 use crate::{
-    peer::{ClientCertificate, Peer, Protocol},
+    peer::{Client, ClientCertificate, Network, Peer, Protocol},
     slo::Said,
     snapshot::Deprecation,
 };
@@ -74,7 +71,7 @@ pub enum Framing {
 #[derive(Clone, Debug)]
 pub struct Brought {
     /// Who asks, after trusted proxies have been believed.
-    pub client: IpAddr,
+    pub client: Client,
     /// Whether a WebSocket is asked for.
     pub websocket: bool,
     /// Whether it came by https to usher, or to the trusted proxy that says so.
@@ -108,7 +105,12 @@ pub struct Introduction<'a> {
 ///
 /// This comes before the request is decided: a rule sees what Rails will see, and what a stranger
 /// made up is gone from both.
-pub fn clean(method: &Method, headers: &mut HeaderMap, peer: &Peer, trusted: &[IpNet]) -> Brought {
+pub fn clean(
+    method: &Method,
+    headers: &mut HeaderMap,
+    peer: &Peer,
+    trusted: &[Network],
+) -> Brought {
     let origin = Origin::of(headers, peer);
     let brought = Brought {
         client: forwarded::client_of(headers, peer, trusted),

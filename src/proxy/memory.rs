@@ -17,7 +17,6 @@ mod brief;
 mod shelf;
 
 use std::{
-    net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -27,6 +26,7 @@ use parking_lot::Mutex;
 
 use crate::{
     fault::{Fault, Outcome},
+    peer::Client,
     snapshot::Told,
 };
 
@@ -62,7 +62,7 @@ pub struct Remembered {
     /// When it ended.
     pub at: SystemTime,
     /// Who asked.
-    pub client: IpAddr,
+    pub client: Client,
     /// The status of its answer; `None` when there was none.
     pub status: Option<StatusCode>,
     /// How it ended.

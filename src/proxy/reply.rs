@@ -118,7 +118,7 @@ pub fn from_fault(mut exchange: Box<Exchange>, fault: Fault) -> Response<Settlin
 /// The same host and target by https, at the port that the listener says.
 fn elsewhere(exchange: &Exchange) -> Option<HeaderValue> {
     let Asked { peer, host, target, .. } = exchange.asked();
-    let port = exchange.view().listener(peer.listener)?.redirect?.port;
+    let port = exchange.view().listener(&peer.listener)?.redirect?.port;
     headers::by_https(host.as_ref()?, target.as_ref()?, port)
 }
 

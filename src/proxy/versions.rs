@@ -16,6 +16,7 @@ use crate::{
     config::{Sticky, VersionAnswer},
     fault::Fault,
     meters::Band,
+    peer::Client,
     policy::{sticky::Place, versions::Standing},
     snapshot::{Deprecation, Versions},
 };
@@ -36,7 +37,7 @@ enum Key<'a> {
     /// Its user, or what it says of itself.
     Text(Cow<'a, [u8]>),
     /// Its address; a household has as many of IPv6 as it likes, in one network of 64 bits.
-    Address(IpAddr),
+    Address(Client),
 }
 
 /// An address or a network as text, which is at most that long.
@@ -119,7 +120,7 @@ impl<'a> Key<'a> {
     fn of(
         identity: Option<&'a Identity>,
         headers: &'a HeaderMap,
-        client: IpAddr,
+        client: Client,
         sticky: &Sticky,
     ) -> Self {
         let user = identity.map(|identity| Cow::Borrowed(identity.subject.as_bytes()));
@@ -127,13 +128,13 @@ impl<'a> Key<'a> {
         said.map_or_else(|| Self::client(client), Self::Text)
     }
 
-    fn client(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V6(address) => {
+    fn client(client: Client) -> Self {
+        match client {
+            Client::Ip(IpAddr::V6(address)) => {
                 let network = Ipv6Addr::from_bits(address.to_bits() >> 64 << 64);
-                Self::Address(IpAddr::V6(network))
+                Self::Address(Client::Ip(IpAddr::V6(network)))
             }
-            address @ IpAddr::V4(_) => Self::Address(address),
+            Client::Ip(IpAddr::V4(_)) | Client::Unix => Self::Address(client),
         }
     }
 
@@ -150,8 +151,9 @@ impl<'a> Key<'a> {
         let mut hash = std::hash::DefaultHasher::new();
         match self {
             Self::Text(text) => hash.write(text),
-            Self::Address(IpAddr::V4(address)) => hash.write_u32(address.to_bits()),
-            Self::Address(IpAddr::V6(address)) => hash.write_u128(address.to_bits()),
+            Self::Address(Client::Ip(IpAddr::V4(address))) => hash.write_u32(address.to_bits()),
+            Self::Address(Client::Ip(IpAddr::V6(address))) => hash.write_u128(address.to_bits()),
+            Self::Address(Client::Unix) => hash.write_u8(0),
         }
         hash.finish()
     }
@@ -160,11 +162,11 @@ impl<'a> Key<'a> {
 // === impl Shown ===
 
 impl Shown {
-    fn of(address: IpAddr) -> Self {
+    fn of(client: Client) -> Self {
         let mut shown = Self { text: [0; 48], length: 0 };
-        let written = match address {
-            IpAddr::V4(address) => write!(shown, "{address}"),
-            IpAddr::V6(network) => write!(shown, "{network}/64"),
+        let written = match client {
+            Client::Ip(IpAddr::V4(_)) | Client::Unix => write!(shown, "{client}"),
+            Client::Ip(IpAddr::V6(network)) => write!(shown, "{network}/64"),
         };
         debug_assert!(written.is_ok(), "39 characters, and 3 more");
         shown
@@ -190,7 +192,7 @@ pub fn place_of(
     salt: &str,
     identity: Option<&Identity>,
     headers: &HeaderMap,
-    client: IpAddr,
+    client: Client,
     sticky: &Sticky,
 ) -> Place {
     Key::of(identity, headers, client, sticky).place(salt)

@@ -113,7 +113,7 @@ mod tests {
             query: None,
             host: "shop.example",
             headers: &HeaderMap::new(),
-            client: Ipv4Addr::LOCALHOST.into(),
+            client: std::net::IpAddr::from(Ipv4Addr::LOCALHOST).into(),
             subject: None,
             identity: None,
         };

@@ -1,7 +1,6 @@
 //! What outlives every snapshot, and how a snapshot is built upon it.
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, Weak},
     time::Instant,
 };
@@ -12,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Audience, Counted, Fallback, Identities, Pool, Rate, Scopes, Snapshot, Versions};
 use crate::{
+    bind::Bind,
     classify::{Classifier, Matcher},
     config::{self, Config},
     discover::Directory,
@@ -81,7 +81,7 @@ pub struct World {
     endpoints: Arc<Endpoints>,
     directory: Arc<Directory>,
     pools: Mutex<FxHashMap<Name, Weak<upstream::Pool>>>,
-    hosts: Mutex<FxHashMap<SocketAddr, Host>>,
+    hosts: Mutex<FxHashMap<Bind, Host>>,
     identities: Mutex<Option<Identities>>,
     issuers: Mutex<Vec<Weak<Issuer>>>,
     rates: Mutex<FxHashMap<Name, Weak<rate::Meter>>>,
@@ -151,7 +151,7 @@ impl World {
 
     /// The TLS of all listeners. Sessions are resumed by tickets that are sealed by one listener
     /// and opened by no other, so that none carries what one listener asks for past another.
-    fn servers(&self, config: &Config) -> Vec<(SocketAddr, Arc<tls::Server>)> {
+    fn servers(&self, config: &Config) -> Vec<(Bind, Arc<tls::Server>)> {
         let mut hosts = self.hosts.lock();
         hosts.retain(|bind, _| config.listeners.iter().any(|listener| listener.bind == *bind));
         let mut servers = Vec::new();
@@ -164,8 +164,8 @@ impl World {
                 Some(host) if host.spec == *spec => host,
                 known => Host::new(spec.clone(), known.and_then(|host| host.tickets)),
             };
-            servers.push((listener.bind, host.server.clone()));
-            hosts.insert(listener.bind, host);
+            servers.push((listener.bind.clone(), host.server.clone()));
+            hosts.insert(listener.bind.clone(), host);
         }
         servers
     }

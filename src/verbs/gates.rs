@@ -4,7 +4,6 @@
 //! With one, every request looks its audience and pool up in a table that is swapped whole.
 
 use std::{
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +17,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::{Action, Allowed, Register, Target, Verb, line::Line};
-use crate::name::Name;
+use crate::{name::Name, peer::Client};
 
 /// The gates of all audiences and pools.
 #[derive(Debug, Default)]
@@ -75,7 +74,7 @@ impl Gates {
         &self,
         audience: &Name,
         pool: &Name,
-        client: IpAddr,
+        client: Client,
         user: Option<&str>,
     ) -> Option<Closed> {
         self.table.load().of(audience, pool).find_map(|gate| {
@@ -154,9 +153,9 @@ impl Table {
 // === impl Allowed ===
 
 impl Allowed {
-    fn passes(&self, client: IpAddr, user: Option<&str>) -> bool {
+    fn passes(&self, client: Client, user: Option<&str>) -> bool {
         let known = user.is_some_and(|user| self.users.iter().any(|allowed| &**allowed == user));
-        known || self.networks.iter().any(|network| network.contains(&client))
+        known || self.networks.iter().any(|network| network.contains(client))
     }
 }
 
@@ -187,7 +186,7 @@ mod tests {
         gates.renew(&register);
         assert!(gates.in_force());
         let closed_to = |pool: &str, client: [u8; 4], user| {
-            gates.closed(&name("customer"), &name(pool), client.into(), user).is_some()
+            gates.closed(&name("customer"), &name(pool), Client::Ip(client.into()), user).is_some()
         };
         let closed = |pool: &str, client| closed_to(pool, client, None);
         assert!(closed("web", [192, 0, 2, 1]) && !closed("web", [10, 1, 2, 3]));

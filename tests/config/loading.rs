@@ -2,9 +2,12 @@
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use usher::config::{
-    self, AccessLog, AddressSpec, Config, Environment, Limits, LoadOptions, Problems, QueueLength,
-    Timeouts,
+use usher::{
+    bind::Bind,
+    config::{
+        self, AccessLog, AddressSpec, Config, Environment, Limits, LoadOptions, Problems,
+        QueueLength, Timeouts,
+    },
 };
 
 fn load(name: &str) -> Config {
@@ -20,8 +23,20 @@ fn parse(text: &str) -> Result<Config, Problems> {
     config::parse_text("test", text, &LoadOptions::default()).map(|(config, _)| config)
 }
 
-fn address(text: &str) -> SocketAddr {
-    text.parse().expect("an address")
+fn address(text: &str) -> Bind {
+    Bind::from(text.parse::<SocketAddr>().expect("an address"))
+}
+
+#[test]
+fn listeners_at_any_port_are_told_apart() {
+    let text = fs::read_to_string("tests/config/valid/smallest.yaml").expect("it is there");
+    let (first, rest) = text.split_once("listeners:").expect("it has listeners");
+    let rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+    let listeners = "listeners: [{ bind: 127.0.0.1:0 }, { bind: 127.0.0.2:0 }, \
+                     { bind: 127.0.0.1:0, h2c: on }]\n";
+    let config = parse(&format!("{first}{listeners}{rest}")).expect("it is right");
+    let known: Vec<_> = config.listeners.iter().map(|it| it.bind.to_string()).collect();
+    assert_eq!(known, ["127.0.0.1:0", "127.0.0.2:0", "127.0.0.1:0#2"]);
 }
 
 #[test]

@@ -113,7 +113,9 @@ where
         true => tokio::join!(Wire::shake_hands(client), shake_hands(socket)),
         false => (Wire::Plain(client), Stream::plain(socket)),
     };
-    let peer = Arc::new(Peer { address, local, listener: local, trusted: false, tls: None });
+    let (address, listener) = (Some(address), local.into());
+    let peer = Peer { address, local: Some(local), listener, trusted: false, tls: None };
+    let peer = Arc::new(peer);
     let (drainer, drain) = drain::channel();
     let book = Book::default();
     let service = Told(answer, book.clone());

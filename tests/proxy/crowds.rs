@@ -63,7 +63,8 @@ async fn what_the_system_has_queued_when_accepting_ends_is_taken_and_served() {
     let parsed = config::parse_text("test.yaml", &text, &LoadOptions::default());
     let (config, _) = parsed.expect("it is right");
     let bound = app::build(config, app::Origin::default()).expect("free ports can be bound");
-    let (address, remote) = (bound.addresses().listeners[0], bound.remote());
+    let address = bound.addresses().listeners[0].socket().expect("TCP");
+    let remote = bound.remote();
     // Nobody accepts yet.
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {

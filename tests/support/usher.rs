@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, thread::JoinHandle};
 
 use usher::{
-    app::{self, Addresses, Ended, Origin, Remote},
+    app::{self, Ended, Origin, Remote},
+    bind::Bind,
     config::{self, Config, LoadOptions},
 };
 
@@ -14,6 +15,13 @@ pub struct Usher {
     pub addresses: Addresses,
     pub remote: Remote,
     thread: JoinHandle<Result<(), Ended>>,
+}
+
+/// Where it can be reached over TCP.
+pub struct Addresses {
+    pub listeners: Vec<SocketAddr>,
+    pub control: Option<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Samples of a metrics text, by name with labels.
@@ -68,7 +76,7 @@ impl Usher {
 
     fn build(config: Config, origin: Origin) -> Self {
         let bound = app::build(config, origin).expect("free ports can be bound");
-        let (addresses, remote) = (bound.addresses().clone(), bound.remote());
+        let (addresses, remote) = (Addresses::of(&bound), bound.remote());
         let thread = std::thread::spawn(move || bound.run());
         Self { addresses, remote, thread }
     }
@@ -113,6 +121,19 @@ impl Usher {
             assert!(!gauge || *value == 0.0, "{name} is still {value}");
         }
         samples
+    }
+}
+
+// === impl Addresses ===
+
+impl Addresses {
+    fn of(bound: &app::Bound) -> Self {
+        let bound = bound.addresses();
+        Self {
+            listeners: bound.listeners.iter().filter_map(Bind::socket).collect(),
+            control: bound.control.as_ref().and_then(Bind::socket),
+            metrics: bound.metrics.as_ref().and_then(Bind::socket),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     },
     config::{Audience, Config, Fallback, Objective, Overrides, Pool},
     fault::Fault,
+    peer::Client,
     policy::rate::Limits,
     proxy::Visitor,
     units::format_duration,
@@ -102,7 +103,7 @@ pub struct StepView {
 pub fn explain(
     config: &Config,
     asked: &Asked,
-    client: IpAddr,
+    client: Client,
     subject: Option<&str>,
 ) -> Explanation {
     let proved = config.identity.as_ref().map(|it| identify(it, asked, subject));
@@ -328,13 +329,13 @@ fn not_admitted(audience: &Audience) -> String {
 }
 
 /// How often such a request of `client` may come.
-fn limits(audience: &Audience, client: IpAddr) -> Vec<String> {
+fn limits(audience: &Audience, client: Client) -> Vec<String> {
     let Limits { audience: all, client: each } = audience.rate_limit;
     let all = all.map(|limit| format!("{} for all of {}; else 429", limit.told(), audience.name));
     let each = each.map(|limit| {
-        let counted = match client.to_canonical() {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => {
+        let counted = match client {
+            Client::Ip(IpAddr::V4(_)) | Client::Unix => client.to_string(),
+            Client::Ip(IpAddr::V6(address)) => {
                 format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
             }
         };

@@ -1,12 +1,13 @@
 //! Audiences, their rules and their promises, as they are written.
 
-use ipnet::IpNet;
-
 use super::{
     At, Count, FilePath, Frequency, Later, Many, Moment, NameLeaf, Named, Off, OneOrMany, Or,
     Overrides, Pattern, PercentLeaf, PriorityLeaf, Statuses, Users, Versions, Wait, document,
 };
-use crate::classify::{HostPattern, PathPattern, Text, VersionRange};
+use crate::{
+    classify::{HostPattern, PathPattern, Text, VersionRange},
+    peer::Network,
+};
 
 document! {
     /// What every audience starts from.
@@ -83,7 +84,7 @@ macro_rules! matchers {
                 /// Parameters of the query by name; the last of that name.
                 optional query: Named<OneOrMany<Pattern<Text>>>,
                 /// Networks of the client.
-                optional client: OneOrMany<Pattern<IpNet>>,
+                optional client: OneOrMany<Pattern<Network>>,
                 /// The subject of the client's certificate: `CN=ops,O=Shop`.
                 optional subject: OneOrMany<Pattern<Text>>,
                 /// The user that `identity:` found; `{ table: NAME }` for those of a table.
@@ -135,7 +136,7 @@ pub(crate) struct Matchers<'a> {
     pub(crate) header: Option<&'a NamedPatterns>,
     pub(crate) cookie: Option<&'a NamedPatterns>,
     pub(crate) query: Option<&'a NamedPatterns>,
-    pub(crate) client: Option<&'a Patterns<IpNet>>,
+    pub(crate) client: Option<&'a Patterns<Network>>,
     pub(crate) subject: Option<&'a Patterns<Text>>,
     pub(crate) user: Option<&'a At<OneOrMany<Users>>>,
     pub(crate) role: Option<&'a Patterns<Text>>,

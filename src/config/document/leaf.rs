@@ -10,6 +10,7 @@ use super::{
     tree::{Node, Scalar},
 };
 use crate::{
+    bind,
     config::{AddressSpec, QueueLength},
     name::Name,
     units::{self, Percent, UnitError},
@@ -58,8 +59,8 @@ pub(crate) struct FilePath {
 pub(crate) struct PercentLeaf(pub(crate) Percent);
 
 /// An address of our own to listen at.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bind(pub(crate) SocketAddr);
+#[derive(Clone, Debug)]
+pub(crate) struct Bind(pub(crate) bind::Bind);
 
 /// The name of an audience, a pool or an objective.
 #[derive(Clone, Debug)]
@@ -285,7 +286,8 @@ impl Leaf for Bind {
     fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
         let hint = "write for example `0.0.0.0:8080` or `[::]:8080`";
         let refused = || Complaint::new("it is not IP:PORT").with_hint(hint);
-        scalar.text.parse().map(Self).map_err(|_| refused())
+        let address: Result<SocketAddr, _> = scalar.text.parse();
+        address.map(|address| Self(address.into())).map_err(|_| refused())
     }
 
     fn schema() -> Schema {

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use http::HeaderName;
-use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
@@ -12,7 +11,10 @@ use super::{
     reader::Reader,
     tree::{Node, Scalar},
 };
-use crate::classify::{HostPattern, PathPattern, Text};
+use crate::{
+    classify::{HostPattern, PathPattern, Text},
+    peer::Network,
+};
 
 /// A pattern and how it was written.
 #[derive(Clone, Debug)]
@@ -25,7 +27,7 @@ leaves!(
     Pattern<PathPattern>,
     Pattern<HostPattern>,
     Pattern<Text>,
-    Pattern<IpNet>,
+    Pattern<Network>,
     Pattern<HeaderName>
 );
 
@@ -97,25 +99,26 @@ impl Leaf for Pattern<Text> {
     }
 }
 
-impl Leaf for Pattern<IpNet> {
+impl Leaf for Pattern<Network> {
     const WHAT: &'static str = "a network";
 
     fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
         let text = scalar.text.as_str();
-        let address = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
-        let Some(network) = text.parse::<IpNet>().ok().or_else(address) else {
+        let Ok(pattern) = text.parse::<Network>() else {
             let hint = "write for example `10.0.0.0/8`, `fd00::/8` or a single `192.0.2.7`";
             return Err(Complaint::new("it is neither an address nor ADDRESS/BITS").with_hint(hint));
         };
-        if network.addr() != network.network() {
+        if let Network::Ip(network) = pattern
+            && network.addr() != network.network()
+        {
             let hint = format!("write `{}`", network.trunc());
             return Err(Complaint::new("it has bits beyond its prefix").with_hint(hint));
         }
-        Ok(Self { pattern: network, shown: scalar.shown().to_owned() })
+        Ok(Self { pattern, shown: scalar.shown().to_owned() })
     }
 
     fn schema() -> Schema {
-        string("[0-9a-fA-F.:]+(/[0-9]{1,3})?")
+        string("[0-9a-fA-F.:]+(/[0-9]{1,3})?|unix")
     }
 }
 

@@ -5,11 +5,14 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-use crate::config::{
-    Operators, Token, TokenSource,
-    document::{self, At, Control, Many, Off, Or, Reader},
-    secret,
-    source::Span,
+use crate::{
+    bind::Bind,
+    config::{
+        Operators, Token, TokenSource,
+        document::{self, At, Control, Many, Off, Or, Reader},
+        secret,
+        source::Span,
+    },
 };
 
 /// Where the port is when nothing is written.
@@ -25,15 +28,15 @@ const MAKE_ONE: &str = "`openssl rand -hex 32 > FILE` makes one";
 pub(super) fn lower(
     at: Option<&At<Or<Off, Control>>>,
     reader: &mut Reader,
-) -> (Option<SocketAddr>, Operators) {
+) -> (Option<Bind>, Operators) {
     let (control, span) = match at {
-        None => return (Some(CONTROL), Operators::default()),
+        None => return (Some(CONTROL.into()), Operators::default()),
         Some(At { value: Or::Word(_), .. }) => return (None, Operators::default()),
         Some(At { value: Or::Value(control), span, .. }) => (control, *span),
     };
-    let address = control.bind.as_ref().map_or(CONTROL, |bind| bind.value.0);
+    let address = control.bind.as_ref().map_or_else(|| CONTROL.into(), |bind| bind.value.0.clone());
     let tokens = control.tokens.as_ref().map(|at| tokens(at, reader)).unwrap_or_default();
-    if !address.ip().is_loopback() && control.tokens.is_none() {
+    if !address.is_local() && control.tokens.is_none() {
         let span = control.bind.as_ref().map_or(span, |bind| bind.span);
         let message = format!(
             "the control port may not be at {address} without `tokens`: off loopback, whoever \

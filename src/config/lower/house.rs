@@ -8,17 +8,20 @@ use std::{
 };
 
 use http::HeaderName;
-use ipnet::IpNet;
 
 use super::{
     LISTENERS_MAX, bounded,
     control::{self, CONTROL},
     manners, tls,
 };
-use crate::config::{
-    AccessLog, Drain, Limits, Listener, Operators,
-    document::{self, At, Auto, Bind, Count, Document, Off, Or, Port, Reader, Size, Wait},
-    source::Span,
+use crate::{
+    bind::Bind,
+    config::{
+        AccessLog, Drain, Limits, Listener, Operators,
+        document::{self, At, Auto, Count, Document, Off, Or, Port, Reader, Size, Wait},
+        source::Span,
+    },
+    peer::Network,
 };
 
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
@@ -33,10 +36,10 @@ const WHY_REQUESTS_MAX: usize = 1_000_000;
 /// What is about usher itself.
 pub(super) struct House {
     pub(super) listeners: Vec<Listener>,
-    pub(super) control: Option<SocketAddr>,
+    pub(super) control: Option<Bind>,
     pub(super) operators: Operators,
-    pub(super) metrics: Option<SocketAddr>,
-    pub(super) trusted_proxies: Vec<(IpNet, Span)>,
+    pub(super) metrics: Option<Bind>,
+    pub(super) trusted_proxies: Vec<(Network, Span)>,
     pub(super) underscore_headers: Vec<HeaderName>,
     pub(super) fault_header: bool,
     pub(super) workers: Option<usize>,
@@ -95,8 +98,12 @@ fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
                 let message = "`h2c` has no effect beside `tls`, where HTTP/2 is offered anyway";
                 reader.warn(at.key, message, "remove it");
             }
+            let bind = &bind.value.0;
+            // Two of one address are an error, unless it stands for any port.
+            let alike = lowered.iter().filter(|it: &&Listener| it.bind.is_written_like(bind));
+            let bind = bind.clone().after(alike.count());
             lowered.push(Listener {
-                bind: bind.value.0,
+                bind,
                 h2c: h2c.is_some(),
                 limits,
                 tls,
@@ -109,36 +116,32 @@ fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
     lowered
 }
 
-fn port(at: Option<&At<Or<Off, Port>>>, default: SocketAddr) -> Option<SocketAddr> {
-    match at.map(|at| &at.value) {
-        Some(Or::Word(_)) => None,
-        Some(Or::Value(port)) => Some(port.bind.as_ref().map_or(default, |bind| bind.value.0)),
-        None => Some(default),
-    }
+fn port(at: Option<&At<Or<Off, Port>>>, default: SocketAddr) -> Option<Bind> {
+    own_port(at, default, |port| port.bind.as_ref()).map(|(bind, _)| bind)
 }
 
 /// The address of one of usher's own ports, and where it stands when it was written.
 fn own_port<T>(
     at: Option<&At<Or<Off, T>>>,
     default: SocketAddr,
-    bind: impl Fn(&T) -> Option<&At<Bind>>,
-) -> Option<(SocketAddr, Option<Span>)> {
+    bind: impl Fn(&T) -> Option<&At<document::Bind>>,
+) -> Option<(Bind, Option<Span>)> {
     match at {
         Some(At { value: Or::Word(_), .. }) => None,
         Some(At { value: Or::Value(port), span, .. }) => match bind(port) {
-            Some(bind) => Some((bind.value.0, Some(bind.span))),
-            None => Some((default, Some(*span))),
+            Some(bind) => Some((bind.value.0.clone(), Some(bind.span))),
+            None => Some((default.into(), Some(*span))),
         },
-        None => Some((default, None)),
+        None => Some((default.into(), None)),
     }
 }
 
 fn ports_are_distinct(document: &Document, reader: &mut Reader) {
     let listeners = document.listeners.iter().flat_map(|list| &list.value.items);
     let binds = listeners.filter_map(|listener| listener.value.bind.as_ref());
-    let mut taken: Vec<(SocketAddr, Option<Span>)> = Vec::new();
-    let mut take = |address: SocketAddr, span: Option<Span>| {
-        let clash = taken.iter().find(|(other, _)| overlap(*other, address));
+    let mut taken: Vec<(Bind, Option<Span>)> = Vec::new();
+    let mut take = |address: Bind, span: Option<Span>| {
+        let clash = taken.iter().find(|(other, _)| overlap(other, &address));
         let message = match (clash, span) {
             (Some((first_address, Some(first))), Some(span)) => {
                 let place = reader.place(*first, span);
@@ -159,7 +162,7 @@ fn ports_are_distinct(document: &Document, reader: &mut Reader) {
         }
     };
     for bind in binds {
-        take(bind.value.0, Some(bind.span));
+        take(bind.value.0.clone(), Some(bind.span));
     }
     let control = own_port(document.control.as_ref(), CONTROL, |port| port.bind.as_ref());
     let metrics = own_port(document.metrics.as_ref(), METRICS, |port| port.bind.as_ref());
@@ -169,10 +172,11 @@ fn ports_are_distinct(document: &Document, reader: &mut Reader) {
 }
 
 /// Whether the system would refuse one after the other.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+fn overlap(one: &Bind, other: &Bind) -> bool {
+    let (Bind::Tcp(one), Bind::Tcp(other)) = (one, other) else { return false };
     let wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
     let family = one.is_ipv4() == other.is_ipv4();
-    one.port() == other.port() && one.port() != 0 && family && (wildcard || one.ip() == other.ip())
+    one.port() == other.port() && family && (wildcard || one.ip() == other.ip())
 }
 
 fn workers(at: Option<&At<Or<Auto, Count>>>, reader: &mut Reader) -> Option<usize> {

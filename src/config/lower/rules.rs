@@ -2,8 +2,6 @@
 
 use std::fmt::{self, Write as _};
 
-use ipnet::IpNet;
-
 use super::house::positive;
 use crate::{
     classify::{Matcher, RuleSpec, Text, UserPattern, VersionRange},
@@ -15,6 +13,7 @@ use crate::{
         },
         source::Span,
     },
+    peer::Network,
 };
 
 /// A rule, and where it stands.
@@ -142,7 +141,7 @@ impl MatcherList {
             self.named(at, prefix, "query", Matcher::Query, reader);
         }
         if let Some(at) = matchers.client {
-            let networks: Vec<IpNet> = values(at, reader);
+            let networks: Vec<Network> = values(at, reader);
             self.push(Matcher::Client(networks), prefix, Label("client", &at.value));
         }
         if let Some(at) = matchers.subject {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Why;
 use crate::{
+    peer::Network,
     units,
     verbs::{Allowed, REQUESTS, WAIT},
 };
@@ -189,9 +189,8 @@ fn duration(
     Ok(Some(duration))
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let single = || text.parse::<std::net::IpAddr>().map(IpNet::from);
-    text.parse().or_else(|_| single()).map_err(|_| format!("`allow`: `{text}` is not a network."))
+fn network(text: &str) -> Result<Network, String> {
+    text.parse().map_err(|_| format!("`allow`: `{text}` is not a network."))
 }
 
 fn user(id: String) -> Result<Box<str>, String> {

@@ -302,7 +302,7 @@ where
         if let Some(known) = self.common.watch.ended().or(leaving) {
             return known;
         }
-        tracing::debug!(client = %self.peer.ip(), %error, "a connection over HTTP/2 broke");
+        tracing::debug!(client = %self.peer.client(), %error, "a connection over HTTP/2 broke");
         of_error(error)
     }
 }

@@ -22,6 +22,7 @@ use std::{
 };
 
 use super::Terms;
+use crate::peer::Client;
 
 /// Ticks a second.
 pub(super) const TICKS: u64 = 1_000_000;
@@ -102,9 +103,11 @@ fn soonest(words: &[u64; WAYS]) -> usize {
 
 /// What makes two addresses one client: with IPv6 a household has a network of 64 bits, and as many
 /// addresses in it as it likes (RFC 6177).
-pub(super) fn client_key(client: IpAddr) -> u128 {
-    match client.to_canonical() {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits() >> 64 << 64 | 1 << 63,
+pub(super) fn client_key(client: Client) -> u128 {
+    match client {
+        Client::Ip(IpAddr::V4(address)) => u128::from(address.to_bits()),
+        Client::Ip(IpAddr::V6(address)) => address.to_bits() >> 64 << 64 | 1 << 63,
+        // No address of IPv4 is as large, and none of IPv6 is as small.
+        Client::Unix => 1 << 32,
     }
 }

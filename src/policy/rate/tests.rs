@@ -1,12 +1,15 @@
 //! A limit against a bucket of tokens as it is drawn, and a table that is too small.
 
-use std::{collections::VecDeque, net::Ipv4Addr};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use proptest::prelude::*;
 
 use super::*;
 
-const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+const CLIENT: Client = Client::Ip(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)));
 
 fn limit(requests: u32, per_ms: u64, burst: u32) -> Limit {
     Limit { requests, per: Duration::from_millis(per_ms), burst }
@@ -16,8 +19,12 @@ fn of_client(limit: Limit) -> Limits {
     Limits { audience: None, client: Some(limit) }
 }
 
-fn ip(text: &str) -> IpAddr {
+fn ip(text: &str) -> Client {
     text.parse().expect("an address")
+}
+
+fn v4(bits: u32) -> Client {
+    Client::Ip(Ipv4Addr::from_bits(bits).into())
 }
 
 #[test]
@@ -73,15 +80,13 @@ fn more_clients_than_cells_are_forgotten_and_never_refused_for_others() {
     let origin = Instant::now();
     let meter = Meter::new(origin);
     let clients = 2 * CLIENTS_MAX as u32;
-    let refused = (0..clients)
-        .filter(|&client| meter.admit(&limits, Ipv4Addr::from_bits(client).into(), origin).is_err())
-        .count();
+    let refused =
+        (0..clients).filter(|&client| meter.admit(&limits, v4(client), origin).is_err()).count();
     // Those whose set and tag are another's.
     assert!(refused < clients as usize / 1000, "{refused} were taken for others");
     assert!(meter.forgotten() > u64::from(clients) / 4, "{}", meter.forgotten());
-    let known = (0..clients)
-        .filter(|&client| meter.admit(&limits, Ipv4Addr::from_bits(client).into(), origin).is_err())
-        .count();
+    let known =
+        (0..clients).filter(|&client| meter.admit(&limits, v4(client), origin).is_err()).count();
     assert!(known < CLIENTS_MAX);
 }
 
@@ -92,7 +97,7 @@ fn a_client_that_is_active_keeps_its_cell_while_others_come_and_go() {
     let meter = Meter::new(origin);
     (0..100).for_each(|_| assert!(meter.admit(&limits, CLIENT, origin).is_ok()));
     for other in 0..4 * CLIENTS_MAX as u32 {
-        let _ = meter.admit(&limits, Ipv4Addr::from_bits(other).into(), origin);
+        let _ = meter.admit(&limits, v4(other), origin);
     }
     assert!(meter.admit(&limits, CLIENT, origin).is_err(), "it has the most to wait for");
 }

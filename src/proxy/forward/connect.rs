@@ -1,6 +1,9 @@
 //! The connection for an attempt: one that is there, or a new one.
 
-use std::{net::SocketAddr, time::Instant as Clock};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Instant as Clock,
+};
 
 use tokio::time::Instant;
 
@@ -24,10 +27,16 @@ impl Journey<'_> {
     fn behalf(&self) -> Option<Behalf> {
         self.dialect().filter(|dialect| dialect.introduces())?;
         let Asked { peer, client, .. } = self.exchange.asked();
+        let ip = client.ip()?;
         // The port of a client behind a trusted proxy is not known.
-        let port = if peer.ip() == *client { peer.address.port() } else { 0 };
-        let source = SocketAddr::new(*client, port);
-        Some(Behalf { source, destination: peer.local })
+        let own = peer.address.filter(|_| peer.client() == *client);
+        let source = SocketAddr::new(ip, own.map_or(0, |address| address.port()));
+        // Nor where it has connected to, when that is a Unix socket of ours.
+        let nowhere = || match ip {
+            IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        Some(Behalf { source, destination: peer.local.unwrap_or_else(nowhere) })
     }
 
     /// An idle connection of this worker to `endpoint`.

@@ -1,19 +1,16 @@
 //! Where a request comes from: what trusted proxies may tell, and what Rails is told.
 
-use std::net::IpAddr;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{HOST, VIA},
 };
-use ipnet::IpNet;
 
 use super::{
     X_REQUEST_ID,
     rfc7239::{Hop, hops},
     text::Text,
 };
-use crate::peer::{Peer, Protocol};
+use crate::peer::{Client, Network, Peer, Protocol};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -48,7 +45,11 @@ impl Origin {
         let port = given(X_FORWARDED_PORT).or_else(|| match &proto {
             // The proxy knows the proto and not the port: ours would contradict it.
             Some(proto) => port_of(host.as_ref()).or_else(|| default_port(proto)),
-            None => Some(peer.local.port().into()),
+            // What has no port came to a name's own.
+            None => match peer.local {
+                Some(local) => Some(local.port().into()),
+                None => port_of(host.as_ref()).or_else(|| default_port(&own)),
+            },
         });
         Self { chain: chain(headers, peer), proto: proto.unwrap_or(own), host, port }
     }
@@ -60,11 +61,7 @@ impl Origin {
 
     /// Writes the statement, and adds the peer to those whom the request passed.
     pub(super) fn write(self, headers: &mut HeaderMap, peer: &Peer) {
-        let mut path = Text::default();
-        for hop in &self.chain {
-            path.push(hop).push(", ");
-        }
-        if let Some(path) = path.push_address(peer.ip()).value() {
+        if let Some(path) = self.path(peer) {
             headers.insert(X_FORWARDED_FOR, path);
         }
         headers.insert(X_FORWARDED_PROTO, self.proto);
@@ -75,11 +72,27 @@ impl Origin {
             headers.insert(X_FORWARDED_PORT, port);
         }
     }
+
+    /// Whom the request has passed, the peer last. One without an address adds nothing: Rails
+    /// would have to read over it.
+    fn path(&self, peer: &Peer) -> Option<HeaderValue> {
+        let mut path = Text::default();
+        let own = peer.client().ip();
+        for (index, hop) in self.chain.iter().enumerate() {
+            path.push(if index > 0 { ", " } else { "" }).push(hop);
+        }
+        match own {
+            Some(ip) if self.chain.is_empty() => path.push_address(ip).value(),
+            Some(ip) => path.push(", ").push_address(ip).value(),
+            None if self.chain.is_empty() => None,
+            None => path.value(),
+        }
+    }
 }
 
-/// The client's address: the last hop that is not itself a trusted proxy.
-pub(super) fn client_of(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> IpAddr {
-    let mut client = peer.ip();
+/// The client: the last hop that is not itself a trusted proxy.
+pub(super) fn client_of(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> Client {
+    let mut client = peer.client();
     if !peer.trusted {
         return client;
     }
@@ -87,7 +100,7 @@ pub(super) fn client_of(headers: &HeaderMap, peer: &Peer, trusted: &[IpNet]) -> 
         // What is no address ends the chain: whoever wrote it cannot be believed further.
         let Some(address) = address_of(hop) else { break };
         client = address;
-        if !trusted.iter().any(|network| network.contains(&client)) {
+        if !trusted.iter().any(|network| network.contains(client)) {
             break;
         }
     }
@@ -147,10 +160,10 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 }
 
 /// An address with or without a port, IPv6 with or without brackets.
-fn address_of(hop: &str) -> Option<IpAddr> {
+fn address_of(hop: &str) -> Option<Client> {
     let socket = hop.parse::<std::net::SocketAddr>().map(|address| address.ip());
     let bare = hop.trim_start_matches('[').trim_end_matches(']');
-    bare.parse().or(socket).ok().map(|ip: IpAddr| ip.to_canonical())
+    bare.parse().or(socket).ok().map(Client::from)
 }
 
 fn port_of(host: Option<&HeaderValue>) -> Option<HeaderValue> {
@@ -170,11 +183,14 @@ fn default_port(proto: &HeaderValue) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn peer(trusted: bool) -> Peer {
-        let local = ([10, 0, 0, 1], 8080).into();
-        Peer { address: ([10, 0, 0, 9], 5000).into(), local, listener: local, trusted, tls: None }
+        let local = SocketAddr::from(([10, 0, 0, 1], 8080));
+        let (address, listener) = (Some(([10, 0, 0, 9], 5000).into()), local.into());
+        Peer { address, local: Some(local), listener, trusted, tls: None }
     }
 
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {

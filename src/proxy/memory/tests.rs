@@ -1,7 +1,5 @@
 //! What is remembered, and for how long.
 
-use std::net::Ipv4Addr;
-
 use super::*;
 use crate::name::Name;
 
@@ -24,7 +22,7 @@ fn request(id: &str, second: u64, told: &Arc<Told>) -> Remembered {
         told: told.clone(),
         rule: None,
         at: SystemTime::UNIX_EPOCH + Duration::from_secs(second),
-        client: Ipv4Addr::LOCALHOST.into(),
+        client: Client::Unix,
         status: Some(StatusCode::OK),
         outcome: Outcome::Served,
         fault: None,

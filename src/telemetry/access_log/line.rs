@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     fault::{Blame, Fault, Outcome},
+    peer::Client,
     peer::Protocol,
 };
 
@@ -47,7 +48,7 @@ line! {
     /// The trace out of `traceparent`.
     trace_id: Option<&'a str>,
     /// Who asked, after trusted proxies have been believed.
-    client: IpAddr,
+    client: Client,
     /// What the client spoke.
     #[serde(serialize_with = "protocol")]
     proto: Option<Protocol>,
@@ -122,7 +123,7 @@ impl Default for Line<'_> {
             time: SystemTime::UNIX_EPOCH,
             request_id: None,
             trace_id: None,
-            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            client: Client::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             proto: None,
             tls: None,
             method: None,
@@ -199,7 +200,7 @@ mod tests {
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_452_286_007_900),
             request_id: Some("01J9"),
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
-            client: IpAddr::from([203, 0, 113, 7]),
+            client: Client::Ip([203, 0, 113, 7].into()),
             proto: Some(Protocol::Http11),
             tls: None,
             method: Some("POST"),
