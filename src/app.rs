@@ -48,7 +48,7 @@ use crate::{
     config::{self, Config},
     control::{Audit, Guard, Keys},
     drain::{self, Drain, Drainer},
-    edge::{Census, Order},
+    edge::{Census, Order, SocketFile},
     meters::Meters,
     proxy::{Common, Crew, Memory, Pulse, Spool, Tunnels},
     reload::Reloader,
@@ -122,6 +122,8 @@ pub struct Bound {
     orders: mpsc::Receiver<Order>,
     writer: Writer,
     predecessor: Option<Predecessor>,
+    /// What leads to sockets that nobody serves once the predecessor has gone.
+    abandoned: Vec<Arc<SocketFile>>,
 }
 
 /// Takes every port and file that `config` names, and compiles it.
@@ -193,6 +195,7 @@ pub fn build_on(
         orders,
         writer,
         predecessor: inherited.predecessor.take(),
+        abandoned: inherited.abandoned(),
     })
 }
 

@@ -3,6 +3,8 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
 };
 
 /// An address of our own. Two listeners never have the same one.
@@ -12,6 +14,17 @@ pub enum Bind {
     Tcp(SocketAddr),
     /// Any free port of an IP address, and how many were written so before this one.
     AnyPort(IpAddr, u16),
+    /// The path of a Unix socket.
+    Unix(Arc<Path>),
+}
+
+/// Who may connect to a Unix socket: the rights of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// As `chmod` takes it; whoever may write may connect.
+    pub mode: u32,
+    /// The group that the file is given, by its number; else the one that usher has.
+    pub group: Option<u32>,
 }
 
 // === impl Bind ===
@@ -19,9 +32,18 @@ pub enum Bind {
 impl Bind {
     /// What the system is asked for, over TCP.
     pub fn socket(&self) -> Option<SocketAddr> {
-        match *self {
-            Bind::Tcp(address) => Some(address),
-            Bind::AnyPort(ip, _) => Some(SocketAddr::new(ip, 0)),
+        match self {
+            Bind::Tcp(address) => Some(*address),
+            Bind::AnyPort(ip, _) => Some(SocketAddr::new(*ip, 0)),
+            Bind::Unix(_) => None,
+        }
+    }
+
+    /// The path of a Unix socket.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Bind::Unix(path) => Some(path),
+            Bind::Tcp(_) | Bind::AnyPort(..) => None,
         }
     }
 
@@ -30,6 +52,7 @@ impl Bind {
         match self {
             Bind::Tcp(address) => address.ip().is_loopback(),
             Bind::AnyPort(ip, _) => ip.is_loopback(),
+            Bind::Unix(_) => true,
         }
     }
 
@@ -38,7 +61,7 @@ impl Bind {
     pub fn after(self, before: usize) -> Self {
         match self {
             Bind::AnyPort(ip, _) => Bind::AnyPort(ip, u16::try_from(before).unwrap_or(u16::MAX)),
-            Bind::Tcp(_) => self,
+            Bind::Tcp(_) | Bind::Unix(_) => self,
         }
     }
 
@@ -62,11 +85,27 @@ impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Bind::Tcp(address) => address.fmt(f),
+            Bind::Unix(path) => write!(f, "unix:{}", path.display()),
             Bind::AnyPort(ip, before) => {
                 SocketAddr::new(*ip, 0).fmt(f)?;
                 if *before > 0 { write!(f, "#{}", u32::from(*before) + 1) } else { Ok(()) }
             }
         }
+    }
+}
+
+// === impl Access ===
+
+impl Access {
+    /// Usher's user and group, as befits what other programs of a machine connect to.
+    pub const GROUP: Self = Self { mode: 0o660, group: None };
+
+    /// Usher's user alone.
+    pub const OWNER: Self = Self { mode: 0o600, group: None };
+
+    /// Whether anybody on this machine may connect.
+    pub fn is_open_to_all(self) -> bool {
+        self.mode & 0o002 != 0
     }
 }
 
@@ -90,6 +129,14 @@ mod tests {
         assert_eq!(first.socket(), second.socket());
         assert_eq!(bind("[::]:80").after(7), bind("[::]:80"));
         assert_eq!(bind("[::]:80").to_string(), "[::]:80");
+    }
+
+    #[test]
+    fn a_path_is_written_behind_unix() {
+        let bind = Bind::Unix(Path::new("/run/usher.sock").into());
+        assert_eq!(bind.to_string(), "unix:/run/usher.sock");
+        assert_eq!((bind.socket(), bind.path()), (None, Some(Path::new("/run/usher.sock"))));
+        assert!(bind.is_local() && bind.is_written_like(&bind.clone().after(3)));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub use timeouts::{Overrides, Timeouts};
 pub use versions::{VersionAnswer, Versions};
 
 use crate::{
-    bind::Bind,
+    bind::{Access, Bind},
     classify::{PathPattern, RuleSpec},
     identity::Identities,
     name::Name,
@@ -71,10 +71,14 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The operators' port; `None` is `off`.
     pub control: Option<Bind>,
+    /// Who may connect to it, where it is a Unix socket.
+    pub control_access: Access,
     /// Who may ask it, and where changes are written down.
     pub operators: Operators,
     /// The port that Prometheus scrapes; `None` is `off`.
     pub metrics: Option<Bind>,
+    /// Who may connect to it, where it is a Unix socket.
+    pub metrics_access: Access,
     /// Networks that may tell us `X-Forwarded-*`.
     pub trusted_proxies: Vec<Network>,
     /// Names with `_` that are passed on.
@@ -121,6 +125,8 @@ pub struct Config {
 pub struct Listener {
     /// Where it listens; no two listeners have the same.
     pub bind: Bind,
+    /// Who may connect, where that is a Unix socket.
+    pub access: Access,
     /// Whether HTTP/2 is spoken here without TLS, beside HTTP/1.1.
     pub h2c: bool,
     /// The limits of connections accepted here.

@@ -33,7 +33,7 @@ pub mod views;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use crate::edge::Listener;
 
 use crate::classify::Version;
 
@@ -42,7 +42,7 @@ pub use gate::{
     AnnotationOrder, AnnotationView, EndOrder, GateAudienceView, GateKept, GateOrder, GateView,
     OverrideOrder, OverrideView,
 };
-pub use guard::Guard;
+pub use guard::{Guard, Whence};
 pub use keys::Keys;
 pub use orders::{Asked, By, Order, OrderBody, UpgradeOrder, Why};
 pub use promises::{CauseView, HourView, SloView, StandingView, WindowView};
@@ -128,7 +128,7 @@ pub enum Readiness {
 
 /// Serves the control port until dropped, and with it every connection.
 pub async fn serve_control(
-    listener: TcpListener,
+    listener: Listener,
     sight: Arc<dyn Sight>,
     guard: Arc<Guard>,
     closing: Closing,
@@ -137,7 +137,7 @@ pub async fn serve_control(
 }
 
 /// Serves the metrics port until dropped, and with it every connection.
-pub async fn serve_metrics(listener: TcpListener, sight: Arc<dyn Sight>, closing: Closing) {
+pub async fn serve_metrics(listener: Listener, sight: Arc<dyn Sight>, closing: Closing) {
     port::serve(listener, router::metrics(sight), closing).await;
 }
 

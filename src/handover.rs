@@ -85,6 +85,9 @@ pub struct Label {
     /// What its listener is known by: where the configuration has it listen. The socket may know a
     /// port where that says 0.
     pub bind: String,
+    /// Device and inode of the file that leads to it, when the new process is to take that away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<(u64, u64)>,
 }
 
 /// Who comes to a listening socket.
@@ -149,7 +152,7 @@ mod tests {
             handover: 1,
             usher: "0.2.0".to_owned(),
             pid: 7,
-            sockets: vec![Label { kind: Kind::Listener, bind }],
+            sockets: vec![Label { kind: Kind::Listener, bind, file: None }],
         };
         assert_eq!(serde_json::from_str::<Message>(text).unwrap(), hello);
         assert_eq!(serde_json::to_string(&Message::Ready).unwrap(), r#"{"say":"ready"}"#);

@@ -250,8 +250,12 @@ fn refused(name: &str, message: &str) -> Reloaded {
 fn order(old: &Config, new: &Config) -> Result<Order, edge::BindError> {
     let mut order = Order::default();
     for listener in &new.listeners {
-        if !old.listeners.iter().any(|known| known.bind == listener.bind) {
-            let socket = edge::bind(&listener.bind)?;
+        let known = old.listeners.iter().find(|known| known.bind == listener.bind);
+        if known.is_some_and(|known| known.access != listener.access) {
+            order.dress.push((listener.bind.clone(), listener.access));
+        }
+        if known.is_none() {
+            let socket = edge::bind(&listener.bind, listener.access)?;
             order.open.push(Door { bind: listener.bind.clone(), socket });
         }
     }

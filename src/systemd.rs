@@ -3,10 +3,11 @@
 //!
 //! Without such a manager nothing of this does anything.
 
-use std::{io, net::TcpListener, time::Duration};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
+use socket2::Socket;
 
 /// How long systemd waits for a sign of life, in microseconds.
 const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
@@ -23,7 +24,7 @@ pub struct Handed {
     /// Its name in `LISTEN_FDNAMES`, where it has one.
     pub name: Option<String>,
     /// The socket, not blocking.
-    pub socket: TcpListener,
+    pub socket: Socket,
 }
 
 /// A descriptor that was handed in and is of no use.
@@ -40,7 +41,7 @@ pub struct HandedError {
 /// Takes the sockets that were handed in. To be called once, before there is a second thread.
 ///
 /// # Errors
-/// One of them is no listening TCP socket.
+/// One of them is no listening TCP or Unix socket.
 pub fn sockets() -> Result<Vec<Handed>, HandedError> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':').map(str::to_owned);
@@ -49,14 +50,25 @@ pub fn sockets() -> Result<Vec<Handed>, HandedError> {
     for index in 0..handed.len() {
         let error = |source| HandedError { index, source };
         let name = names.next().filter(|name| !name.is_empty());
-        let Some(socket) = handed.take_tcp_listener(index).map_err(error)? else { continue };
-        if !socket2::SockRef::from(&socket).is_listener().map_err(error)? {
+        let Some(socket) = take(&mut handed, index).map_err(error)? else { continue };
+        if !socket.is_listener().map_err(error)? {
             return Err(error(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen")));
         }
         socket.set_nonblocking(true).map_err(error)?;
         sockets.push(Handed { name, socket });
     }
     Ok(sockets)
+}
+
+fn take(handed: &mut ListenFd, index: usize) -> io::Result<Option<Socket>> {
+    let Ok(tcp) = handed.take_tcp_listener(index) else {
+        let unix = handed.take_unix_listener(index).map_err(|_neither| {
+            let message = "it is neither a TCP socket nor a Unix socket of streams";
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        });
+        return Ok(unix?.map(|unix| OwnedFd::from(unix).into()));
+    };
+    Ok(tcp.map(Socket::from))
 }
 
 /// usher serves.

@@ -3,13 +3,11 @@
 #![expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
 
 use std::{
-    net::TcpListener as StdListener,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use tokio::{
-    net::TcpListener,
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
@@ -25,9 +23,10 @@ use super::{
     threads::{self, Doors, Threads},
 };
 use crate::{
+    bind::Access,
     control, descriptors,
     drain::{Drain, Drainer, Stage},
-    edge::Door,
+    edge::{Door, Listening, SocketFile},
     meters::CutOff,
     proxy::Common,
     reload::blocking,
@@ -70,7 +69,8 @@ pub(super) fn run(bound: Bound, house: House) -> Result<(), Ended> {
 async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     let (mut tasks, mut ports) = (JoinSet::new(), JoinSet::new());
     let Bound { sight, mut sockets, config, common, census, drainer, .. } = bound;
-    let Bound { drain, writer, workers, orders, mut predecessor, .. } = bound;
+    let Bound { drain, writer, workers, orders, mut predecessor, abandoned, .. } = bound;
+    let files = sockets.files(&config);
     tasks.spawn(signals::obey(signals, drainer.clone(), sight.clone()));
     // As long as a predecessor serves, nobody must be told here that usher is not ready.
     if predecessor.is_none() {
@@ -97,11 +97,13 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     let doors = config.listeners.iter().zip(sockets.listeners);
     let first =
         doors.map(|(listener, socket)| Door { bind: listener.bind.clone(), socket }).collect();
-    let doors = Doors { first, orders, common: common.clone(), census };
+    let handed_over = sight.succession().handed_over();
+    let doors = Doors { first, orders, common: common.clone(), census, handed_over };
     let threads = threads::start(doors, workers)?;
     let mut outlived = None;
     if let Some(mut predecessor) = predecessor {
         predecessor.ready().await;
+        take_on(&files, &abandoned);
         outlived = Some(tasks.spawn(predecessor.outlive(sight.clone())));
     }
     systemd::ready();
@@ -116,11 +118,28 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
         settle_estate(parting, &sight, outlived, &mut ports).await;
     }
     ports.shutdown().await;
+    let left = sight.succession().has_handed_over();
+    files.iter().for_each(|(file, _)| if left { file.leave() } else { file.remove() });
     tasks.shutdown().await;
     // Nobody counts any more: what is written now is all there was.
     sight.books().read();
     sight.books().keep();
     ended
+}
+
+/// Takes on what a predecessor that has handed over would have taken away: `files` are in use, and
+/// those that are `abandoned` are not.
+fn take_on(files: &[(Arc<SocketFile>, Access)], abandoned: &[Arc<SocketFile>]) {
+    for (file, access) in files {
+        file.adopt();
+        if let Err(error) = file.dress(*access) {
+            tracing::error!(%error, "a Unix socket cannot be given other rights");
+        }
+    }
+    for file in abandoned {
+        file.adopt();
+        file.remove();
+    }
 }
 
 /// What the house does as long as usher runs.
@@ -138,17 +157,17 @@ fn begin(tasks: &mut JoinSet<()>, sight: &Arc<HouseSight>, common: &Arc<Common>)
 
 fn serve_ports(
     ports: &mut JoinSet<()>,
-    control: Option<StdListener>,
-    metrics: Option<StdListener>,
+    control: Option<Listening>,
+    metrics: Option<Listening>,
     sight: &Arc<HouseSight>,
 ) -> Result<(), Ended> {
     let closing = sight.succession().handed_over();
     if let Some(socket) = control {
-        let (listener, guard) = (TcpListener::from_std(socket)?, sight.guard().clone());
+        let (listener, guard) = (socket.watch()?, sight.guard().clone());
         ports.spawn(control::serve_control(listener, sight.clone(), guard, closing.clone()));
     }
     if let Some(socket) = metrics {
-        let listener = TcpListener::from_std(socket)?;
+        let listener = socket.watch()?;
         ports.spawn(control::serve_metrics(listener, sight.clone(), closing));
     }
     Ok(())

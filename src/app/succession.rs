@@ -12,7 +12,6 @@
 use std::{
     ffi::OsString,
     io,
-    net::TcpListener,
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
@@ -23,10 +22,10 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::{estates::Estates, parting::Parting};
+use super::{estates::Estates, parting::Parting, sockets};
 use crate::{
     drain::{Drain, Drainer, Stage},
-    edge::{Door, Order},
+    edge::{Door, Listening, Order},
     handover::{self, Channel, ChannelError, Kind, Label, Message},
     reload::blocking,
     systemd,
@@ -49,7 +48,7 @@ pub struct Invocation {
 /// What a running usher needs to be followed by another.
 pub(super) struct Succession {
     invocation: Option<Invocation>,
-    ports: Mutex<Vec<(Label, TcpListener)>>,
+    ports: Mutex<Vec<(Label, Listening)>>,
     doors: mpsc::Sender<Order>,
     drainer: Arc<Drainer>,
     drain: Drain,
@@ -156,7 +155,7 @@ impl Invocation {
 impl Succession {
     pub(super) fn new(
         invocation: Option<Invocation>,
-        ports: Vec<(Label, TcpListener)>,
+        ports: Vec<(Label, Listening)>,
         doors: mpsc::Sender<Order>,
         drainer: Arc<Drainer>,
         drain: Drain,
@@ -236,11 +235,8 @@ impl Succession {
         let doors = self.borrow_doors().await;
         let hello = {
             let ports = self.ports.lock();
-            let doors = doors.iter().map(|door| {
-                (
-                    Label { kind: Kind::Listener, bind: door.bind.to_string() },
-                    door.socket.try_clone(),
-                )
+            let doors = doors.iter().map(|Door { bind, socket }| {
+                (sockets::label(Kind::Listener, bind, socket), socket.try_clone())
             });
             let ports = ports.iter().map(|(label, socket)| (label.clone(), socket.try_clone()));
             doors.chain(ports).collect::<Vec<_>>()
@@ -256,7 +252,7 @@ impl Succession {
             pid: std::process::id(),
             sockets: labels,
         };
-        let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+        let sockets: Vec<_> = sockets.iter().map(|it| it.socket.as_fd()).collect();
         channel.send_with(&message, &sockets).await?;
         let mut heir = None;
         loop {
@@ -287,7 +283,9 @@ impl Succession {
         tracing::info!(pid = heir.pid, usher = heir.usher, "upgraded: another usher serves now");
         systemd::main_process(heir.pid);
         *self.heir.lock() = Some(channel);
-        self.ports.lock().clear();
+        for (_, port) in self.ports.lock().drain(..) {
+            port.file.iter().for_each(|file| file.leave());
+        }
         self.handed_over.send_replace(true);
         self.drainer.advance(Stage::Finishing);
     }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::mpsc,
+    sync::{mpsc, watch},
 };
 
 use crate::{
@@ -30,6 +30,8 @@ pub(super) struct Doors {
     pub common: Arc<Common>,
     /// Who is here.
     pub census: Arc<Census>,
+    /// Whether another process serves at these doors.
+    pub handed_over: watch::Receiver<bool>,
 }
 
 /// Running threads, and where each says that it has ended.
@@ -73,6 +75,7 @@ pub(super) fn start(doors: Doors, workers: usize) -> io::Result<Threads> {
         census: doors.census,
         published: doors.common.published.clone(),
         drain: doors.common.drain.clone(),
+        handed_over: doors.handed_over,
         connections_auto: allowance.connections_auto(workers),
         connections_max: allowance.connections_max(workers),
     };

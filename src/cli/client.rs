@@ -17,7 +17,11 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
 
 use super::{FAILED, WRONG};
 use crate::{
@@ -50,7 +54,7 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Where a running usher is asked.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ControlPort {
-    /// Address of the control port; without it, the one in the configuration
+    /// Address of the control port, or `unix:PATH`; without it, the one in the configuration
     #[arg(long, value_name = "ADDR", env = "USHER_CONTROL")]
     pub control: Option<String>,
     /// Configuration that says where the control port is
@@ -158,14 +162,25 @@ fn ask(address: &str, request: Request<Full<Bytes>>, wait: Duration) -> anyhow::
         .build()
         .context("cannot start a runtime")?;
     runtime.block_on(async {
-        let stream = connect(address).await.map_err(|error| {
+        let unreachable = |error: io::Error| {
             anyhow!(
                 "cannot connect to {address}: {error}; is usher running? \
                  --control ADDR says where it listens"
             )
-        })?;
-        let (status, body) = timeout(wait, exchange(stream, request))
-            .await
+        };
+        let answered = match address.strip_prefix("unix:") {
+            Some(path) => {
+                let stream = within(UnixStream::connect(path)).await.map_err(unreachable)?;
+                timeout(wait, exchange(stream, "localhost", request)).await
+            }
+            None => {
+                let stream = within(TcpStream::connect(address)).await.map_err(unreachable)?;
+                // The address, not the name that led to it: it answers under no name.
+                let host = stream.peer_addr().map_err(unreachable)?.to_string();
+                timeout(wait, exchange(stream, &host, request)).await
+            }
+        };
+        let (status, body) = answered
             .with_context(|| format!("{address} takes longer than {wait:?} to answer"))?
             .with_context(|| format!("{address} does not answer as usher does"))?;
         Ok(Answer { address: address.to_owned(), status, body })
@@ -173,16 +188,15 @@ fn ask(address: &str, request: Request<Full<Bytes>>, wait: Duration) -> anyhow::
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command of one request has no wheel")]
-async fn connect(address: &str) -> io::Result<TcpStream> {
-    timeout(CONNECT_WAIT, TcpStream::connect(address)).await?
+async fn within<T>(connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(CONNECT_WAIT, connecting).await?
 }
 
 async fn exchange(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    host: &str,
     mut request: Request<Full<Bytes>>,
 ) -> anyhow::Result<(StatusCode, String)> {
-    // The address, not the name that led to it: the control port answers under no name.
-    let host = stream.peer_addr()?.to_string();
     request.headers_mut().insert(HOST, host.parse()?);
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(64 * 1024).handshake(TokioIo::new(stream)).await?;

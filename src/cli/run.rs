@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     app::{self, Addresses, Bound, BuildError, House, Inherited, Invocation, Origin, Remote},
+    bind::Bind,
     config::{self, Config, LoadOptions, Problem, Problems},
     control::screen::screen,
 };
@@ -201,14 +202,24 @@ fn announce(bound: &Bound) {
     let addresses = bound.addresses();
     for (listener, address) in bound.config().listeners.iter().zip(&addresses.listeners) {
         let scheme = if listener.tls.is_some() { "https" } else { "http" };
-        tracing::info!("serving on {scheme}://{address}");
+        tracing::info!("serving on {}", url(scheme, address));
     }
     if let Some(control) = &addresses.control {
-        tracing::info!(
-            "operators' port on http://{control} (try: usher status --control {control})"
-        );
+        let shown = url("http", control);
+        tracing::info!("operators' port on {shown} (try: usher status --control {control})");
     }
     if let Some(metrics) = &addresses.metrics {
-        tracing::info!("metrics on http://{metrics}/metrics");
+        match metrics.path() {
+            None => tracing::info!("metrics on http://{metrics}/metrics"),
+            Some(_) => tracing::info!("metrics on {metrics}, /metrics"),
+        }
+    }
+}
+
+/// How people are told where something is.
+fn url(scheme: &str, bind: &Bind) -> String {
+    match bind.path() {
+        None => format!("{scheme}://{bind}"),
+        Some(_) => format!("{bind} ({scheme})"),
     }
 }

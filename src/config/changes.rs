@@ -208,6 +208,7 @@ fn listener(old: &Listener, new: &Listener) -> Vec<&'static str> {
         (true, true) | (false, false) => {}
     }
     for (key, differs) in [
+        ("rights changed", old.access != new.access),
         ("proxy_protocol changed", old.proxy_protocol != new.proxy_protocol),
         ("redirect changed", old.redirect != new.redirect),
         ("hsts changed", old.hsts != new.hsts),
@@ -237,8 +238,10 @@ fn at_restart(old: &Config, new: &Config) -> Vec<String> {
         }
     };
     let audit = |config: &Config| config.operators.audit.clone();
-    differs("control", old.control != new.control || audit(old) != audit(new));
-    differs("metrics", old.metrics != new.metrics);
+    let control = |config: &Config| (config.control.clone(), config.control_access, audit(config));
+    differs("control", control(old) != control(new));
+    let metrics = |config: &Config| (config.metrics.clone(), config.metrics_access);
+    differs("metrics", metrics(old) != metrics(new));
     differs("workers", old.workers != new.workers);
     differs("access_log", old.access_log != new.access_log);
     differs("why", old.why_requests != new.why_requests);

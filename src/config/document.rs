@@ -21,6 +21,7 @@ mod promise;
 
 mod audience;
 mod manners;
+mod place;
 mod control;
 mod database;
 mod discovery;
@@ -52,11 +53,12 @@ pub(crate) use identity::{
 };
 pub(crate) use keys::{KeySet, TokenKey};
 pub(crate) use leaf::{
-    Address, Bind, Count, FilePath, Frequency, Length, NameLeaf, PercentLeaf, Rate, Size, Switch,
-    Wait, Words,
+    Address, Count, FilePath, Frequency, Length, NameLeaf, PercentLeaf, Rate, Size, Switch, Wait,
+    Words,
 };
 pub(crate) use manners::{Hsts, ProxyHeaderLeaf, ProxyProtocolLeaf, RedirectLeaf};
 pub(crate) use pattern::{Pattern, header_name};
+pub(crate) use place::{Bind, Group, GroupLeaf, ModeLeaf};
 pub(crate) use pool::{
     Buffer, Endpoint, Overrides, Pool, PoolDefaults, Queue, Timeouts, WeightedEndpoint,
 };
@@ -138,8 +140,12 @@ document! {
 document! {
     /// An address where clients connect.
     Listener {
-        /// IP address and port.
+        /// IP address and port, or `unix:PATH`.
         required bind: Bind,
+        /// Rights of a Unix socket's file, as chmod takes them; 0660 when left out.
+        optional mode: ModeLeaf,
+        /// Group of a Unix socket's file, by name or number; usher's own when left out.
+        optional group: GroupLeaf,
         /// Certificates: this listener speaks TLS.
         optional tls: Tls,
         /// Whether HTTP/2 is spoken here without TLS too, by clients that know it beforehand.
@@ -158,8 +164,12 @@ document! {
 document! {
     /// A port of usher's own.
     Port {
-        /// IP address and port.
+        /// IP address and port, or `unix:PATH`.
         required bind: Bind,
+        /// Rights of a Unix socket's file, as chmod takes them; 0660 when left out.
+        optional mode: ModeLeaf,
+        /// Group of a Unix socket's file, by name or number; usher's own when left out.
+        optional group: GroupLeaf,
     }
 }
 

@@ -39,6 +39,12 @@ pub(crate) fn lint(lowered: &Lowered, reader: &mut Reader) {
     lowered.audiences.iter().for_each(|audience| rules_timeouts_agree(lowered, audience, reader));
     database_suffices(lowered, reader);
     lowered.trusted_proxies.iter().for_each(|(network, span)| narrow(*network, *span, reader));
+    let unix = lowered.trusted_proxies.iter().find(|(network, _)| *network == Network::Unix);
+    let listens = lowered.config.listeners.iter().any(|listener| listener.bind.path().is_some());
+    if let Some((_, span)) = unix.filter(|_| !listens) {
+        let hint = "write `- bind: unix:/run/usher/usher.sock` under `listeners`, or remove it";
+        reader.warn(*span, "no listener is at a Unix socket", hint);
+    }
 }
 
 /// Compares pairs of rules while there are few enough of them, and labels alone after that.

@@ -15,7 +15,7 @@ use super::{
         replace,
     },
     include, lint,
-    lower::lower,
+    lower::{lower, place},
     problem::{Problem, Problems, Severity},
     source::{Source, Span},
 };
@@ -102,7 +102,7 @@ pub fn control_only(path: &Path, options: &LoadOptions) -> Result<Option<Bind>, 
         let Some(control) = root.value("control") else { return Some(Some(default)) };
         match <Or<Off, Control> as Read>::read(control, &mut reader)? {
             Or::Word(_) => Some(None),
-            Or::Value(port) => Some(Some(port.bind?.value.0)),
+            Or::Value(port) => Some(Some(place(&port.bind?, &reader))),
         }
     });
     match address {

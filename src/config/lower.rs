@@ -13,6 +13,7 @@ mod house;
 mod identity;
 mod keys;
 mod manners;
+mod place;
 mod pools;
 mod promises;
 mod rails;
@@ -30,6 +31,7 @@ use super::{
 };
 use crate::peer::Network;
 
+pub(crate) use place::bind as place;
 pub(crate) use rules::LoweredRule;
 pub use tables::NamedTable;
 pub(crate) use tls::EXPIRY_WARNED;
@@ -107,8 +109,10 @@ pub(crate) fn lower(
     let config = Config {
         listeners: house.listeners,
         control: house.control,
+        control_access: house.control_access,
         operators: house.operators,
         metrics: house.metrics,
+        metrics_access: house.metrics_access,
         trusted_proxies: house.trusted_proxies.iter().map(|(network, _)| *network).collect(),
         underscore_headers: house.underscore_headers,
         fault_header: house.fault_header,

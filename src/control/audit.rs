@@ -30,7 +30,8 @@ pub struct Audit {
 /// What is written down about one change, or about one attempt. The fields of the file's lines.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Deed {
-    /// The name of the token, else what else made usher do it: `loopback`, `signal`, `file`.
+    /// The name of the token, else what else made usher do it: `loopback`, `unix`, `signal` or
+    /// `file`.
     pub who: String,
     /// Who says to have asked, which nobody has checked.
     pub operator: Option<String>,

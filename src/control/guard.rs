@@ -1,6 +1,7 @@
 //! Whom the control port answers: under which names, for which pages, and with which tokens.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
@@ -20,7 +21,7 @@ use super::{
     audit::{Audit, Deed},
     keys::{Caller, Denied, Keys},
 };
-use crate::config::Role;
+use crate::{config::Role, edge::Connected};
 
 /// How much of a path is written down of a refused request, in characters.
 const PATH_MAX: usize = 100;
@@ -35,8 +36,16 @@ pub struct Guard {
 }
 
 /// Where a request of the control port came from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct From(pub(super) SocketAddr);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// From this address.
+    Tcp(SocketAddr),
+    /// Over a Unix socket, by a process of this user.
+    Unix {
+        /// The user's number, as the system tells it.
+        uid: Option<u32>,
+    },
+}
 
 /// Refuses requests that ask for any other host than localhost or an IP address, unless a token is
 /// asked for: a page that had its own name resolve to this address has none.
@@ -95,6 +104,39 @@ pub(super) async fn known_callers_only(
     next.run(request).await
 }
 
+// === impl Whence ===
+
+impl Whence {
+    /// Who is at the other end of `socket`.
+    pub(super) fn of(socket: &Connected) -> Self {
+        match socket {
+            Connected::Tcp(_, from) => Whence::Tcp(*from),
+            Connected::Unix(socket) => {
+                let credentials = rustix::net::sockopt::socket_peercred(socket);
+                Whence::Unix { uid: credentials.ok().map(|it| it.uid.as_raw()) }
+            }
+        }
+    }
+
+    /// How somebody is called who comes this way and need not say who it is.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Whence::Tcp(_) => "loopback",
+            Whence::Unix { .. } => "unix",
+        }
+    }
+}
+
+impl fmt::Display for Whence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Whence::Tcp(address) => address.fmt(f),
+            Whence::Unix { uid: Some(uid) } => write!(f, "unix:uid={uid}"),
+            Whence::Unix { uid: None } => f.write_str("unix"),
+        }
+    }
+}
+
 // === impl Guard ===
 
 impl Guard {
@@ -127,7 +169,7 @@ impl Guard {
         let path: String = request.uri().path().chars().take(PATH_MAX).collect();
         self.audit.note(&Deed {
             who: who.map_or_else(|| "nobody".to_owned(), ToString::to_string),
-            from: request.extensions().get::<From>().map(|from| from.0.to_string()),
+            from: request.extensions().get::<Whence>().map(ToString::to_string),
             action: format!("{} {path}", request.method()),
             result: "refused",
             detail: Some(format!("{} {detail}", status.as_u16())),

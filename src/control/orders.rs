@@ -3,12 +3,12 @@
 //! Unlike what usher answers, nothing that is not known is passed over here: an order that was
 //! misspelt is refused rather than carried out by half.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 
-use super::{audit::Deed, keys::Caller};
+use super::{audit::Deed, guard::Whence, keys::Caller};
 
 mod order;
 
@@ -51,10 +51,11 @@ pub struct UpgradeOrder {
 /// Who has usher change something, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct By {
-    /// The name of the token; `loopback` without one, or what else it was: `signal`, `file`.
+    /// The name of the token; `loopback` or `unix` without one, or what else it was: `signal` or
+    /// `file`.
     pub who: String,
     /// From where it was asked.
-    pub from: Option<SocketAddr>,
+    pub from: Option<Whence>,
     /// Who says to ask, and the reason given.
     pub why: Why,
 }
@@ -98,8 +99,8 @@ impl UpgradeOrder {
 
 impl By {
     /// Somebody at the control port.
-    pub(super) fn caller(caller: &Caller, from: SocketAddr, why: Why) -> Self {
-        let who = caller.token.as_ref().map_or_else(|| "loopback".to_owned(), ToString::to_string);
+    pub(super) fn caller(caller: &Caller, from: Whence, why: Why) -> Self {
+        let who = caller.token.as_ref().map_or_else(|| from.word().to_owned(), ToString::to_string);
         Self { who, from: Some(from), why }
     }
 

@@ -1,6 +1,6 @@
 //! Connections of the two ports. Few clients are expected here; each has limits all the same.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
@@ -9,14 +9,16 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::{Closing, guard::From};
-use crate::descriptors::{self, Place};
+use super::{Closing, guard::Whence};
+use crate::{
+    descriptors::{self, Place},
+    edge::{Connected, Listener},
+};
 
 /// Connections of one port.
 pub(super) const CONNECTIONS_MAX: usize = 128;
@@ -39,7 +41,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` until dropped, or until another process does; then its connections end.
 #[expect(clippy::disallowed_methods, reason = "a pause of the port, on the house thread")]
-pub(super) async fn serve(listener: TcpListener, router: Router, closing: Closing) {
+pub(super) async fn serve(listener: Listener, router: Router, closing: Closing) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     let mut lent = Vec::new();
@@ -53,9 +55,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router, closing: Closin
         };
         let Some((accepted, permit)) = accepted else { return };
         match accepted {
-            Ok((stream, from)) => {
-                let router = router.clone().layer(Extension(From(from)));
-                let connection = converse(stream, router, closing.clone());
+            Ok(socket) => {
+                let from = Whence::of(&socket);
+                let router = router.clone().layer(Extension(from));
+                let connection = converse(socket, router, closing.clone());
                 let lent = std::mem::take(&mut lent);
                 connections.spawn(async move {
                     connection.await;
@@ -87,9 +90,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router, closing: Closin
 
 /// A connection when there is room for one.
 async fn accept(
-    listener: &TcpListener,
+    listener: &Listener,
     room: &Arc<Semaphore>,
-) -> Option<(io::Result<(TcpStream, SocketAddr)>, OwnedSemaphorePermit)> {
+) -> Option<(io::Result<Connected>, OwnedSemaphorePermit)> {
     let permit = Arc::clone(room).acquire_owned().await.ok()?;
     Some((listener.accept().await, permit))
 }
@@ -106,9 +109,13 @@ async fn closed(mut closing: Closing) {
     clippy::disallowed_methods,
     reason = "few connections, on the house thread: there is no wheel here"
 )]
-async fn converse(stream: TcpStream, router: Router, closing: Closing) {
-    // Without it answers of two writes wait for each other; an error only costs that.
-    let _ = stream.set_nodelay(true);
+async fn converse(socket: Connected, router: Router, closing: Closing) {
+    let stream = match socket.watch() {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "cannot watch a connection"),
+    };
+    // Without TCP_NODELAY answers of two writes would wait for each other.
+    stream.tune();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)

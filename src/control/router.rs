@@ -19,7 +19,7 @@ use super::{
     Readiness, Refused, Sight,
     answer::Problem,
     gate,
-    guard::{self, From, Guard},
+    guard::{self, Guard, Whence},
     keys::Caller,
     orders::{self, Asked, BODY_BYTES_MAX, By, OrderBody, UPGRADE_SECONDS_MAX, UpgradeOrder, Why},
     versions,
@@ -151,7 +151,7 @@ async fn promises(State(sight): Seen) -> Response {
 async fn reload(
     State(sight): Seen,
     Extension(caller): Extension<Caller>,
-    Extension(From(from)): Extension<From>,
+    Extension(from): Extension<Whence>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -172,7 +172,7 @@ async fn order(
     asked: Asked,
     State(sight): Seen,
     Extension(caller): Extension<Caller>,
-    Extension(From(from)): Extension<From>,
+    Extension(from): Extension<Whence>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -193,7 +193,7 @@ async fn order(
 async fn upgrade(
     State(sight): Seen,
     Extension(caller): Extension<Caller>,
-    Extension(From(from)): Extension<From>,
+    Extension(from): Extension<Whence>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     task::JoinHandle,
     time::Instant,
 };
@@ -126,6 +126,7 @@ impl Ports {
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (control, metrics) = (bind().await.expect("a port"), bind().await.expect("a port"));
         let addresses = [&control, &metrics].map(|it| it.local_addr().expect("an address"));
+        let (control, metrics) = (Listener::Tcp(control), Listener::Tcp(metrics));
         let keys = Keys::new(Some(&addresses[0].into()), tokens);
         let audit = Audit::open(audit).expect("it can be opened");
         let guard = Arc::new(Guard { keys, audit });

@@ -4,27 +4,24 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
-    os::fd::AsFd,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use socket2::SockRef;
 use tokio::{
-    net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 
 use super::{
     census::{Census, Counts},
     house::House,
-    listen::BACKLOG,
+    listen::{BACKLOG, Listener, Listening, SocketFile},
+    stream::Connected,
     work::{Accepted, Desk},
 };
 use crate::{
-    bind::Bind,
+    bind::{Access, Bind},
     descriptors::{self, Place},
     drain::{Drain, Stage},
     peer::{Client, Peer},
@@ -42,8 +39,8 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 pub struct Door {
     /// The address as it was configured.
     pub bind: Bind,
-    /// The socket, not blocking.
-    pub socket: StdListener,
+    /// The socket.
+    pub socket: Listening,
 }
 
 /// Which doors are opened and which are closed.
@@ -53,6 +50,8 @@ pub struct Order {
     pub open: Vec<Door>,
     /// Those to be closed, as they were configured.
     pub close: Vec<Bind>,
+    /// Those whose files are to have other rights.
+    pub dress: Vec<(Bind, Access)>,
     /// Who wants the sockets of all that are open, for another process.
     pub lend: Option<oneshot::Sender<Vec<Door>>>,
 }
@@ -60,7 +59,8 @@ pub struct Order {
 /// A door that is open.
 struct Open {
     bind: Bind,
-    listener: Arc<TcpListener>,
+    listener: Arc<Listener>,
+    file: Option<Arc<SocketFile>>,
     _open: oneshot::Sender<()>,
 }
 
@@ -75,6 +75,8 @@ pub struct Doorman {
     pub published: Published,
     /// How far stopping has come.
     pub drain: Drain,
+    /// Whether another process serves at these doors.
+    pub handed_over: watch::Receiver<bool>,
     /// Connections over all doors, where the configuration does not say.
     pub connections_auto: u64,
     /// The most connections over all doors, whatever the configuration says.
@@ -86,9 +88,19 @@ pub struct Doorman {
 impl Open {
     /// Its socket once more, for another process.
     fn lend(&self) -> Option<Door> {
-        let socket = self.listener.as_fd().try_clone_to_owned();
+        let socket = self.listener.try_clone();
         let socket = socket.inspect_err(|error| tracing::error!(%error, "a door cannot be lent"));
-        Some(Door { bind: self.bind.clone(), socket: socket.ok()?.into() })
+        let socket = Listening { socket: socket.ok()?, file: self.file.clone() };
+        Some(Door { bind: self.bind.clone(), socket })
+    }
+
+    /// Gives its file other rights.
+    fn dress(&self, access: Access) {
+        let dressed = self.file.as_ref().map(|file| file.dress(access));
+        if let Some(Err(error)) = dressed {
+            let bind = &self.bind;
+            tracing::error!(%bind, %error, "a Unix socket cannot be given other rights");
+        }
     }
 }
 
@@ -108,12 +120,17 @@ impl Doorman {
             if let Some(order) = next.take() {
                 for Door { bind, socket } in order.open {
                     let (open, closed) = oneshot::channel();
-                    let listener = Arc::new(TcpListener::from_std(socket)?);
-                    tasks.spawn(self.clone().accept(bind.clone(), listener.clone(), closed));
-                    doors.push(Open { bind, listener, _open: open });
+                    let file = socket.file.clone();
+                    let listener = Arc::new(socket.watch()?);
+                    let welcoming = (listener.clone(), file.clone());
+                    tasks.spawn(self.clone().accept(bind.clone(), welcoming, closed));
+                    doors.push(Open { bind, listener, file, _open: open });
                 }
                 // Dropping what holds a door open closes it.
                 doors.retain(|door| !order.close.contains(&door.bind));
+                for (bind, access) in order.dress {
+                    doors.iter().filter(|door| door.bind == bind).for_each(|it| it.dress(access));
+                }
                 if let Some(lend) = order.lend {
                     // Whoever asked and has gone needs none.
                     let _ = lend.send(doors.iter().filter_map(Open::lend).collect());
@@ -136,11 +153,11 @@ impl Doorman {
     async fn accept(
         self,
         bind: Bind,
-        listener: Arc<TcpListener>,
+        (listener, file): (Arc<Listener>, Option<Arc<SocketFile>>),
         mut closed: oneshot::Receiver<()>,
     ) {
-        let Ok(address) = listener.local_addr() else { return };
-        let counts = self.census.listener(address.into(), bind.clone());
+        let Some(address) = listener.bind() else { return };
+        let counts = self.census.listener(address, bind.clone());
         let mut complained = None;
         let house = House::of(&self.published.current(), &bind, self.connections_auto);
         let mut house = Arc::new(house);
@@ -160,42 +177,36 @@ impl Doorman {
                 house = Arc::new(renewed);
             }
             match accepted {
-                // The socket leaves this thread's poller; the worker registers it with its own.
-                Ok((socket, from)) => {
-                    if let Ok(socket) = socket.into_std() {
-                        self.welcome(&house, &counts, socket, from).await;
-                    }
-                }
+                Ok(socket) => self.welcome(&house, &counts, socket).await,
                 Err(error) => self.rest(&error, &mut complained).await,
             }
+        }
+        // Before the queue is emptied, so that whoever could still come here is let in.
+        if let Some(file) = file {
+            if *self.handed_over.borrow() { file.leave() } else { file.remove() }
         }
         // Asked directly: what the poller has not told yet would be lost with the socket. Where
         // another process listens on it too, there is no end of that but this.
         for _ in 0..BACKLOG {
-            let (socket, from) = match SockRef::from(&*listener).accept() {
-                Ok(accepted) => accepted,
+            match listener.accept_queued() {
+                Ok(socket) => self.welcome(&house, &counts, socket).await,
                 // Who has gone while it waited keeps nobody else waiting.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_none_left) => break,
-            };
-            let Some(from) = from.as_socket() else { continue };
-            // A socket that is accepted thus begins blocking.
-            if socket.set_nonblocking(true).is_ok() {
-                self.welcome(&house, &counts, socket.into(), from).await;
             }
         }
     }
 
-    async fn welcome(
-        &self,
-        house: &Arc<House>,
-        counts: &Arc<Counts>,
-        socket: StdStream,
-        address: SocketAddr,
-    ) {
-        // A socket that cannot say where it is has been reset already.
-        let Ok(local) = socket.local_addr() else { return };
-        let client = Client::from(address.ip());
+    async fn welcome(&self, house: &Arc<House>, counts: &Arc<Counts>, socket: Connected) {
+        let (address, local) = match &socket {
+            Connected::Tcp(socket, from) => match socket.local_addr() {
+                Ok(local) => (Some(*from), Some(local)),
+                // A socket that cannot say where it is has been reset already.
+                Err(_) => return,
+            },
+            Connected::Unix(_) => (None, None),
+        };
+        let client = address.map_or(Client::Unix, |address| address.ip().into());
         let trusted = house.trusts(client);
         let counted = (!trusted).then_some(client);
         let Some(place) = self.census.enter(counts, counted, house.per_client) else {
@@ -203,8 +214,7 @@ impl Doorman {
             tracing::debug!(%client, per_client, "one address has too many connections");
             return;
         };
-        let (address, local, listener) = (Some(address), Some(local), house.bind.clone());
-        let peer = Peer { address, local, listener, trusted, tls: None };
+        let peer = Peer { address, local, listener: house.bind.clone(), trusted, tls: None };
         let fewest = self.desks.iter().min_by_key(|desk| desk.load());
         let Some(desk) = fewest else { return };
         desk.hand(Accepted { socket, peer, house: house.clone(), place }).await;

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use session::Session;
 
-pub use socket::Socket;
+pub use socket::{Connected, Socket};
 
 /// One client's connection.
 #[derive(Debug)]

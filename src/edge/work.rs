@@ -1,13 +1,12 @@
 //! A worker: one thread, one runtime, its connections from accept to close.
 
 use std::{
-    net::TcpStream as StdStream,
     sync::Arc,
     time::{Duration, Instant as Clock},
 };
 
 use bytes::Bytes;
-use tokio::{net::TcpStream, sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use super::{
     census::Place,
@@ -17,7 +16,7 @@ use super::{
     house::House,
     load::{Attended, Load},
     rules::Rules,
-    stream::{Socket, Stream},
+    stream::{Connected, Stream},
 };
 use crate::{
     peer::{Alpn, Peer},
@@ -33,8 +32,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// A connection on its way to a worker.
 #[derive(Debug)]
 pub struct Accepted {
-    /// Its socket, not blocking.
-    pub socket: StdStream,
+    /// Its socket.
+    pub socket: Connected,
     /// Who is at the other end.
     pub peer: Peer,
     /// What holds for it.
@@ -120,8 +119,8 @@ pub async fn work(worker: Arc<Worker>, mut outbox: mpsc::Receiver<Handed>, load:
 async fn attend(handed: Handed, worker: Arc<Worker>, load: Load) {
     let Handed { accepted, attended } = handed;
     let Accepted { socket, peer, house, mut place } = accepted;
-    let socket = match TcpStream::from_std(socket) {
-        Ok(socket) => Socket::from(socket),
+    let socket = match socket.watch() {
+        Ok(socket) => socket,
         Err(error) => {
             tracing::error!(%error, "cannot watch a connection");
             return;

@@ -5,6 +5,7 @@ mod certificates;
 mod introductions;
 mod manners;
 mod sessions;
+mod unix;
 #[path = "../support/mod.rs"]
 mod support;
 mod visitors;

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +11,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixStream},
 };
 
 use crate::support::client::Client;
@@ -105,6 +106,19 @@ pub async fn open_socket(address: SocketAddr) -> Client {
     client.send(asked).await;
     assert_eq!(client.head().await.expect("an answer").status, 101);
     client
+}
+
+/// The beginning of what is answered at the Unix socket of this path; of how connecting fails.
+pub async fn over_unix(path: &Path) -> String {
+    let mut stream = match UnixStream::connect(path).await {
+        Ok(stream) => stream,
+        Err(error) => return error.kind().to_string(),
+    };
+    let asked = b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
+    stream.write_all(asked).await.expect("usher reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer.chars().take(12).collect()
 }
 
 /// Answers the close that has come on an idle WebSocket, and hears it end.

@@ -1,18 +1,28 @@
 //! What systemd hands in and is told, with a test in its place.
 
 use std::{
+    fs,
     net::TcpListener,
-    os::fd::OwnedFd,
-    os::unix::net::UnixDatagram,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixDatagram, UnixListener},
+        },
+    },
     path::{Path, PathBuf},
     process::Command,
 };
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 
 use crate::{
-    kit::Shop,
-    support::{binary::Binary, client::Client, origin::PATIENCE},
+    kit::{Shop, over_unix},
+    support::{
+        binary::{Binary, lives},
+        client::Client,
+        origin::PATIENCE,
+    },
 };
 
 /// Puts standard input where systemd puts the first socket, says so, and becomes the command.
@@ -31,8 +41,8 @@ fn config(address: &str, endpoint: &str) -> String {
 }
 
 /// A command that starts `program` with `socket` handed in.
-pub fn handed(program: &Path, socket: &TcpListener) -> Command {
-    let socket: OwnedFd = socket.try_clone().expect("a descriptor").into();
+pub fn handed(program: &Path, socket: &impl AsFd) -> Command {
+    let socket: OwnedFd = socket.as_fd().try_clone_to_owned().expect("a descriptor");
     let mut command = Command::new("sh");
     command.args(["-c", HAND_IN]).arg(program).stdin(socket);
     command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "http");
@@ -90,6 +100,47 @@ async fn a_socket_that_is_handed_in_is_the_listeners_and_stays_open_when_usher_h
     assert_eq!(waiting.answer().await.status, 200);
     second.signal(Signal::TERM);
     assert_eq!(second.ended().code(), Some(0), "{}", second.log());
+}
+
+#[tokio::test]
+async fn unix_sockets_are_handed_in_as_well_and_their_files_are_systemds() {
+    let shop = Shop::open("shop").await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("usher.sock");
+    let socket = UnixListener::bind(&path).expect("a socket");
+    let text = format!(
+        "listeners: [{{ bind: 127.0.0.1:0 }}, {{ bind: \"unix:{}\" }}]\n{}",
+        path.display(),
+        config("x", &shop.address.to_string()).split_once('\n').expect("lines").1
+    );
+    let started = Binary::start_by(&text, |program| handed(program, &socket)).await;
+    let mut usher = started.expect("it starts");
+    assert_eq!(over_unix(&path).await, "HTTP/1.1 200");
+    let heir = usher.upgrade().expect("the same binary serves");
+    assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
+    assert_eq!(over_unix(&path).await, "HTTP/1.1 200");
+    kill_process(heir, Signal::TERM).expect("it runs");
+    let gone = async {
+        while lives(heir) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it ends in time");
+    assert!(path.exists(), "whoever has made it takes it away");
+}
+
+#[tokio::test]
+async fn a_control_socket_of_systemds_that_everybody_may_use_asks_for_tokens() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("control.sock");
+    let socket = UnixListener::bind(&path).expect("a socket");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("it is ours");
+    let control = format!("control: {{ bind: \"unix:{}\" }}", path.display());
+    let text = config("127.0.0.1:0", "127.0.0.1:1");
+    let text = text.replace("control: { bind: 127.0.0.1:0 }", &control);
+    let started = Binary::start_by(&text, |program| handed(program, &socket)).await;
+    let log = started.err().expect("it does not start");
+    assert!(log.contains("it asks for no token, and everybody on this machine may"), "{log}");
 }
 
 #[tokio::test]

@@ -14,9 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 
 use crate::{
-    kit::{Shop, open_socket, part},
+    kit::{Shop, open_socket, over_unix, part},
     support::{
-        binary::{Binary, lives, said},
+        binary::{Binary, PORTS, lives, said},
         client::{Client, refused},
         names::{A, Names, Saying},
         origin::{Closed, Origin, PATIENCE, ok},
@@ -82,6 +82,34 @@ async fn another_process_takes_over_and_nothing_is_lost_or_counted_twice() {
     assert!(lives(heir));
     stopped(heir).await;
     refused(usher.clients).await;
+}
+
+#[tokio::test]
+async fn unix_sockets_pass_to_the_successor_which_takes_their_files_away_in_the_end() {
+    let shop = Shop::open("shop").await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let [kept, dropped] = ["kept.sock", "dropped.sock"].map(|it| directory.path().join(it));
+    let listeners = format!(
+        "[{{ bind: 127.0.0.1:0 }}, {{ bind: \"unix:{}\", mode: 0600 }}, {{ bind: \"unix:{}\" }}]",
+        kept.display(),
+        dropped.display()
+    );
+    let ports = PORTS.replace("[{ bind: 127.0.0.1:0 }]", &listeners);
+    let text = format!("{ports}{}", config(&shop.address.to_string()));
+    let mut usher = Binary::start_whole(&text).await;
+    assert_eq!(over_unix(&kept).await, "HTTP/1.1 200");
+    // One that cannot start changes nothing, and takes nothing away.
+    fs::write(usher.config(), "nonsense").expect("it can be written");
+    usher.upgrade().expect_err("it cannot start");
+    assert_eq!(over_unix(&kept).await, "HTTP/1.1 200");
+    fs::write(usher.config(), &text).expect("it can be written");
+    let heir = usher.upgrade().expect("the same binary serves");
+    assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
+    assert_eq!(over_unix(&kept).await, "HTTP/1.1 200");
+    assert_eq!(over_unix(&dropped).await, "HTTP/1.1 200");
+    stopped(heir).await;
+    assert_eq!(over_unix(&kept).await, "entity not found");
+    assert_eq!(over_unix(&dropped).await, "entity not found");
 }
 
 #[tokio::test]

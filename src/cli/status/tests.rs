@@ -1,6 +1,6 @@
 //! The command against a control port.
 
-use std::{net::TcpListener, pin::Pin, sync::Arc, time::Duration};
+use std::{io::Write as _, net::TcpListener, pin::Pin, sync::Arc, time::Duration};
 
 use clap::Parser;
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use crate::control::{
     Audit, By, GateOrder, GateView, Guard, Keys, Order, Ordered, OrderedView, Readiness,
     ReloadView, RequestsView, Sight, SloView, UpgradeView, VersionsView, serve_control,
 };
+use crate::edge::{Connected, Listener};
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -99,7 +100,7 @@ fn get(address: &str, path: &str) -> anyhow::Result<String> {
 }
 
 /// A port on which `serve` runs until the test's process ends.
-fn port<F>(serve: impl FnOnce(tokio::net::TcpListener) -> F + Send + 'static) -> String
+fn port<F>(serve: impl FnOnce(Listener) -> F + Send + 'static) -> String
 where
     F: Future<Output = ()>,
 {
@@ -109,7 +110,8 @@ where
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            serve(tokio::net::TcpListener::from_std(listener).expect("a listener")).await;
+            let listener = tokio::net::TcpListener::from_std(listener);
+            serve(Listener::Tcp(listener.expect("a listener"))).await;
         });
     });
     format!("localhost:{port}")
@@ -153,8 +155,8 @@ fn where_nobody_listens_one_is_asked_whether_usher_runs() {
 fn what_is_no_usher_is_said_to_be_none() {
     let address = port(|listener| async move {
         loop {
-            let Ok((stream, _)) = listener.accept().await else { return };
-            let _ = stream.try_write(b"220 mail.example ESMTP\r\n");
+            let Ok(Connected::Tcp(mut stream, _)) = listener.accept().await else { return };
+            let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
         }
     });
     let error = get(&address, "/api/v1/status").expect_err("it is no usher");

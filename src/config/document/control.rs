@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::{
     collection::Many,
     declare::document,
-    leaf::{Bind, FilePath, NameLeaf, leaves},
+    leaf::{FilePath, NameLeaf, leaves},
+    place::{Bind, GroupLeaf, ModeLeaf},
     read::{Complaint, Leaf, Read, leaf},
     reader::Reader,
     tree::{Node, Scalar},
@@ -17,8 +18,12 @@ use crate::config::Role;
 document! {
     /// The operators' port.
     Control {
-        /// IP address and port. Off loopback it takes `tokens`.
+        /// IP address and port, or `unix:PATH`. Off loopback it takes `tokens`.
         required bind: Bind,
+        /// Rights of a Unix socket's file, as chmod takes them; 0600 when left out.
+        optional mode: ModeLeaf,
+        /// Group of a Unix socket's file, by name or number; usher's own when left out.
+        optional group: GroupLeaf,
         /// Who may ask. Without any: whoever reaches it, and it may only be on loopback.
         optional tokens: Many<Token>,
         /// Where changes are written down, beside the log.

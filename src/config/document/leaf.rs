@@ -1,6 +1,6 @@
 //! The scalars of a configuration.
 
-use std::{borrow::Cow, net::SocketAddr, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -10,7 +10,6 @@ use super::{
     tree::{Node, Scalar},
 };
 use crate::{
-    bind,
     config::{AddressSpec, QueueLength},
     name::Name,
     units::{self, Percent, UnitError},
@@ -57,10 +56,6 @@ pub(crate) struct FilePath {
 /// A percentage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PercentLeaf(pub(crate) Percent);
-
-/// An address of our own to listen at.
-#[derive(Clone, Debug)]
-pub(crate) struct Bind(pub(crate) bind::Bind);
 
 /// The name of an audience, a pool or an objective.
 #[derive(Clone, Debug)]
@@ -110,7 +105,6 @@ leaves!(
     Length,
     FilePath,
     PercentLeaf,
-    Bind,
     NameLeaf,
     Address,
 );
@@ -277,21 +271,6 @@ impl Leaf for FilePath {
 
     fn schema() -> Schema {
         json_schema!({ "type": ["string", "boolean"] })
-    }
-}
-
-impl Leaf for Bind {
-    const WHAT: &'static str = "an address and port";
-
-    fn parse(scalar: &Scalar) -> Result<Self, Complaint> {
-        let hint = "write for example `0.0.0.0:8080` or `[::]:8080`";
-        let refused = || Complaint::new("it is not IP:PORT").with_hint(hint);
-        let address: Result<SocketAddr, _> = scalar.text.parse();
-        address.map(|address| Self(address.into())).map_err(|_| refused())
-    }
-
-    fn schema() -> Schema {
-        string(r".*:[0-9]{1,5}")
     }
 }
 

@@ -5,8 +5,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
+use super::place;
 use crate::{
-    bind::Bind,
+    bind::{Access, Bind},
     config::{
         Operators, Token, TokenSource,
         document::{self, At, Control, Many, Off, Or, Reader},
@@ -24,17 +25,22 @@ const TOKENS_MAX: usize = 64;
 /// How to make a token.
 const MAKE_ONE: &str = "`openssl rand -hex 32 > FILE` makes one";
 
-/// Where the port is, and who may ask.
+/// Where the port is, who may connect to it, and who may ask.
 pub(super) fn lower(
     at: Option<&At<Or<Off, Control>>>,
     reader: &mut Reader,
-) -> (Option<Bind>, Operators) {
+) -> (Option<Bind>, Access, Operators) {
     let (control, span) = match at {
-        None => return (Some(CONTROL.into()), Operators::default()),
-        Some(At { value: Or::Word(_), .. }) => return (None, Operators::default()),
+        None => return (Some(CONTROL.into()), Access::OWNER, Operators::default()),
+        Some(At { value: Or::Word(_), .. }) => return (None, Access::OWNER, Operators::default()),
         Some(At { value: Or::Value(control), span, .. }) => (control, *span),
     };
-    let address = control.bind.as_ref().map_or_else(|| CONTROL.into(), |bind| bind.value.0.clone());
+    let address =
+        control.bind.as_ref().map_or_else(|| CONTROL.into(), |at| place::bind(at, reader));
+    let written = (control.mode.as_ref(), control.group.as_ref());
+    let access = control.bind.as_ref();
+    let access = access.map(|at| place::access(at, written, Access::OWNER, reader));
+    let access = access.unwrap_or(Access::OWNER);
     let tokens = control.tokens.as_ref().map(|at| tokens(at, reader)).unwrap_or_default();
     if !address.is_local() && control.tokens.is_none() {
         let span = control.bind.as_ref().map_or(span, |bind| bind.span);
@@ -46,6 +52,13 @@ pub(super) fn lower(
                     127.0.0.1:9900`";
         reader.error_with(span, message, hint);
     }
+    if address.path().is_some() && access.is_open_to_all() && control.tokens.is_none() {
+        let span = control.mode.as_ref().map_or(span, |mode| mode.span);
+        let message = "without `tokens`, whoever has a login on this machine could change what \
+                       usher does";
+        let hint = "write `mode: 0660` and the operators' `group`, or `tokens`";
+        reader.error_with(span, message, hint);
+    }
     let audit = control.audit.as_ref().and_then(|audit| audit.value.path.as_ref()).map(|path| {
         let file = reader.path(path.span, &path.value.text);
         if let Some(parent) = file.parent() {
@@ -53,7 +66,7 @@ pub(super) fn lower(
         }
         file
     });
-    (Some(address), Operators { tokens, audit })
+    (Some(address), access, Operators { tokens, audit })
 }
 
 fn tokens(at: &At<Many<document::Token>>, reader: &mut Reader) -> Vec<Token> {

@@ -12,10 +12,10 @@ use http::HeaderName;
 use super::{
     LISTENERS_MAX, bounded,
     control::{self, CONTROL},
-    manners, tls,
+    manners, place, tls,
 };
 use crate::{
-    bind::Bind,
+    bind::{Access, Bind},
     config::{
         AccessLog, Drain, Limits, Listener, Operators,
         document::{self, At, Auto, Count, Document, Off, Or, Port, Reader, Size, Wait},
@@ -37,8 +37,10 @@ const WHY_REQUESTS_MAX: usize = 1_000_000;
 pub(super) struct House {
     pub(super) listeners: Vec<Listener>,
     pub(super) control: Option<Bind>,
+    pub(super) control_access: Access,
     pub(super) operators: Operators,
     pub(super) metrics: Option<Bind>,
+    pub(super) metrics_access: Access,
     pub(super) trusted_proxies: Vec<(Network, Span)>,
     pub(super) underscore_headers: Vec<HeaderName>,
     pub(super) fault_header: bool,
@@ -53,13 +55,15 @@ pub(super) struct House {
 pub(super) fn lower(document: &Document, reader: &mut Reader) -> House {
     limits(document.limits.as_ref(), reader);
     let listeners = listeners(document, reader);
-    let (control, operators) = control::lower(document.control.as_ref(), reader);
+    let (control, control_access, operators) = control::lower(document.control.as_ref(), reader);
     ports_are_distinct(document, reader);
     House {
         listeners,
         control,
+        control_access,
         operators,
-        metrics: port(document.metrics.as_ref(), METRICS),
+        metrics_access: metrics_access(document.metrics.as_ref(), reader),
+        metrics: port(document.metrics.as_ref(), reader),
         trusted_proxies: document.trusted_proxies.as_ref().map_or_else(Vec::new, |networks| {
             networks.value.items.iter().map(|at| (at.value.pattern, at.span)).collect()
         }),
@@ -98,12 +102,15 @@ fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
                 let message = "`h2c` has no effect beside `tls`, where HTTP/2 is offered anyway";
                 reader.warn(at.key, message, "remove it");
             }
-            let bind = &bind.value.0;
+            let written = (listener.value.mode.as_ref(), listener.value.group.as_ref());
+            let access = place::access(bind, written, Access::GROUP, reader);
+            let bind = &place::bind(bind, reader);
             // Two of one address are an error, unless it stands for any port.
             let alike = lowered.iter().filter(|it: &&Listener| it.bind.is_written_like(bind));
             let bind = bind.clone().after(alike.count());
             lowered.push(Listener {
                 bind,
+                access,
                 h2c: h2c.is_some(),
                 limits,
                 tls,
@@ -116,8 +123,15 @@ fn listeners(document: &Document, reader: &mut Reader) -> Vec<Listener> {
     lowered
 }
 
-fn port(at: Option<&At<Or<Off, Port>>>, default: SocketAddr) -> Option<Bind> {
-    own_port(at, default, |port| port.bind.as_ref()).map(|(bind, _)| bind)
+fn port(at: Option<&At<Or<Off, Port>>>, reader: &Reader) -> Option<Bind> {
+    own_port(at, METRICS, |port| port.bind.as_ref(), reader).map(|(bind, _)| bind)
+}
+
+fn metrics_access(at: Option<&At<Or<Off, Port>>>, reader: &mut Reader) -> Access {
+    let Some(At { value: Or::Value(port), .. }) = at else { return Access::GROUP };
+    let written = (port.mode.as_ref(), port.group.as_ref());
+    let access = port.bind.as_ref().map(|at| place::access(at, written, Access::GROUP, reader));
+    access.unwrap_or(Access::GROUP)
 }
 
 /// The address of one of usher's own ports, and where it stands when it was written.
@@ -125,11 +139,12 @@ fn own_port<T>(
     at: Option<&At<Or<Off, T>>>,
     default: SocketAddr,
     bind: impl Fn(&T) -> Option<&At<document::Bind>>,
+    reader: &Reader,
 ) -> Option<(Bind, Option<Span>)> {
     match at {
         Some(At { value: Or::Word(_), .. }) => None,
         Some(At { value: Or::Value(port), span, .. }) => match bind(port) {
-            Some(bind) => Some((bind.value.0.clone(), Some(bind.span))),
+            Some(at) => Some((place::bind(at, reader), Some(at.span))),
             None => Some((default.into(), Some(*span))),
         },
         None => Some((default.into(), None)),
@@ -139,8 +154,9 @@ fn own_port<T>(
 fn ports_are_distinct(document: &Document, reader: &mut Reader) {
     let listeners = document.listeners.iter().flat_map(|list| &list.value.items);
     let binds = listeners.filter_map(|listener| listener.value.bind.as_ref());
+    let binds: Vec<_> = binds.map(|at| (place::bind(at, reader), at.span)).collect();
     let mut taken: Vec<(Bind, Option<Span>)> = Vec::new();
-    let mut take = |address: Bind, span: Option<Span>| {
+    let mut take = |address: Bind, span: Option<Span>, reader: &mut Reader| {
         let clash = taken.iter().find(|(other, _)| overlap(other, &address));
         let message = match (clash, span) {
             (Some((first_address, Some(first))), Some(span)) => {
@@ -161,19 +177,23 @@ fn ports_are_distinct(document: &Document, reader: &mut Reader) {
             reader.error_with(span, message, "give each its own port");
         }
     };
-    for bind in binds {
-        take(bind.value.0.clone(), Some(bind.span));
+    for (bind, span) in binds {
+        take(bind, Some(span), reader);
     }
-    let control = own_port(document.control.as_ref(), CONTROL, |port| port.bind.as_ref());
-    let metrics = own_port(document.metrics.as_ref(), METRICS, |port| port.bind.as_ref());
+    let control = document.control.as_ref();
+    let control = own_port(control, CONTROL, |port| port.bind.as_ref(), reader);
+    let metrics = document.metrics.as_ref();
+    let metrics = own_port(metrics, METRICS, |port| port.bind.as_ref(), reader);
     for (address, span) in control.into_iter().chain(metrics) {
-        take(address, span);
+        take(address, span, reader);
     }
 }
 
 /// Whether the system would refuse one after the other.
 fn overlap(one: &Bind, other: &Bind) -> bool {
-    let (Bind::Tcp(one), Bind::Tcp(other)) = (one, other) else { return false };
+    let (Bind::Tcp(one), Bind::Tcp(other)) = (one, other) else {
+        return one.path().is_some() && one == other;
+    };
     let wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
     let family = one.is_ipv4() == other.is_ipv4();
     one.port() == other.port() && family && (wildcard || one.ip() == other.ip())

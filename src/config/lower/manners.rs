@@ -2,9 +2,12 @@
 
 use http::HeaderValue;
 
-use crate::config::{
-    Redirect,
-    document::{self, At, Document, Listener, Reader},
+use crate::{
+    config::{
+        Redirect,
+        document::{self, At, Document, Listener, Reader},
+    },
+    peer::Network,
 };
 
 /// Whether every connection begins with a PROXY header. Whoever may send one is in
@@ -21,8 +24,19 @@ pub(super) fn proxy_protocol(
         let message = "nobody is in `trusted_proxies`, so nobody could connect here";
         let hint = "write the load balancer's networks there: only they may send a PROXY header";
         reader.error_with(at.key, message, hint);
+    } else if listener.bind.as_ref().is_some_and(|bind| bind.value.0.path().is_some())
+        && !trusts_unix(document)
+    {
+        let message = "`unix` is not in `trusted_proxies`, so nobody could connect here";
+        let hint = "add `unix` there: whoever may connect to the socket may then say who it is";
+        reader.error_with(at.key, message, hint);
     }
     true
+}
+
+fn trusts_unix(document: &Document) -> bool {
+    let networks = document.trusted_proxies.iter().flat_map(|networks| &networks.value.items);
+    networks.map(|at| at.value.pattern).any(|network| network == Network::Unix)
 }
 
 /// Where plain requests are sent.

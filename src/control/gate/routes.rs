@@ -16,13 +16,13 @@ use super::{AnnotationOrder, EndOrder, GateOrder, OverrideOrder};
 use crate::control::{
     By, Sight,
     answer::Problem,
-    guard::From,
+    guard::Whence,
     keys::Caller,
     orders::{self},
 };
 
 type Seen = State<Arc<dyn Sight>>;
-type Whose = (Extension<Caller>, Extension<From>);
+type Whose = (Extension<Caller>, Extension<Whence>);
 
 /// The gate's paths.
 pub(in crate::control) fn routes() -> Router<Arc<dyn Sight>> {
@@ -65,7 +65,7 @@ async fn annotate(sight: Seen, whose: Whose, headers: HeaderMap, body: Bytes) ->
 
 fn tell<T>(
     State(sight): Seen,
-    (Extension(caller), Extension(From(from))): Whose,
+    (Extension(caller), Extension(from)): Whose,
     headers: &HeaderMap,
     body: &[u8],
     order: fn(T) -> GateOrder,

@@ -2,7 +2,8 @@
 
 use std::{
     io::{self, IoSlice},
-    net::Shutdown,
+    net::{Shutdown, SocketAddr, TcpStream as StdTcp},
+    os::unix::net::UnixStream as StdUnix,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -33,6 +34,15 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
+/// A connected socket that no runtime watches, not blocking.
+#[derive(Debug)]
+pub enum Connected {
+    /// Over TCP, and where it comes from.
+    Tcp(StdTcp, SocketAddr),
+    /// Over a Unix socket.
+    Unix(StdUnix),
+}
+
 macro_rules! either {
     ($socket:expr, $either:ident => $call:expr) => {
         match $socket {
@@ -40,6 +50,21 @@ macro_rules! either {
             Socket::Unix($either) => $call,
         }
     };
+}
+
+// === impl Connected ===
+
+impl Connected {
+    /// Has the runtime watch it.
+    ///
+    /// # Errors
+    /// It cannot be watched.
+    pub fn watch(self) -> io::Result<Socket> {
+        Ok(match self {
+            Connected::Tcp(socket, _) => Socket::Tcp(TcpStream::from_std(socket)?),
+            Connected::Unix(socket) => Socket::Unix(UnixStream::from_std(socket)?),
+        })
+    }
 }
 
 // === impl Socket ===

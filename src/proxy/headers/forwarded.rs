@@ -19,6 +19,9 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const HTTP: HeaderValue = HeaderValue::from_static("http");
 const HTTPS: HeaderValue = HeaderValue::from_static("https");
 
+/// What nginx calls a peer at a Unix socket of its own.
+const NGINX_UNIX: &str = "unix:";
+
 /// The longest request id that is believed, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -159,8 +162,11 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(lines.fold(first.to_owned(), |joined, line| joined + ", " + line))
 }
 
-/// An address with or without a port, IPv6 with or without brackets.
+/// An address with or without a port, IPv6 with or without brackets; or a peer without any.
 fn address_of(hop: &str) -> Option<Client> {
+    if hop == NGINX_UNIX {
+        return Some(Client::Unix);
+    }
     let socket = hop.parse::<std::net::SocketAddr>().map(|address| address.ip());
     let bare = hop.trim_start_matches('[').trim_end_matches(']');
     bare.parse().or(socket).ok().map(Client::from)
@@ -276,6 +282,28 @@ mod tests {
         assert_eq!(id(true, ""), drawn);
         assert_eq!(id(true, &"a".repeat(129)), drawn);
         assert_eq!(id(true, &"a".repeat(128)), "a".repeat(128));
+    }
+
+    #[test]
+    fn a_peer_without_an_address_adds_nothing_and_is_asked_at_the_names_own_port() {
+        let told = |trusted, lines: &[(&str, &str)]| {
+            let peer = Peer { address: None, local: None, ..peer(trusted) };
+            let headers = headers(lines);
+            let client = client_of(&headers, &peer, &[Network::Unix]);
+            let mut written = HeaderMap::new();
+            Origin::of(&headers, &peer).write(&mut written, &peer);
+            let text = |name| written.get(name).map_or("-", |value| value.to_str().unwrap());
+            let (chain, port) = (text(&X_FORWARDED_FOR), text(&X_FORWARDED_PORT));
+            format!("{client} | {chain} | {port}")
+        };
+        let chain = [("host", "shop.example"), ("x-forwarded-for", "1.1.1.1, 2.2.2.2")];
+        assert_eq!(told(false, &chain), "unix | - | 80");
+        assert_eq!(told(true, &chain), "2.2.2.2 | 1.1.1.1, 2.2.2.2 | 80");
+        assert_eq!(told(true, &[("host", "shop.example:81")]), "unix | - | 81");
+        // nginx writes `unix:` of who came to a Unix socket of its own.
+        let nginx = [("host", "shop.example"), ("x-forwarded-for", "1.1.1.1, unix:")];
+        assert_eq!(told(true, &nginx), "1.1.1.1 | 1.1.1.1, unix: | 80");
+        assert_eq!(told(true, &[("x-forwarded-for", "unix:")]), "unix | unix: | 80");
     }
 
     #[test]
