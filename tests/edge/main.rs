@@ -5,6 +5,7 @@ mod certificates;
 mod introductions;
 mod manners;
 mod sessions;
+mod stacks;
 mod unix;
 #[path = "../support/mod.rs"]
 mod support;
@@ -69,6 +70,6 @@ async fn secure(
 fn session(client: &Client) -> &rustls::ClientConnection {
     match &client.stream {
         Wire::Tls(stream) => stream.get_ref().1,
-        Wire::Plain(_) => panic!("this client speaks plain text"),
+        Wire::Plain(_) | Wire::Http2(_) => panic!("this client speaks no TLS itself"),
     }
 }

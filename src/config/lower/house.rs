@@ -195,8 +195,11 @@ fn overlap(one: &Bind, other: &Bind) -> bool {
         return one.path().is_some() && one == other;
     };
     let wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
+    // `[::]` takes IPv4 as well.
+    let both = |it: &SocketAddr| it.is_ipv6() && it.ip().is_unspecified();
     let family = one.is_ipv4() == other.is_ipv4();
-    one.port() == other.port() && family && (wildcard || one.ip() == other.ip())
+    let one_place = both(one) || both(other) || family && (wildcard || one.ip() == other.ip());
+    one.port() == other.port() && one_place
 }
 
 fn workers(at: Option<&At<Or<Auto, Count>>>, reader: &mut Reader) -> Option<usize> {

@@ -215,3 +215,28 @@ fn once(
     });
     partial.map_or(done, Ok)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clients_connection_waits_for_no_segment_to_fill_and_is_looked_after() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (accepted, from) = accepted.expect("a connection");
+        let _client = client.expect("a connection");
+        let socket = Connected::Tcp(accepted.into_std().expect("std's"), from);
+        let socket = socket.watch().expect("it is watched");
+        socket.tune();
+        let options = socket.options();
+        assert!(options.tcp_nodelay().expect("an option"));
+        assert!(options.keepalive().expect("an option"));
+        assert_eq!(options.tcp_keepalive_time().expect("an option"), KEEP_ALIVE_AFTER);
+        assert_eq!(options.tcp_keepalive_interval().expect("an option"), KEEP_ALIVE_EVERY);
+        assert_eq!(options.tcp_keepalive_retries().expect("an option"), KEEP_ALIVE_PROBES);
+    }
+}
