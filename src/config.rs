@@ -14,6 +14,7 @@ mod fallback;
 mod health;
 mod include;
 mod lint;
+mod listener;
 mod load;
 mod lower;
 mod operators;
@@ -29,7 +30,7 @@ mod view;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, Uri};
 
 pub use balance::{Balance, HashBy};
 pub use changes::{Changes, changes};
@@ -40,6 +41,7 @@ pub use discovery::{Dns, Family, Resolver};
 pub use document::Environment;
 pub use fallback::Fallback;
 pub use health::{Ejection, Health, WhenUnhealthy};
+pub use listener::{Listener, Redirect};
 pub use load::{
     AskNames, Examination, LoadOptions, check, control_only, inspect, load, parse_text,
 };
@@ -60,7 +62,6 @@ use crate::{
     peer::Network,
     policy::{rate, retry},
     slo::{On, StatusSet, Thresholds},
-    tls::ServerSpec,
     units::Percent,
 };
 
@@ -118,34 +119,6 @@ pub struct Config {
     /// What was written, as JSON and includes merged, with `${NAME}` for what came from the
     /// environment.
     pub redacted: String,
-}
-
-/// An address where clients connect.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// Where it listens; no two listeners have the same.
-    pub bind: Bind,
-    /// Who may connect, where that is a Unix socket.
-    pub access: Access,
-    /// Whether HTTP/2 is spoken here without TLS, beside HTTP/1.1.
-    pub h2c: bool,
-    /// The limits of connections accepted here.
-    pub limits: Limits,
-    /// How TLS is spoken here; `None` is plain text.
-    pub tls: Option<Arc<ServerSpec>>,
-    /// Whether every connection begins with a PROXY header; otherwise none does.
-    pub proxy_protocol: bool,
-    /// Where plain requests are sent.
-    pub redirect: Option<Redirect>,
-    /// The value of `Strict-Transport-Security`.
-    pub hsts: Option<HeaderValue>,
-}
-
-/// Where plain requests are sent: to the same host and target by https.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Redirect {
-    /// The port; 443 is not written.
-    pub port: u16,
 }
 
 /// What a client may cost.
