@@ -36,10 +36,6 @@ const PLAIN_BYTES_MAX: u64 = 4 * 1024;
 /// The most that one over HTTP/1.1 within TLS may cost.
 const TLS_BYTES_MAX: u64 = 16 * 1024;
 
-/// The most that one within TLS may cost after an upload: rustls keeps the room for a whole record
-/// until it reads again.
-const TLS_UPLOAD_BYTES_MAX: u64 = 48 * 1024;
-
 /// The most that one over HTTP/2 may cost, within TLS or without.
 const HTTP2_BYTES_MAX: u64 = 64 * 1024;
 
@@ -154,7 +150,7 @@ fn uses() -> Vec<Use> {
         plain("after an upload of 60 KiB", vec![post.clone().into_bytes()]),
         tls("TLS, never used", TLS_BYTES_MAX, Vec::new()),
         tls("TLS, after a request", TLS_BYTES_MAX, vec![get]),
-        tls("TLS, after an upload of 60 KiB", TLS_UPLOAD_BYTES_MAX, vec![post.into_bytes()]),
+        tls("TLS, after an upload of 60 KiB", TLS_BYTES_MAX, vec![post.into_bytes()]),
         http2("HTTP/2, after a request", Speaks::Http2),
         http2("HTTP/2 in TLS, after a request", Speaks::Http2InTls),
     ]

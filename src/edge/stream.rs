@@ -63,6 +63,13 @@ impl Stream {
         }
     }
 
+    /// Gives back memory that is of no use while nothing comes.
+    pub fn rest(&self) {
+        if let Some(session) = &self.session {
+            session.lock().rest();
+        }
+    }
+
     /// Ready when [`write`](Self::write) or [`flush`](Self::flush) may find room.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_write_ready(cx)

@@ -184,6 +184,9 @@ impl Intake {
     pub(super) fn park(&mut self) {
         if self.buffer.is_empty() {
             buffer::give(mem::take(&mut self.buffer));
+            if let Some(stream) = &self.stream {
+                stream.rest();
+            }
         }
     }
 

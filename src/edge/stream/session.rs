@@ -6,7 +6,7 @@
 
 use std::{
     cell::RefCell,
-    io::{self, BufRead, IoSlice, Write},
+    io::{self, BufRead, IoSlice, Read, Write},
 };
 
 use bytes::BytesMut;
@@ -35,6 +35,9 @@ pub(super) struct Session {
 
 /// A socket as rustls writes to it.
 struct Outward<'a>(&'a Socket);
+
+/// A socket from which nothing is to be had now.
+struct Nothing;
 
 // === impl Session ===
 
@@ -105,6 +108,13 @@ impl Session {
         }
     }
 
+    /// Gives back what large records have taken: rustls keeps the room for them, up to 32 KiB, and
+    /// makes it smaller when it begins to read and no part of a record is there. So it is asked to,
+    /// from where there is nothing.
+    pub(super) fn rest(&mut self) {
+        let _nothing = self.tls.read_tls(&mut Nothing);
+    }
+
     /// Whether encrypted text waits for the socket.
     pub(super) fn is_waiting(&self) -> bool {
         self.tls.wants_write()
@@ -138,6 +148,12 @@ impl Session {
     /// Says that nothing more comes: whoever reads an end without this word was cut off.
     pub(super) fn say_end(&mut self) {
         self.tls.send_close_notify();
+    }
+}
+
+impl Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
     }
 }
 
