@@ -6,13 +6,16 @@ use super::*;
 
 const USERS: u32 = 6_000;
 
+/// A name for them, and the id of each user.
+type Ids = (&'static str, fn(u32) -> String);
+
 /// Ids as applications give them out, which are as unlike random ones as can be.
-fn ids() -> [(&'static str, Box<dyn Fn(u32) -> String>); 4] {
+fn ids() -> [Ids; 4] {
     [
-        ("numbers", Box::new(|n| n.to_string())),
-        ("padded numbers", Box::new(|n| format!("user-{n:010}"))),
-        ("addresses", Box::new(|n| format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255))),
-        ("a long common end", Box::new(|n| format!("{n}@customers.shop.example.com"))),
+        ("numbers", |n| n.to_string()),
+        ("padded numbers", |n| format!("user-{n:010}")),
+        ("addresses", |n| format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255)),
+        ("a long common end", |n| format!("{n}@customers.shop.example.com")),
     ]
 }
 

@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    fn set(method: Method, lines: &[(&str, &str)], secure: bool) -> Option<String> {
+    fn set(method: &Method, lines: &[(&str, &str)], secure: bool) -> Option<String> {
         let cookie = StickyCookie {
             name: "_usher".to_owned(),
             max_age: Duration::from_secs(86_400),
@@ -77,7 +77,7 @@ mod tests {
         };
         let mut headers: HeaderMap = lines.iter().map(parse).collect();
         let before = headers.get_all(SET_COOKIE).iter().count();
-        let done = make_known(&mut headers, &method, &cookie, b"00ff", secure);
+        let done = make_known(&mut headers, method, &cookie, b"00ff", secure);
         let set: Vec<_> = headers.get_all(SET_COOKIE).iter().skip(before).collect();
         assert_eq!(done, set.len() == 1);
         Some(set.first()?.to_str().unwrap().to_owned())
@@ -87,11 +87,11 @@ mod tests {
     fn the_cookie_is_the_sites_own_and_out_of_the_reach_of_scripts() {
         let private = [("cache-control", "max-age=0, private, must-revalidate")];
         assert_eq!(
-            set(Method::GET, &private, false).as_deref(),
+            set(&Method::GET, &private, false).as_deref(),
             Some("_usher=00ff; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax")
         );
         assert_eq!(
-            set(Method::GET, &private, true).as_deref(),
+            set(&Method::GET, &private, true).as_deref(),
             Some("_usher=00ff; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax; Secure")
         );
     }
@@ -118,15 +118,15 @@ mod tests {
         ] {
             let lines = [("cache-control", said)];
             let lines = if said.is_empty() { &[][..] } else { &lines };
-            assert_eq!(set(method.clone(), lines, true).is_some(), is_set, "{method} {said}");
+            assert_eq!(set(&method, lines, true).is_some(), is_set, "{method} {said}");
         }
     }
 
     #[test]
     fn it_stands_beside_the_applications_own_and_in_the_place_of_none() {
         let other = [("cache-control", "private"), ("set-cookie", "_shop=_usher=1")];
-        assert!(set(Method::GET, &other, true).is_some());
+        assert!(set(&Method::GET, &other, true).is_some());
         let same = [("cache-control", "private"), ("set-cookie", "_usher=1; Path=/")];
-        assert!(set(Method::GET, &same, true).is_none());
+        assert!(set(&Method::GET, &same, true).is_none());
     }
 }
