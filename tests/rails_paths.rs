@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use usher::classify::{
     Facts, Matcher, PathPattern, PathProblem, PathView, RuleSpec, Text, any_matches,
 };
+use usher::peer::Client;
 
 const SEED: u64 = 20_240_229;
 const PATHS: usize = 8_000;
@@ -230,7 +231,7 @@ fn takes_value(kind: &str, sent: &str, texts: Vec<Text>) -> bool {
         }
         _ => (Matcher::Query("a".into(), texts), Some(sent)),
     };
-    let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let client = Client::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let facts = Facts {
         method: &Method::GET,
         path: "/",
