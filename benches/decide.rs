@@ -130,6 +130,7 @@ impl Sent {
             client: Client::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             subject: None,
             identity: None,
+            operation: None,
         };
         let path = PathView::of(black_box(facts.path)).expect("a path that is served");
         classifier.classify(&facts, &path)

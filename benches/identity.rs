@@ -147,6 +147,7 @@ impl Asked {
             client: Client::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             subject: None,
             identity: found.identity.as_deref(),
+            operation: None,
         };
         let path = PathView::of(facts.path).expect("a path that is served");
         self.classifier.classify(&facts, &path)

@@ -28,6 +28,7 @@ mod pattern;
 mod subject;
 
 mod covers;
+mod graphql;
 mod index;
 mod set;
 mod trace;
@@ -35,6 +36,9 @@ mod trie;
 
 pub use self::{
     covers::{Reach, covers},
+    graphql::{
+        Ask, Look, Operation, Operations, Places, Reading, is_operation_name, operation_of_body,
+    },
     host::HostPattern,
     identity::{Claim, Identity},
     index::{Choice, Classifier},
@@ -72,6 +76,8 @@ pub struct Facts<'a> {
     pub subject: Option<&'a str>,
     /// Who asks, as far as it was proved.
     pub identity: Option<&'a Identity>,
+    /// What a GraphQL request asks for, as far as it says so.
+    pub operation: Option<&'a Operation>,
 }
 
 /// One matcher group of an audience: every one of `all` must match and none of `not` may.
@@ -114,6 +120,10 @@ pub enum Matcher {
     Claim(String, Vec<Text>),
     /// The version of the app, where these say that it stands.
     Version(Arc<[VersionSource]>, Vec<VersionRange>),
+    /// The name of the GraphQL operation, as the client says it.
+    Operation(Vec<Text>),
+    /// The id of a GraphQL document that the application has kept, as the client says it.
+    Document(Vec<Text>),
 }
 
 // === impl RuleSpec ===
@@ -129,7 +139,7 @@ impl RuleSpec {
                     | Matcher::Cookie(..)
                     | Matcher::Query(..)
                     | Matcher::Version(..)
-            )
+            ) || m.asks_operation()
         };
         let method = |m: &Matcher| matches!(m, Matcher::Method(_));
         self.all.iter().any(claimed) && self.all.iter().all(|m| claimed(m) || method(m))
@@ -142,6 +152,11 @@ impl Matcher {
     /// Whether it asks who the user is: it holds for nobody who has not proved that.
     pub fn asks_identity(&self) -> bool {
         matches!(self, Matcher::User(_) | Matcher::Role(_) | Matcher::Claim(..))
+    }
+
+    /// Whether it asks for a GraphQL operation: it holds for no other request.
+    pub fn asks_operation(&self) -> bool {
+        matches!(self, Matcher::Operation(_) | Matcher::Document(_))
     }
 }
 
@@ -160,6 +175,8 @@ impl fmt::Display for Matcher {
             Matcher::Role(values) => write!(f, "role {}", Alternatives(values)),
             Matcher::Claim(name, values) => write!(f, "claim {name}: {}", Alternatives(values)),
             Matcher::Version(_, ranges) => write!(f, "version {}", Alternatives(ranges)),
+            Matcher::Operation(values) => write!(f, "graphql operation {}", Alternatives(values)),
+            Matcher::Document(values) => write!(f, "graphql id {}", Alternatives(values)),
         }
     }
 }

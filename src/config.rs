@@ -20,6 +20,7 @@ mod lower;
 mod operators;
 mod problem;
 mod promises;
+mod questions;
 mod schema;
 pub mod secret;
 mod source;
@@ -56,7 +57,7 @@ pub use versions::{VersionAnswer, Versions};
 
 use crate::{
     bind::{Access, Bind},
-    classify::{PathPattern, RuleSpec},
+    classify::{PathPattern, Places, RuleSpec},
     identity::Identities,
     name::Name,
     peer::Network,
@@ -106,6 +107,8 @@ pub struct Config {
     pub database: Option<Database>,
     /// What may prove who asks; `None`: nothing does.
     pub identity: Option<Arc<Identities>>,
+    /// Where GraphQL requests say what they ask for.
+    pub graphql: Places,
     /// By what a client is known again where nothing proves who asks.
     pub sticky: Sticky,
     /// Tables of users.
@@ -293,14 +296,6 @@ pub struct EndpointSpec {
     pub address: AddressSpec,
     /// Its share relative to the pool's others; at least 1.
     pub weight: u32,
-}
-
-impl Config {
-    /// Whether anything that is decided for `audience` asks by what its clients are known again.
-    pub fn is_sticky(&self, audience: &Audience) -> bool {
-        let pool = self.pools.iter().find(|pool| pool.name == audience.pool);
-        pool.is_some_and(|pool| pool.balance.is_sticky())
-    }
 }
 
 impl EndpointSpec {

@@ -15,6 +15,7 @@ mod edges;
 mod exchange;
 mod exporter;
 mod gauges;
+mod graphql;
 mod histogram;
 mod http2;
 mod identity;
@@ -46,6 +47,7 @@ pub use gauges::{
     BufferGauges, CertificateGauges, EndpointGauges, FallbackGauges, Gauges, IssuerGauges,
     ListenerGauges, NameGauges, PoolGauges, PromiseGauges, VerbGauges,
 };
+pub use graphql::GraphqlMeter;
 pub use histogram::Distribution;
 pub use http2::Http2End;
 pub use identity::IdentityMeter;
@@ -86,6 +88,7 @@ pub struct Meters {
     promises: Keyed<PromiseKey, SloMeter>,
     identities: Keyed<Name, IdentityMeter>,
     versions: Keyed<Name, VersionMeter>,
+    graphql: Keyed<(), GraphqlMeter>,
     departed: Arc<Departed>,
     exporter: Exporter,
     carried: Mutex<Carried>,
@@ -123,6 +126,7 @@ impl Meters {
             promises: Keyed::default(),
             identities: Keyed::default(),
             versions: Keyed::default(),
+            graphql: Keyed::default(),
             departed: Arc::default(),
             exporter: Exporter::new(),
             carried: Mutex::default(),
@@ -170,6 +174,12 @@ impl Meters {
     /// The meter of the versions of the app of `audience`; asked again, the same one.
     pub fn versions(&self, audience: &Name) -> Arc<VersionMeter> {
         self.versions.hold(audience.clone(), || VersionMeter::new(self.rows))
+    }
+
+    /// The meter of bodies that are asked for an operation; asked again, the same one. `results`
+    /// are the words for what may come of them.
+    pub fn graphql(&self, results: &'static [&'static str]) -> Arc<GraphqlMeter> {
+        self.graphql.hold((), || GraphqlMeter::new(self.rows, results))
     }
 
     /// How many threads count, the house among them as the last.

@@ -16,6 +16,7 @@ mod headers;
 mod hold;
 mod informational;
 pub mod memory;
+mod operation;
 mod orphan;
 mod panics;
 mod presence;
@@ -58,8 +59,8 @@ use crate::{
 use asked::Asked;
 use forward::{Said, forward};
 use headers::Brought;
+use operation::Question;
 use panics::Caught;
-use versions::App;
 
 pub use buffers::Buffers;
 pub use exchange::Exchange;
@@ -111,6 +112,8 @@ struct Opened {
     exchange: Box<Exchange>,
     brought: Brought,
     hsts: Option<HeaderValue>,
+    /// What its body is to be asked before it is decided for good.
+    question: Option<Question>,
 }
 
 /// A request on its way to the head of its answer, even when it panics.
@@ -151,11 +154,24 @@ impl Proxy {
         body: Body,
     ) -> impl Future<Output = Response<Settling>> + Send {
         async move {
-            let Opened { mut exchange, brought, hsts } =
+            let Opened { mut exchange, brought, hsts, question } =
                 self.open(peer, protocol, arrived, &mut head);
-            let admitted = exchange.admit().and_then(|()| exchange.admit_by_version());
-            let said = match admitted.and_then(|()| exchange.admit_by_rate()) {
-                Ok(()) => forward(&mut exchange, &mut head, brought, body).await,
+            let body = match question {
+                None => Ok(body),
+                // On the heap, so that all other requests' futures stay as small as they are.
+                Some(question) => {
+                    Box::pin(operation::ask(&mut exchange, &head, question, body)).await
+                }
+            };
+            exchange.decided(&head);
+            let admitted = body.and_then(|body| {
+                exchange.admit()?;
+                exchange.admit_by_version()?;
+                exchange.admit_by_rate()?;
+                Ok(body)
+            });
+            let said = match admitted {
+                Ok(body) => forward(&mut exchange, &mut head, brought, body).await,
                 Err(fault) => Err(fault),
             };
             let deprecation = exchange.deprecation().filter(|_| said.is_ok());
@@ -197,7 +213,7 @@ impl Proxy {
         let trusted = &view.config.trusted_proxies;
         let brought = headers::clean(&head.method, &mut head.headers, &peer, trusted);
         let found = self.identify(&view, head, &peer);
-        let facts = Facts {
+        let mut facts = Facts {
             method: &head.method,
             path: head.uri.path(),
             query: head.uri.query(),
@@ -206,9 +222,13 @@ impl Proxy {
             client: brought.client,
             subject: peer.client_subject(),
             identity: found.identity.as_deref(),
+            operation: None,
         };
         let listener = view.listener(&peer.listener);
         let astray = listener.and_then(|it| astray(&view, it, &peer, &facts, brought.secure));
+        let looks = view.operations().filter(|_| astray.is_none());
+        let look = looks.and_then(|operations| operations.look(&facts));
+        facts.operation = look.as_ref().map(|look| &look.operation);
         let decision = match astray {
             Some(fault) => view.undecided(fault),
             None => view.decide(&facts).refusing(found.refused),
@@ -217,21 +237,13 @@ impl Proxy {
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
         let mut asked = Asked::of(peer, protocol, head, brought.client, request_id);
         asked.identity = found.identity;
-        if view.audience(decision.audience).sticky {
-            asked.visitor =
-                Visitor::of(asked.identity.as_ref(), &head.headers, &view.config.sticky);
-            asked.secure = brought.secure;
-        }
-        let versions = view.audience(decision.audience).versions.as_ref();
-        asked.app = versions
-            .filter(|_| decision.fault.is_none())
-            .map(|versions| (versions, &view.config.sticky))
-            .and_then(|versions| App::of(versions, head, &asked, &self.worker, arrived));
+        let ask = look.as_ref().and_then(|look| look.body);
+        asked.operation = look.map(|look| Box::new(look.operation));
+        asked.secure = brought.secure;
         let exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
-        if let Some(DroppedNames(count)) = head.extensions.get() {
-            exchange.audience().meter.fields_dropped(self.worker.index, *count as u64);
-        }
-        Opened { exchange, brought, hsts }
+        let (client, refused) = (brought.client, found.refused);
+        let question = ask.map(|ask| Question { ask, client, refused });
+        Opened { exchange, brought, hsts, question }
     }
 
     /// Who asks, where anything may prove that.

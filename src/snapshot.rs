@@ -15,11 +15,13 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     bind::Bind,
-    classify::{Classifier, Facts, PathView, RuleSpec, any_lacks_identity, any_matches},
+    classify::{
+        Classifier, Facts, Operations, PathView, RuleSpec, any_lacks_identity, any_matches,
+    },
     config::{self, Config, Overrides, Timeouts},
     fault::Fault,
     identity,
-    meters::{ExchangeMeter, IdentityMeter, PoolMeter, SloMeter},
+    meters::{ExchangeMeter, GraphqlMeter, IdentityMeter, PoolMeter, SloMeter},
     name::Name,
     policy::rate,
     slo::Promise,
@@ -45,6 +47,15 @@ pub struct Snapshot {
     servers: Vec<(Bind, Arc<tls::Server>)>,
     classifier: Classifier,
     identities: Option<Identities>,
+    graphql: Option<Graphql>,
+}
+
+/// What GraphQL requests ask for, where any rule wants to know that.
+#[derive(Debug)]
+struct Graphql {
+    operations: Operations,
+    /// Where bodies are counted that are asked.
+    meter: Option<Arc<GraphqlMeter>>,
 }
 
 /// What may prove who asks, and where that is counted.
@@ -235,6 +246,16 @@ impl Snapshot {
     /// What may prove who asks; `None`: nothing does.
     pub fn identities(&self) -> Option<&Identities> {
         self.identities.as_ref()
+    }
+
+    /// What GraphQL requests ask for; `None`: no rule wants to know.
+    pub fn operations(&self) -> Option<&Operations> {
+        self.graphql.as_ref().map(|graphql| &graphql.operations)
+    }
+
+    /// Where bodies are counted that are asked for that.
+    pub fn graphql_meter(&self) -> Option<&GraphqlMeter> {
+        self.graphql.as_ref()?.meter.as_deref()
     }
 
     /// The pool at `index`.

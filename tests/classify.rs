@@ -171,6 +171,7 @@ impl Sent {
             client: Client::Ip(IpAddr::V4(Ipv4Addr::from(self.client))),
             subject: None,
             identity: None,
+            operation: None,
         };
         question(&facts, &PathView::of(self.path).expect("a path that is served"));
     }

@@ -83,7 +83,7 @@ fn every_field_of_the_access_log_is_documented_in_its_order() {
     let documented: Vec<&str> = rows.iter().map(|row| row[0]).collect();
     let named: Vec<String> = FIELDS
         .iter()
-        .chain(&["fallback", "app_version", "paused_ms", "tunnel"])
+        .chain(&["fallback", "app_version", "operation", "paused_ms", "tunnel"])
         .map(|field| ticked(field))
         .collect();
     assert_eq!(documented, named);

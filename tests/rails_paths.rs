@@ -241,6 +241,7 @@ fn takes_value(kind: &str, sent: &str, texts: Vec<Text>) -> bool {
         client,
         subject: None,
         identity: None,
+        operation: None,
     };
     let rule = RuleSpec { label: "".into(), line: 1, all: vec![matcher], not: vec![] };
     any_matches(&[rule], &facts, &PathView::of("/").expect("a path"))

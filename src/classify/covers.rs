@@ -78,7 +78,9 @@ fn takes_in(wide: &Matcher, narrow: &Matcher) -> bool {
         (Matcher::Client(wide), Matcher::Client(narrow)) => each(narrow, wide, Network::covers),
         (Matcher::Method(wide), Matcher::Method(narrow))
         | (Matcher::Subject(wide), Matcher::Subject(narrow))
-        | (Matcher::Role(wide), Matcher::Role(narrow)) => each(narrow, wide, Text::covers),
+        | (Matcher::Role(wide), Matcher::Role(narrow))
+        | (Matcher::Operation(wide), Matcher::Operation(narrow))
+        | (Matcher::Document(wide), Matcher::Document(narrow)) => each(narrow, wide, Text::covers),
         (Matcher::User(wide), Matcher::User(narrow)) => each(narrow, wide, UserPattern::covers),
         (Matcher::Version(a, wide), Matcher::Version(b, narrow)) => {
             a == b && each(narrow, wide, VersionRange::covers)

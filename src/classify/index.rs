@@ -32,6 +32,9 @@ pub struct Classifier {
     queries: Vec<Values<String>>,
     /// At most one: a request has one user.
     users: Vec<Values<()>>,
+    /// At most one of each, too.
+    operations: Vec<Values<()>>,
+    documents: Vec<Values<()>>,
     residual: Bucket,
 }
 
@@ -89,6 +92,8 @@ impl Classifier {
             cookies: Vec::new(),
             queries: Vec::new(),
             users: Vec::new(),
+            operations: Vec::new(),
+            documents: Vec::new(),
             residual: Bucket::new(),
         };
         let crowds = Crowds::of(audiences);
@@ -126,6 +131,12 @@ impl Classifier {
         for values in &self.users {
             search.under(values, |()| subject.user());
         }
+        for values in &self.operations {
+            search.under(values, |()| subject.operation());
+        }
+        for values in &self.documents {
+            search.under(values, |()| subject.document());
+        }
         search.among(&self.residual);
         self.rules.get(search.best as usize).map(|rule| rule.choice)
     }
@@ -153,6 +164,12 @@ impl Classifier {
             }
             Some(Matcher::User(patterns)) => {
                 Values::file(&mut self.users, &(), user_texts(patterns), number)
+            }
+            Some(Matcher::Operation(texts)) => {
+                Values::file(&mut self.operations, &(), texts.iter(), number)
+            }
+            Some(Matcher::Document(texts)) => {
+                Values::file(&mut self.documents, &(), texts.iter(), number)
             }
             Some(
                 Matcher::Method(_)
@@ -277,6 +294,10 @@ fn keys(matcher: &Matcher) -> Option<SmallVec<[u64; 2]>> {
         Matcher::Query(name, texts) => {
             texts.iter().map(|text| exact("query", name, text)).collect()
         }
+        Matcher::Operation(texts) => {
+            texts.iter().map(|text| exact("operation", "", text)).collect()
+        }
+        Matcher::Document(texts) => texts.iter().map(|text| exact("document", "", text)).collect(),
         Matcher::User(patterns) => {
             let key = |pattern: &UserPattern| match pattern {
                 UserPattern::Text(text) => exact("user", "", text),

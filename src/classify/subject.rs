@@ -55,7 +55,9 @@ impl<'a> Subject<'a> {
             | Matcher::Subject(texts)
             | Matcher::Header(_, texts)
             | Matcher::Cookie(_, texts)
-            | Matcher::Query(_, texts) => self
+            | Matcher::Query(_, texts)
+            | Matcher::Operation(texts)
+            | Matcher::Document(texts) => self
                 .value(matcher)
                 .is_some_and(|value| texts.iter().any(|text| text.matches(&value))),
         }
@@ -80,6 +82,8 @@ impl<'a> Subject<'a> {
                 AppVersion::Other => Some(Cow::Borrowed(b"no version")),
                 AppVersion::Known(version) => Some(Cow::Owned(version.to_string().into_bytes())),
             },
+            Matcher::Operation(_) => Some(Cow::Borrowed(self.operation()?.as_bytes())),
+            Matcher::Document(_) => Some(Cow::Borrowed(self.document()?.as_bytes())),
         }
     }
 
@@ -107,6 +111,16 @@ impl<'a> Subject<'a> {
     /// The user, as far as it was proved who that is.
     pub(super) fn user(&self) -> Option<&'a str> {
         self.facts.identity.map(|identity| &*identity.subject)
+    }
+
+    /// The name of the GraphQL operation, as far as it was said.
+    pub(super) fn operation(&self) -> Option<&'a str> {
+        self.facts.operation?.name.as_deref()
+    }
+
+    /// The id of a GraphQL document, as far as it was said.
+    pub(super) fn document(&self) -> Option<&'a str> {
+        self.facts.operation?.id.as_deref()
     }
 
     /// The host as patterns see it.

@@ -3,7 +3,10 @@
 //! Only what changes the head of a request is taken out; other options are passed over together
 //! with their values, and named when they are unknown or matter in a way not worked out here.
 
+mod quotes;
+
 use super::explain::{AskError, Asked};
+use quotes::without_dollar_quotes;
 
 /// Short options that take a value.
 const SHORT_WITH_VALUE: &str = "AbcCdDeEFHKmoPQrtTuUwxXyYz";
@@ -56,6 +59,8 @@ struct Line {
     data: Vec<String>,
     form: Vec<String>,
     data_in_query: bool,
+    /// Whether a part of the body stands where it was not read.
+    data_unread: bool,
     path_as_is: bool,
     notes: Vec<String>,
 }
@@ -63,12 +68,8 @@ struct Line {
 /// Reads a command line as it was pasted, quotes and all.
 pub fn parse_line(line: &str) -> Result<Asked, AskError> {
     let one_line = line.replace("\\\r\n", " ").replace("\\\n", " ");
-    let words = shlex::split(&one_line).ok_or(AskError::OpenQuote)?;
-    let mut asked = parse_words(words.get(1..).unwrap_or_default())?;
-    if line.contains("$'") {
-        asked.notes.push("escapes within `$'…'` are not worked out".to_owned());
-    }
-    Ok(asked)
+    let words = shlex::split(&without_dollar_quotes(&one_line)).ok_or(AskError::OpenQuote)?;
+    parse_words(words.get(1..).unwrap_or_default())
 }
 
 /// Reads the words behind `curl`.
@@ -186,6 +187,7 @@ impl Line {
             _ if name.starts_with("data") => {
                 if value.starts_with('@') && name != "data-raw" {
                     self.unread(name);
+                    self.data_unread = true;
                 }
                 self.data.push(text);
             }
@@ -217,6 +219,8 @@ impl Line {
                 asked.path = path;
             }
         }
+        let told = posts && self.form.is_empty() && !self.data_unread;
+        asked.body = told.then(|| self.data.join("&"));
         asked.form_method = form_method(&self.form, &self.data);
         for field in &self.fields {
             add_field(&mut asked, field)?;

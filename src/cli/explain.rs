@@ -17,6 +17,7 @@ use crate::{
 
 mod asked;
 mod identity;
+mod operation;
 mod verdict;
 mod version;
 
@@ -32,8 +33,8 @@ pub use self::{
 
 /// Says who a request is for, and why.
 ///
-/// Takes METHOD URL [-H 'Name: value']... [--from IP], or a pasted `curl` command line, as one
-/// quoted argument or as it is (explain's own options then stand before `curl`).
+/// Takes METHOD URL [-H 'Name: value']... [-d BODY] [--from IP], or a pasted `curl` command line,
+/// as one quoted argument or as it is (explain's own options then stand before `curl`).
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExplainArgs {
     /// Which configuration.
@@ -58,6 +59,9 @@ pub struct Options {
     /// A field of the request; as often as needed.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
+    /// The request's body, for GraphQL operations.
+    #[arg(short = 'd', long = "data", value_name = "DATA")]
+    pub data: Option<String>,
     /// Who asks, after trusted proxies have been believed; 127.0.0.1 unless given.
     #[arg(long, value_name = "IP")]
     pub from: Option<Client>,
@@ -148,6 +152,9 @@ fn read_request(mut args: ExplainArgs) -> Result<(Asked, ExplainArgs), String> {
     for field in &args.options.headers {
         asked.add_field(field).map_err(text)?;
     }
+    if let Some(data) = &args.options.data {
+        asked.add_body(data);
+    }
     Ok((asked, args))
 }
 
@@ -156,6 +163,7 @@ fn read_request(mut args: ExplainArgs) -> Result<(Asked, ExplainArgs), String> {
 impl Options {
     fn join(&mut self, more: Options) {
         self.headers.extend(more.headers);
+        self.data = more.data.or(self.data.take());
         self.from = more.from.or(self.from);
         self.verbose |= more.verbose;
         self.format = more.format.or(self.format);

@@ -50,6 +50,9 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
     if old.identity != new.identity {
         applied.push("identity changed".to_owned());
     }
+    if old.graphql != new.graphql {
+        applied.push("graphql changed".to_owned());
+    }
     if old.sticky != new.sticky {
         applied.push("sticky changed".to_owned());
     }

@@ -17,6 +17,7 @@ mod declare;
 mod leaf;
 mod pattern;
 mod gate;
+mod graphql;
 mod promise;
 
 mod audience;
@@ -47,9 +48,11 @@ pub(crate) use database::Surge;
 pub(crate) use declare::{Need, ObjectSchema, document, field, key};
 pub(crate) use discovery::{Dns, Resolver};
 pub(crate) use gate::{Gate, SloSource};
+pub(crate) use graphql::{Graphql, GraphqlMatcher};
 pub(crate) use health::{EjectionOrOff, Health, Reason, RetryOrOff, WhenUnhealthy};
 pub(crate) use identity::{
-    IdentityCookie, IdentitySource, InvalidLeaf, Jwt, RailsCookie, RailsKey, TokenPlace, Users,
+    FieldName, IdentityCookie, IdentitySource, InvalidLeaf, Jwt, RailsCookie, RailsKey, TokenPlace,
+    Users,
 };
 pub(crate) use keys::{KeySet, TokenKey};
 pub(crate) use leaf::{
@@ -112,6 +115,8 @@ document! {
         optional identity: Many<IdentitySource>,
         /// Files with users by name: an id, or `id,value`, a line.
         optional tables: Named<FilePath>,
+        /// Where GraphQL requests say what they ask for.
+        optional graphql: Graphql,
         /// By what a client is known again where nothing proves who asks.
         optional sticky: Sticky,
         /// Where requests say which version of an app sends them.

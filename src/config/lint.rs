@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::{
     AddressSpec, Audience, Need, Overrides, Sticky, Timeouts, WhenEmpty,
     document::Reader,
-    lower::{Lowered, LoweredAudience, LoweredPool, LoweredRule},
+    lower::{Lowered, LoweredAudience, LoweredPool, LoweredRule, lint_graphql},
     source::Span,
 };
 use crate::{
@@ -33,6 +33,7 @@ pub(crate) fn lint(lowered: &Lowered, reader: &mut Reader) {
     lowered.audiences.iter().for_each(|audience| unverified(audience, reader));
     pools_nobody_uses(lowered, reader);
     known_again(lowered, reader);
+    lint_graphql(&lowered.config, &lowered.audiences, lowered.graphql, reader);
     lowered.pools.iter().for_each(|pool| {
         timeouts_agree(&pool.pool.timeouts, pool.timeouts, reader);
     });
@@ -111,6 +112,7 @@ fn claim(matcher: &Matcher) -> Option<&'static str> {
         Matcher::Cookie(..) => Some("cookie"),
         Matcher::Query(..) => Some("query parameter"),
         Matcher::Version(..) => Some("version"),
+        Matcher::Operation(_) | Matcher::Document(_) => Some("GraphQL operation"),
         Matcher::Path(_) | Matcher::Host(_) | Matcher::Method(_) | Matcher::Client(_) => None,
         Matcher::Subject(_) | Matcher::User(_) | Matcher::Role(_) | Matcher::Claim(..) => None,
     }

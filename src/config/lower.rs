@@ -9,6 +9,7 @@ mod dialect;
 mod discovery;
 mod health;
 mod gate;
+mod graphql;
 mod house;
 mod identity;
 mod keys;
@@ -25,12 +26,13 @@ mod versions;
 
 use super::{
     Audience, Config, Database, Pool,
-    document::{Document, Reader},
+    document::{At, Count, Document, Reader},
     source::Span,
     view,
 };
 use crate::peer::Network;
 
+pub(crate) use graphql::lint as lint_graphql;
 pub(crate) use place::bind as place;
 pub(crate) use rules::LoweredRule;
 pub use tables::NamedTable;
@@ -67,6 +69,8 @@ pub(crate) struct Lowered {
     pub(crate) audiences_written: usize,
     pub(crate) pools: Vec<LoweredPool>,
     pub(crate) trusted_proxies: Vec<(Network, Span)>,
+    /// Where `graphql` stands.
+    pub(crate) graphql: Option<Span>,
     /// Where `sticky` stands.
     pub(crate) sticky: Option<Span>,
     /// Where the database's `connections_max` stands.
@@ -124,11 +128,9 @@ pub(crate) fn lower(
         gate: gate::lower(document.gate.as_ref(), reader),
         drain: house.drain,
         resolver: discovery::resolver(document.resolver.as_ref(), reader),
-        database: document.database.as_ref().and_then(|at| {
-            let connections_max = at.value.connections_max.as_ref()?.value.0;
-            Some(Database { connections_max })
-        }),
+        database: connections_max(document).map(|at| Database { connections_max: at.value.0 }),
         identity,
+        graphql: graphql::lower(document.graphql.as_ref(), reader),
         sticky: sticky::lower(document.sticky.as_ref(), reader),
         tables,
         hash: hash(written, &audiences, reader),
@@ -136,12 +138,22 @@ pub(crate) fn lower(
         audiences: audiences.iter().map(|lowered| lowered.audience.clone()).collect(),
         pools: pools.iter().map(|lowered| lowered.pool.clone()).collect(),
     };
-    let trusted_proxies = house.trusted_proxies;
     let audiences_written = document.audiences.as_ref().map_or(0, |list| list.value.items.len());
-    let database = document.database.as_ref();
-    let database = database.and_then(|at| Some(at.value.connections_max.as_ref()?.span));
-    let sticky = document.sticky.as_ref().map(|at| at.key);
-    Lowered { config, audiences, audiences_written, pools, trusted_proxies, sticky, database }
+    Lowered {
+        config,
+        audiences,
+        audiences_written,
+        pools,
+        trusted_proxies: house.trusted_proxies,
+        graphql: document.graphql.as_ref().map(|at| at.key),
+        sticky: document.sticky.as_ref().map(|at| at.key),
+        database: connections_max(document).map(|at| at.span),
+    }
+}
+
+/// How many connections the database takes.
+fn connections_max(document: &Document) -> Option<&At<Count>> {
+    document.database.as_ref()?.value.connections_max.as_ref()
 }
 
 /// The hash over what was written, and over the files that it names.

@@ -105,6 +105,11 @@ impl ExchangeMeter {
         self.audience.0.add(worker, IN_FLIGHT, 1);
     }
 
+    /// A request that was opened here is another audience's after all, and opened there.
+    pub fn leave(&self, worker: usize) {
+        self.audience.0.take(worker, IN_FLIGHT);
+    }
+
     /// Fields of a request were dropped because of a `_` in their names.
     pub fn fields_dropped(&self, worker: usize, count: u64) {
         self.audience.0.add(worker, FIELDS_DROPPED, count);

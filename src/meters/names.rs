@@ -98,6 +98,8 @@ families! {
     APP_VERSIONS = "usher_app_versions_total", Counter, ["audience", "version"], Sum;
     /// The share of requests below `min` that is refused now.
     APP_VERSIONS_REFUSED = "usher_app_versions_refused_ratio", Gauge, ["audience"], Max;
+    /// Bodies that were asked for their GraphQL operation, by what came of it.
+    GRAPHQL_BODIES = "usher_graphql_bodies_total", Counter, ["result"], Sum;
     /// Users in a table.
     TABLE_LINES = "usher_table_lines", Gauge, ["table"], Max;
     /// Endpoints by state.

@@ -35,7 +35,7 @@ impl Meters {
         self.render_leases(&gauges.encrypted(), &mut text);
         self.render_identities(&mut text);
         render_issuers(&gauges.issuers, &mut text);
-        self.render_versions(&gauges.versions, &mut text);
+        self.render_apps(&gauges.versions, &mut text);
         text.family(&names::TABLE_LINES);
         for (table, lines) in &gauges.tables {
             text.sample(&names::TABLE_LINES, &[table.as_str()], lines);
@@ -179,7 +179,7 @@ impl Meters {
         }
     }
 
-    fn render_versions(&self, refused: &[(Name, f64)], text: &mut Text) {
+    fn render_apps(&self, refused: &[(Name, f64)], text: &mut Text) {
         text.family(&names::APP_VERSIONS);
         for (audience, meter) in self.versions.live() {
             for (band, count) in meter.read() {
@@ -189,6 +189,10 @@ impl Meters {
         text.family(&names::APP_VERSIONS_REFUSED);
         for (audience, share) in refused {
             text.sample(&names::APP_VERSIONS_REFUSED, &[audience.as_str()], share);
+        }
+        text.family(&names::GRAPHQL_BODIES);
+        for (result, count) in self.graphql.live().iter().flat_map(|((), meter)| meter.read()) {
+            text.sample(&names::GRAPHQL_BODIES, &[result], count);
         }
     }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::HOST};
 
 use super::{Refusal, Visitor, headers, reply::Form, versions::App};
 use crate::{
-    classify::Identity,
+    classify::{Identity, Operation},
     name::Name,
     peer::{Client, Peer, Protocol},
     verbs::{Closed, Gates},
@@ -23,9 +23,11 @@ pub struct Asked {
     pub client: Client,
     /// Who that is, as far as it was proved.
     pub identity: Option<Arc<Identity>>,
+    /// What it asks for, where it is a GraphQL request that a rule about those may take.
+    pub operation: Option<Box<Operation>>,
     /// By what its client is known again, in audiences of which something asks that.
     pub visitor: Option<Visitor>,
-    /// Whether it came by https, in such audiences.
+    /// Whether it came by https.
     pub secure: bool,
     /// Which version of an app asks, where its audience wants to know.
     pub app: Option<App>,
@@ -60,6 +62,7 @@ impl Asked {
             peer,
             client,
             identity: None,
+            operation: None,
             visitor: None,
             secure: false,
             app: None,
@@ -90,6 +93,7 @@ impl Asked {
         Self {
             client: peer.client(),
             identity: None,
+            operation: None,
             visitor: None,
             secure: false,
             app: None,

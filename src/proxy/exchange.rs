@@ -31,6 +31,7 @@ use crate::{
     verbs::Turn,
 };
 
+mod decided;
 mod fallback;
 mod gates;
 mod holding;

@@ -75,6 +75,7 @@ impl Record<'_> {
             audience: audience.name.as_str(),
             rule: label.map(|label| &**label),
             pool: audience.pool.map_or(NONE, |pool| self.view.pool(pool).name.as_str()),
+            operation: self.asked.operation.as_ref().and_then(|operation| operation.shown()),
             arm: Some(Arm::Stable.name()),
             endpoint: self.endpoint.map(Endpoint::as_str),
             app_version: texts.app_version.as_deref(),

@@ -116,6 +116,7 @@ mod tests {
             client: std::net::IpAddr::from(Ipv4Addr::LOCALHOST).into(),
             subject: None,
             identity: None,
+            operation: None,
         };
         let spoken = scopes.of(&facts, &PathView::of(path).expect("a path"));
         std::array::from_fn(|index| spoken.contains(index))

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::{Audience, Counted, Fallback, Identities, Pool, Rate, Scopes, Snapshot, Versions};
+use super::{
+    Audience, Counted, Fallback, Graphql, Identities, Pool, Rate, Scopes, Snapshot, Versions,
+};
 use crate::{
     bind::Bind,
-    classify::{Classifier, Matcher},
+    classify::{Classifier, Matcher, Operations, Reading},
     config::{self, Config},
     discover::Directory,
     fault::Fault,
@@ -131,7 +133,8 @@ impl World {
         let classifier = Classifier::new(&rules);
         let servers = self.servers(&config);
         let identities = self.identities(&config);
-        Snapshot { generation, config, audiences, pools, servers, classifier, identities }
+        let graphql = self.graphql(&config);
+        Snapshot { generation, config, audiences, pools, servers, classifier, identities, graphql }
     }
 
     /// Where everything is counted.
@@ -205,6 +208,13 @@ impl World {
         let issuer = Arc::new(issuer);
         known.push(Arc::downgrade(&issuer));
         issuer
+    }
+
+    /// What GraphQL requests ask for, where any rule wants to know that.
+    fn graphql(&self, config: &Config) -> Option<Graphql> {
+        let operations = Operations::new(config.graphql.clone(), config.rules())?;
+        let reads = config.graphql.body_bytes_max.is_some();
+        Some(Graphql { operations, meter: reads.then(|| self.meters.graphql(Reading::NAMES)) })
     }
 
     fn pool(&self, config: &config::Pool) -> Pool {

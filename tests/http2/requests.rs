@@ -4,12 +4,12 @@ use http::{HeaderMap, Request};
 
 use crate::support::{
     client::Client,
-    http2::{asked, get, scheme, within},
+    http2::{Http2, asked, get, scheme, within},
     origin::{Origin, ok},
     usher::{Usher, one_pool},
     wire,
 };
-use crate::{started, started_with};
+use crate::{started, started_with, with_http2};
 
 #[tokio::test]
 async fn rails_receives_what_it_would_over_http1() {
@@ -221,5 +221,37 @@ async fn many_crumbs_of_a_cookie_are_one_field() {
     line.write(ok("")).await;
     assert_eq!(sent.answer().await.status, 200);
     drop((client, line));
+    usher.stop().await;
+}
+
+#[tokio::test]
+async fn a_graphql_operation_in_a_body_chooses_the_audience() {
+    let origin = Origin::start().await;
+    let orders = "audiences: [{ name: orders, pool: rails, \
+                  match: [{ path: /graphql, graphql: { operation: PlaceOrder } }] }, ";
+    let text = one_pool(&[origin.endpoint()], "").replace("audiences: [", orders)
+        + "graphql: { body: 1KiB }\n";
+    let usher = Usher::start(&with_http2(&text, "")).await;
+    origin.serve(|asked| {
+        let audience = asked.field("x-audience").expect("an audience");
+        ok(&format!("{audience} {}", asked.body.len()))
+    });
+    let mut client = Http2::connect(usher.address()).await;
+    for (operation, filler, audience) in [
+        ("PlaceOrder", 10, "orders"),
+        ("Menu", 10, "everyone"),
+        ("PlaceOrder", 200_000, "everyone"),
+    ] {
+        let mut request = asked("POST", "/graphql");
+        let json = "application/json".parse().expect("a value");
+        request.headers_mut().insert("content-type", json);
+        let body = format!(r#"{{"operationName":"{operation}","x":"{}"}}"#, "x".repeat(filler));
+        let mut sent = client.begin(request, false).await;
+        let (first, rest) = body.as_bytes().split_at(20);
+        sent.send(first, false).await;
+        sent.send(rest, true).await;
+        assert_eq!(sent.answer().await.text(), format!("{audience} {}", body.len()));
+    }
+    drop(client);
     usher.stop().await;
 }

@@ -1,6 +1,9 @@
 //! The request that is asked about, as it was typed.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header::HOST};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{CONTENT_TYPE, HOST},
+};
 
 /// A request as usher would read it from a client.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub struct Asked {
     pub host: String,
     /// All fields, `Host` among them when it is known.
     pub headers: HeaderMap,
+    /// Its body, as far as it was given.
+    pub body: Option<String>,
     /// The `_method` of a form in the body.
     pub form_method: Option<String>,
     /// What could not be taken into account.
@@ -72,6 +77,7 @@ impl Asked {
             query,
             host: host.to_owned(),
             headers: HeaderMap::new(),
+            body: None,
             form_method: None,
             notes: Vec::new(),
         };
@@ -84,6 +90,13 @@ impl Asked {
             asked.headers.insert(HOST, host);
         }
         Ok(asked)
+    }
+
+    /// Gives it a body, of JSON unless a field says otherwise.
+    pub fn add_body(&mut self, body: &str) {
+        let json = HeaderValue::from_static("application/json");
+        self.headers.entry(CONTENT_TYPE).or_insert(json);
+        self.body = Some(body.to_owned());
     }
 
     /// Adds a field written as `Name: value`; `Host` replaces the URL's.

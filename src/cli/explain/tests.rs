@@ -283,3 +283,36 @@ fn a_verdict_says_what_the_version_of_an_app_means() {
     let tried = asked(&all, &["GET", "/"]).tried();
     assert!(tried.contains("version <3: there is none"), "{tried}");
 }
+
+/// A shop whose drivers are told by their operations.
+fn ask_graphql(settings: &str, words: &[&str]) -> (String, Vec<String>) {
+    let rule = "path: /graphql\n        graphql: { operation: Take* }";
+    let shop = SHOP.replace("header: { X-App: driver }", rule) + settings;
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(shop.as_bytes()).expect("a written file");
+    let (explanation, _) = ask_of(file.path(), words).expect("an answer");
+    let who = explanation.audience.clone().expect("an audience");
+    (format!("{who} {}", explanation.operation.unwrap_or_default()), explanation.notes)
+}
+
+#[test]
+fn an_operation_is_found_where_usher_would_find_it_and_a_note_says_why_not() {
+    let on = "graphql: { body: 1KiB }\n";
+    let body = r#"{"operationName":"TakeOrder"}"#;
+    let url = "https://shop.test/graphql";
+    let named = |settings, words: &[&str]| ask_graphql(settings, words).0;
+    let note = |settings, words: &[&str]| ask_graphql(settings, words).1.join("; ");
+    assert_eq!(named(on, &["POST", url, "-d", body]), "driver TakeOrder");
+    assert_eq!(named(on, &["POST", &format!("{url}?operationName=TakeIt")]), "driver TakeIt");
+    let header = ["POST", url, "-H", "X-Apollo-Operation-Name: TakeIt"];
+    assert_eq!(named("", &header), "driver TakeIt");
+    let pasted = r#"curl 'https://shop.test/graphql' -H 'content-type: application/json' \
+        --data-raw $'{"query":"mutation TakeOrder($a: Int\u0021) {\\n take(a: $a)\\n}"}'"#;
+    assert_eq!(named(on, &[pasted]), "driver TakeOrder");
+    assert!(note("", &[pasted]).contains("graphql: { body: 64KiB }"));
+    assert!(note(on, &["POST", url, "-H", "Content-Type: application/json"]).contains("`-d`"));
+    assert!(note(on, &["POST", url, "-d", "[{\"id\":\"1\"},{}]"]).contains("batch"));
+    assert!(note(on, &["POST", url, "-d", "x"]).contains("not JSON"));
+    assert!(note(on, &["POST", url, "-d", &"x".repeat(2000)]).contains("longer"));
+    assert_eq!(named(on, &["POST", "https://shop.test/other", "-d", body]), "customer ");
+}

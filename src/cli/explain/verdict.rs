@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     asked::Asked,
     identity::{IdentityView, identify},
+    operation::operation,
     version::{AppVersionView, version},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub struct Explanation {
     pub path: Option<String>,
     /// What it proves of who asks; none where nothing is configured that could be proved.
     pub identity: Option<IdentityView>,
+    /// The GraphQL operation, or the id of a document; none where no rule asks for it.
+    pub operation: Option<String>,
     /// Who it is for.
     pub audience: Option<String>,
     /// Because of which rule; none for an audience that takes all that is left.
@@ -107,7 +110,7 @@ pub fn explain(
     subject: Option<&str>,
 ) -> Explanation {
     let proved = config.identity.as_ref().map(|it| identify(it, asked, subject));
-    let facts = Facts {
+    let mut facts = Facts {
         method: &asked.method,
         path: &asked.path,
         query: asked.query.as_deref(),
@@ -116,8 +119,15 @@ pub fn explain(
         client,
         subject,
         identity: proved.as_ref().and_then(|(_, found)| found.identity.as_deref()),
+        operation: None,
     };
     let mut explanation = Explanation::empty(asked.notes.clone());
+    let found = operation(config, asked, &facts);
+    if let Some((operation, note)) = &found {
+        explanation.operation = operation.shown().map(str::to_owned);
+        explanation.notes.extend(note.clone());
+        facts.operation = Some(operation);
+    }
     explanation.identity = proved.as_ref().map(|(view, _)| view.clone());
     let refused = proved.as_ref().is_some_and(|(_, found)| found.refused);
     match PathView::of(facts.path) {
@@ -143,6 +153,7 @@ impl Explanation {
             refusal: None,
             path: None,
             identity: None,
+            operation: None,
             audience: None,
             rule: None,
             app_version: None,
@@ -213,6 +224,7 @@ impl Explanation {
     pub fn verdict(&self) -> String {
         let mut lines = vec![self.who()];
         lines.extend(self.identity.as_ref().map(|identity| format!("identity: {identity}")));
+        lines.extend(self.operation.as_ref().map(|operation| format!("operation: {operation}")));
         if let (Some(status), Some(fault), Some(why)) = (self.status, self.fault, &self.refusal) {
             lines.push(format!("refused: {status} {fault}: {why}"));
         }

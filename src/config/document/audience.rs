@@ -1,8 +1,8 @@
 //! Audiences, their rules and their promises, as they are written.
 
 use super::{
-    At, Count, FilePath, Frequency, Later, Many, Moment, NameLeaf, Named, Off, OneOrMany, Or,
-    Overrides, Pattern, PercentLeaf, PriorityLeaf, Statuses, Users, Versions, Wait, document,
+    At, Count, FilePath, Frequency, GraphqlMatcher, Many, Moment, NameLeaf, Named, Off, OneOrMany,
+    Or, Overrides, Pattern, PercentLeaf, PriorityLeaf, Statuses, Users, Versions, Wait, document,
 };
 use crate::{
     classify::{HostPattern, PathPattern, Text, VersionRange},
@@ -95,8 +95,8 @@ macro_rules! matchers {
                 optional claim: Named<OneOrMany<Pattern<Text>>>,
                 /// The app's version, such as `>=5.2, <6`; where it stands is said by `versions:`.
                 optional version: OneOrMany<Pattern<VersionRange>>,
-                /// The GraphQL operation. Comes with a later version; an error until then.
-                optional graphql: Later,
+                /// The GraphQL operation, as the client says it.
+                optional graphql: GraphqlMatcher,
                 $($more)*
             }
         }
@@ -104,7 +104,6 @@ macro_rules! matchers {
         impl $name {
             /// The matchers alone.
             pub(crate) fn matchers(&self) -> Matchers<'_> {
-                let later = [("graphql", &self.graphql)];
                 Matchers {
                     path: self.path.as_ref(),
                     host: self.host.as_ref(),
@@ -118,7 +117,7 @@ macro_rules! matchers {
                     role: self.role.as_ref(),
                     claim: self.claim.as_ref(),
                     version: self.version.as_ref(),
-                    later: later.map(|(name, at)| (name, at.as_ref())),
+                    graphql: self.graphql.as_ref(),
                 }
             }
         }
@@ -142,7 +141,7 @@ pub(crate) struct Matchers<'a> {
     pub(crate) role: Option<&'a Patterns<Text>>,
     pub(crate) claim: Option<&'a NamedPatterns>,
     pub(crate) version: Option<&'a Patterns<VersionRange>>,
-    pub(crate) later: [(&'static str, Option<&'a At<Later>>); 1],
+    pub(crate) graphql: Option<&'a At<GraphqlMatcher>>,
 }
 
 matchers! {

@@ -4,11 +4,11 @@ use std::fmt::{self, Write as _};
 
 use super::house::positive;
 use crate::{
-    classify::{Matcher, RuleSpec, Text, UserPattern, VersionRange},
+    classify::{Matcher, RuleSpec, Text, UserPattern, VersionRange, is_operation_name},
     config::{
         Overrides,
         document::{
-            self, At, Later, Many, Matchers, Named, OneOrMany, Pattern, Reader, Rule, Users, Wait,
+            self, At, Many, Matchers, Named, OneOrMany, Pattern, Reader, Rule, Users, Wait,
             header_name, similar,
         },
         source::Span,
@@ -118,9 +118,6 @@ struct MatcherList {
 
 impl MatcherList {
     fn add(&mut self, matchers: &Matchers<'_>, prefix: &str, reader: &mut Reader) {
-        for (name, later) in matchers.later {
-            not_yet(name, later, reader);
-        }
         if let Some(at) = matchers.path {
             self.push(Matcher::Path(values(at, reader)), prefix, Label("path", &at.value));
         }
@@ -151,6 +148,7 @@ impl MatcherList {
             self.version(at, prefix, reader);
         }
         self.identity(matchers, prefix, reader);
+        self.graphql(matchers, prefix, reader);
     }
 
     /// What asks for the app's version. It is asked before anybody knows the audience.
@@ -195,6 +193,24 @@ impl MatcherList {
         }
         if let Some(at) = matchers.claim {
             self.named(at, prefix, "claim", Matcher::Claim, reader);
+        }
+    }
+
+    /// Both conditions are required where both are written.
+    fn graphql(&mut self, matchers: &Matchers<'_>, prefix: &str, reader: &mut Reader) {
+        let Some(at) = matchers.graphql else { return };
+        if at.value.written.is_empty() {
+            reader.error_with(at.span, "nothing is asked here", "write `{ operation: NAME }`");
+            self.unreadable = true;
+        }
+        if let Some(at) = &at.value.operation {
+            operations_can_be_called_so(&at.value, reader);
+            let label = Label("graphql operation", &at.value);
+            self.push(Matcher::Operation(values(at, reader)), prefix, label);
+        }
+        if let Some(at) = &at.value.id {
+            let label = Label("graphql id", &at.value);
+            self.push(Matcher::Document(values(at, reader)), prefix, label);
         }
     }
 
@@ -270,15 +286,9 @@ fn matcher_is_empty(matcher: &Matcher) -> bool {
         | Matcher::Claim(_, values)
         | Matcher::Header(_, values)
         | Matcher::Cookie(_, values)
-        | Matcher::Query(_, values) => values.is_empty(),
-    }
-}
-
-fn not_yet(name: &str, at: Option<&At<Later>>, reader: &mut Reader) {
-    if let Some(at) = at {
-        let message = format!("`{name}` is not available yet: it comes with a later version");
-        let hint = "remove it: a rule that silently never matched would send people elsewhere";
-        reader.error_with(at.key, message, hint);
+        | Matcher::Query(_, values)
+        | Matcher::Operation(values)
+        | Matcher::Document(values) => values.is_empty(),
     }
 }
 
@@ -340,6 +350,18 @@ fn methods_are_upper_case(methods: &OneOrMany<Pattern<Text>>, reader: &mut Reade
         if !shown.starts_with('~') && shown.bytes().any(|b| b.is_ascii_lowercase()) {
             let message = format!("no client sends the method `{shown}`");
             let hint = format!("methods are upper-case: `{}`", shown.to_ascii_uppercase());
+            reader.warn(at.span, message, hint);
+        }
+    }
+}
+
+fn operations_can_be_called_so(operations: &OneOrMany<Pattern<Text>>, reader: &mut Reader) {
+    for at in &operations.items {
+        if let Text::Exact(name) = &at.value.pattern
+            && !is_operation_name(name)
+        {
+            let message = format!("no operation can be called `{}`", at.value.shown);
+            let hint = "names hold letters, digits and `_`, and begin with no digit";
             reader.warn(at.span, message, hint);
         }
     }

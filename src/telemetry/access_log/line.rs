@@ -26,6 +26,9 @@ macro_rules! line {
             /// How long an operator's pause held it back; only where one did.
             #[serde(skip_serializing_if = "Option::is_none", serialize_with = "milliseconds")]
             pub paused_ms: Option<Duration>,
+            /// What a GraphQL request asked for; only where a rule wants to know that.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub operation: Option<&'a str>,
             /// The pool that took it because its audience's own could not; only where one did.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub fallback: Option<&'a str>,
@@ -148,6 +151,7 @@ impl Default for Line<'_> {
             total_ms: None,
             tunnel: None,
             paused_ms: None,
+            operation: None,
             fallback: None,
             app_version: None,
         }
@@ -225,6 +229,7 @@ mod tests {
             total_ms: Some(Duration::from_nanos(15_000_412_999)),
             tunnel: None,
             paused_ms: None,
+            operation: None,
             fallback: None,
             app_version: None,
         };
