@@ -1,6 +1,8 @@
 //! What happens between an accepted socket and the first byte of HTTP: TLS, PROXY headers, and how
 //! a listener meets its clients.
 
+#![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
+
 mod certificates;
 mod introductions;
 mod manners;
