@@ -1,4 +1,5 @@
-//! TLS as others see it: curl, OpenSSL, and `sslyze` with Mozilla's *intermediate* profile.
+//! TLS as others see it: curl, OpenSSL, and `sslyze` with Mozilla's *intermediate* profile; and
+//! Unix sockets as others use them.
 
 use std::{
     io::Write,
@@ -7,6 +8,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+#[path = "tls_clients/local.rs"]
+mod local;
 #[path = "support/mod.rs"]
 mod support;
 
