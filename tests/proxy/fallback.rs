@@ -187,7 +187,7 @@ async fn a_guest_becomes_a_tunnel_and_leaves_its_place() {
     guest.write(websocket::agreement_to(&handshake)).await;
     assert_eq!(client.head().await.expect("a 101").status, 101);
     usher.reaches(HERE, 0.0).await;
-    assert_eq!(usher.samples().get("usher_tunnels{audience=\"everyone\"}"), 1.0);
+    usher.reaches("usher_tunnels{audience=\"everyone\"}", 1.0).await;
     drop((client, first, line, guest));
     usher.stop().await;
 }
