@@ -75,7 +75,8 @@ async fn curl(at: &TempDir, name: &str, options: &[&str]) -> String {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--max-time", "20"]).args(options);
     curl.arg("--unix-socket").arg(at.path().join(name)).arg("http://shop.example/");
-    run(curl, "").await.1
+    // What it says of tries that failed goes to standard error.
+    String::from_utf8_lossy(&run(curl, "").await.0.stdout).into_owned()
 }
 
 #[tokio::test]

@@ -17,13 +17,19 @@ async fn a_drained_endpoint_finishes_closes_and_gets_nothing_until_it_is_undrain
     // Each has a connection that is kept.
     let mut clients =
         [Client::connect(usher.address()).await, Client::connect(usher.address()).await];
+    let mut lines = [None, None];
     for client in &mut clients {
         client.send(GET).await;
-    }
-    let (mut one, mut other) = (first.accept().await, second.accept().await);
-    for line in [&mut one, &mut other] {
+        // Once one is in flight the next goes to the other. Workers that choose at the same
+        // moment may both take the same.
+        let (at, mut line) = tokio::select! {
+            line = first.accept() => (0, line),
+            line = second.accept() => (1, line),
+        };
         line.read().await;
+        lines[at] = Some(line);
     }
+    let [Some(mut one), Some(mut other)] = lines else { panic!("both are at one endpoint") };
     done(&usher, "drain", json!({ "target": first.endpoint() })).await;
     one.write(ok("first")).await;
     other.write(ok("second")).await;
