@@ -11,6 +11,7 @@ pub mod fault;
 pub mod bind;
 pub mod peer;
 pub mod body;
+pub mod http1;
 pub mod deadline;
 pub mod drain;
 pub mod descriptors;

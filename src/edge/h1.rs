@@ -18,7 +18,6 @@
 mod answer;
 mod body;
 mod buffer;
-mod chunked;
 mod connection;
 mod delivery;
 mod exchange;

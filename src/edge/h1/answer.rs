@@ -1,10 +1,14 @@
 //! An answer as it is written: its head, and a body that ends where the head says.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Method, StatusCode, header, response::Parts};
+use http::{HeaderMap, Method, StatusCode, header, response::Parts};
 use http_body::Frame;
 
-use crate::{fault::Fault, peer::Protocol};
+use crate::{
+    fault::Fault,
+    http1::text::{append_field, append_size},
+    peer::Protocol,
+};
 
 use crate::edge::{date, strict::trailers};
 
@@ -194,27 +198,6 @@ fn append_fields(text: &mut BytesMut, fields: &HeaderMap, length_stays: bool) {
             append_field(text, name, value.as_bytes());
         }
     }
-}
-
-fn append_field(text: &mut BytesMut, name: &HeaderName, value: &[u8]) {
-    let name = name.as_str().as_bytes();
-    text.reserve(name.len() + value.len() + 4);
-    text.extend_from_slice(name);
-    text.extend_from_slice(b": ");
-    text.extend_from_slice(value);
-    text.extend_from_slice(b"\r\n");
-}
-
-fn append_size(text: &mut BytesMut, mut size: usize) {
-    let mut digits = [0; 2 * size_of::<usize>()];
-    let mut first = digits.len();
-    while size > 0 || first == digits.len() {
-        first -= 1;
-        digits[first] = b"0123456789abcdef"[size & 0xf];
-        size >>= 4;
-    }
-    text.extend_from_slice(&digits[first..]);
-    text.extend_from_slice(b"\r\n");
 }
 
 /// The one length that the service gave; several or a wrong one are none.

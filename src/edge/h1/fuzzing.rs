@@ -3,14 +3,13 @@
 use bytes::BytesMut;
 use http::Request;
 
-use crate::fault::Fault;
-
-use super::{
-    Rules,
-    chunked::{Decoder, Step},
-    fields::Framing,
-    head::Assembler,
+use crate::{
+    edge::strict::trailers,
+    fault::Fault,
+    http1::chunked::{Decoder, Step},
 };
+
+use super::{Rules, fields::Framing, head::Assembler};
 
 /// A request that is there whole.
 #[derive(Debug)]
@@ -49,9 +48,9 @@ pub fn read(bytes: &[u8]) -> Result<Option<Whole>, Fault> {
 }
 
 fn chunks(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>, Fault> {
-    let (mut decoder, mut body) = (Decoder::new(), Vec::new());
+    let (mut decoder, mut body) = (Decoder::new(trailers::MAX), Vec::new());
     loop {
-        match decoder.step(buffer)? {
+        match decoder.step(buffer).map_err(|_| Fault::BadChunk)? {
             Step::Data(data) => body.extend_from_slice(&data),
             Step::Trailers(_) => {}
             Step::End => return Ok(Some(body)),

@@ -18,17 +18,13 @@ use tokio::time::Instant;
 
 use crate::{
     deadline::{Deadline, Wheel},
-    edge::pace::Pace,
+    edge::{pace::Pace, strict::trailers},
     fault::Fault,
+    http1::chunked::{Decoder, Step},
     proxy::Presence,
 };
 
-use super::{
-    super::Stream,
-    Rules, buffer,
-    chunked::{Decoder, Step},
-    fields::Framing,
-};
+use super::{super::Stream, Rules, buffer, fields::Framing};
 
 /// The least room that a read is given.
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -103,7 +99,7 @@ impl Intake {
         self.rest = match framing {
             Framing::None => Rest::Nothing,
             Framing::Length(length) => Rest::Length(length),
-            Framing::Chunked => Rest::Chunked(Box::new(Decoder::new())),
+            Framing::Chunked => Rest::Chunked(Box::new(Decoder::new(trailers::MAX))),
         };
         self.expects = if expects { Expects::Yes } else { Expects::No };
         self.fault = None;
@@ -302,14 +298,18 @@ impl Intake {
 
     fn take_chunk(&mut self) -> Result<Taken, Fault> {
         let Rest::Chunked(decoder) = &mut self.rest else { return Ok(Taken::End) };
-        let step = decoder.step(&mut self.buffer)?;
+        let step = decoder.step(&mut self.buffer).map_err(|_| Fault::BadChunk)?;
         let owed = decoder.owed();
         let taken = match step {
             Step::Data(data) => {
                 self.body_bytes += data.len() as u64;
                 Taken::Frame(Frame::data(data))
             }
-            Step::Trailers(fields) => Taken::Frame(Frame::trailers(fields)),
+            Step::Trailers(fields) => match trailers::passing(fields) {
+                // Nothing comes behind them but the end.
+                fields if fields.is_empty() => return self.take_chunk(),
+                fields => Taken::Frame(Frame::trailers(fields)),
+            },
             Step::More => Taken::Nothing,
             Step::End => {
                 self.rest = Rest::Nothing;

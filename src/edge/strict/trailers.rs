@@ -3,12 +3,12 @@
 //! RFC 9110 §6.5.1: a field that frames, routes, authenticates or modifies a request must not come
 //! after it, since who has decided already would decide differently.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
-use crate::fault::Fault;
+use crate::http1::chunked::Trailers;
 
-const FIELDS_MAX: usize = 64;
+/// How much of them a client may send.
+pub(in crate::edge) const MAX: Trailers = Trailers { bytes_max: 8 * 1024, fields_max: 64 };
 
 const FORBIDDEN: &[&str] = &[
     "accept",
@@ -68,24 +68,6 @@ const FORBIDDEN_FAMILIES: &[&str] = &[
     "x-sendfile",
     "x-usher-",
 ];
-
-/// Reads the lines of a trailer section, its last empty one included, and drops what may not pass.
-pub(in crate::edge) fn read(lines: &[u8]) -> Result<HeaderMap, Fault> {
-    let mut room = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let Ok(httparse::Status::Complete((_, raw))) = httparse::parse_headers(lines, &mut room) else {
-        return Err(Fault::BadChunk);
-    };
-    let mut fields = HeaderMap::new();
-    for field in raw {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::BadChunk)?;
-        let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(field.value))
-            .map_err(|_| Fault::BadChunk)?;
-        if passes(&name) {
-            fields.append(name, value);
-        }
-    }
-    Ok(fields)
-}
 
 /// Those of `fields` that may follow a body.
 pub(in crate::edge) fn passing(fields: HeaderMap) -> HeaderMap {

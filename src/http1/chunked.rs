@@ -11,27 +11,39 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
-use crate::fault::Fault;
-
-use crate::edge::strict::trailers;
+use super::fields;
 
 const SIZE_DIGITS_MAX: u8 = 16;
 const EXTENSION_BYTES_MAX: usize = 256;
 const EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
-const TRAILERS_BYTES_MAX: usize = 8 * 1024;
+
+/// How much may come behind the last chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Trailers {
+    /// In bytes.
+    pub bytes_max: usize,
+    /// In fields.
+    pub fields_max: usize,
+}
+
+/// This is not the chunked coding, or more of it than is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed chunks")]
+pub struct BadChunk;
 
 /// Reads chunks off the front of a buffer.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub struct Decoder {
     state: State,
     extension_bytes: usize,
     extensions_bytes: usize,
     trailers: BytesMut,
+    bounds: Trailers,
 }
 
 /// What came off the front.
 #[derive(Debug)]
-pub(super) enum Step {
+pub enum Step {
     /// A part of a chunk, never empty.
     Data(Bytes),
     /// Fields after the last chunk, at least one; the end comes next.
@@ -67,12 +79,13 @@ const SIZE: State = State::Size { digits: 0, value: 0 };
 
 impl Decoder {
     /// A decoder at the start of a body.
-    pub(super) fn new() -> Self {
-        Self { state: SIZE, extension_bytes: 0, extensions_bytes: 0, trailers: BytesMut::new() }
+    pub fn new(bounds: Trailers) -> Self {
+        let trailers = BytesMut::new();
+        Self { state: SIZE, extension_bytes: 0, extensions_bytes: 0, trailers, bounds }
     }
 
     /// How much the chunk at hand still owes: a size that is too large need not be waited for.
-    pub(super) fn owed(&self) -> u64 {
+    pub fn owed(&self) -> u64 {
         match self.state {
             State::Data { left } => left,
             _ => 0,
@@ -80,7 +93,7 @@ impl Decoder {
     }
 
     /// Takes the next piece off the front of `buffer`.
-    pub(super) fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, Fault> {
+    pub fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, BadChunk> {
         loop {
             match self.state {
                 State::End => return Ok(Step::End),
@@ -95,7 +108,7 @@ impl Decoder {
                 _ => {
                     let Some(&byte) = buffer.first() else { return Ok(Step::More) };
                     buffer.advance(1);
-                    self.state = self.mark(byte).ok_or(Fault::BadChunk)?;
+                    self.state = self.mark(byte).ok_or(BadChunk)?;
                 }
             }
         }
@@ -144,29 +157,31 @@ impl Decoder {
     }
 
     /// Gathers the lines after the last chunk up to the empty one.
-    fn trailer_lines(&mut self, buffer: &mut BytesMut) -> Result<Step, Fault> {
+    fn trailer_lines(&mut self, buffer: &mut BytesMut) -> Result<Step, BadChunk> {
         while let Some(end) = memchr::memchr(b'\n', buffer) {
             let line = buffer.split_to(end + 1);
             self.gather(&line)?;
             if line.len() == 2 {
                 self.state = State::End;
-                let fields = trailers::read(&self.trailers)?;
+                let lines = self.trailers.split().freeze();
+                let fields = fields::read(&lines, self.bounds.fields_max, |_, _| {});
+                let fields = fields.map_err(|_| BadChunk)?;
                 return Ok(if fields.is_empty() { Step::End } else { Step::Trailers(fields) });
             }
         }
         let gathered = self.trailers.len() + buffer.len();
-        if gathered > TRAILERS_BYTES_MAX { Err(Fault::BadChunk) } else { Ok(Step::More) }
+        if gathered > self.bounds.bytes_max { Err(BadChunk) } else { Ok(Step::More) }
     }
 
-    fn gather(&mut self, line: &[u8]) -> Result<(), Fault> {
+    fn gather(&mut self, line: &[u8]) -> Result<(), BadChunk> {
         let control = |&b: &u8| (b < b' ' && b != b'\t') || b == 0x7f;
         let clean = match line {
             [b' ' | b'\t', ..] => false,
             [text @ .., b'\r', b'\n'] => !text.iter().any(control),
             _ => false,
         };
-        if !clean || self.trailers.len() + line.len() > TRAILERS_BYTES_MAX {
-            return Err(Fault::BadChunk);
+        if !clean || self.trailers.len() + line.len() > self.bounds.bytes_max {
+            return Err(BadChunk);
         }
         self.trailers.extend_from_slice(line);
         Ok(())
@@ -179,11 +194,13 @@ mod tests {
 
     use super::*;
 
+    const TRAILERS: Trailers = Trailers { bytes_max: 8 * 1024, fields_max: 64 };
+
     type Read = Result<(Vec<u8>, usize), ()>;
 
     /// What a decoder makes of `input` in pieces of `step` bytes: data and what is left over.
     fn decode(input: &[u8], step: usize) -> Option<Read> {
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(TRAILERS);
         let mut buffer = BytesMut::new();
         let mut data = Vec::new();
         let mut fed = 0;
@@ -199,7 +216,7 @@ mod tests {
                     fed = end;
                 }
                 Err(fault) => {
-                    assert_eq!(fault, Fault::BadChunk);
+                    assert_eq!(fault, BadChunk);
                     return Some(Err(()));
                 }
             }

@@ -1,0 +1,104 @@
+//! Lines of fields (RFC 9112 §5), read strictly: behind an answer's status line, or behind the last
+//! chunk of a body.
+//!
+//! Every line ends with CRLF. A folded line, a blank ahead of a field or of its colon, a name that
+//! is no token and a control byte in a value are no fields.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// These are no fields, or too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a malformed field, or too many of them")]
+pub struct BadFields;
+
+/// Reads `lines`, of which the last one is empty, as at most `fields_max` fields, and shows each to
+/// `see`. Values share the memory of `lines`.
+pub fn read(
+    lines: &Bytes,
+    fields_max: usize,
+    mut see: impl FnMut(&HeaderName, &HeaderValue),
+) -> Result<HeaderMap, BadFields> {
+    let count = memchr::memchr_iter(b'\n', lines).count().saturating_sub(1);
+    if count > fields_max {
+        return Err(BadFields);
+    }
+    let mut fields = HeaderMap::with_capacity(count);
+    let mut from = 0;
+    for feed in memchr::memchr_iter(b'\n', lines) {
+        let line = lines[from..feed].strip_suffix(b"\r").ok_or(BadFields)?;
+        from = feed + 1;
+        if line.is_empty() {
+            // Nothing may stand behind it.
+            return if from == lines.len() { Ok(fields) } else { Err(BadFields) };
+        }
+        let colon = memchr::memchr(b':', line).ok_or(BadFields)?;
+        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| BadFields)?;
+        let value = lines.slice_ref(trimmed(&line[colon + 1..]));
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| BadFields)?;
+        see(&name, &value);
+        fields.append(name, value);
+    }
+    Err(BadFields)
+}
+
+/// Without blanks around it; no other byte is one (RFC 9110 §5.6.3).
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(lines: &str) -> Result<Vec<(String, String)>, BadFields> {
+        let lines = Bytes::copy_from_slice(lines.as_bytes());
+        let mut seen = 0;
+        let fields = read(&lines, 3, |_, _| seen += 1)?;
+        assert_eq!(seen, fields.len());
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        Ok(fields.iter().map(|(name, value)| (name.to_string(), text(value))).collect())
+    }
+
+    #[test]
+    fn fields_are_read_without_the_blanks_around_their_values() {
+        let read = check("A:b\r\nC_d: \t e\tf \t\r\nG:\r\n\r\n").expect("fields");
+        let read: Vec<_> = read.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(read, [("a", "b"), ("c_d", "e\tf"), ("g", "")]);
+        assert_eq!(check("\r\n"), Ok(vec![]));
+        assert_eq!(check("A: \u{e4}\r\n\r\n").map(|read| read.len()), Ok(1));
+    }
+
+    #[test]
+    fn what_is_no_field_is_refused() {
+        for bad in [
+            "",
+            "A: b\r\n",
+            "A: b\n\r\n",
+            "A: b\r\n\n",
+            "A: b\r\n c\r\n\r\n",
+            " A: b\r\n\r\n",
+            "A : b\r\n\r\n",
+            "A\r\n\r\n",
+            ": b\r\n\r\n",
+            "A[]: b\r\n\r\n",
+            "A\u{e4}: b\r\n\r\n",
+            "A\0: b\r\n\r\n",
+            "A: b\0c\r\n\r\n",
+            "A: b\rc\r\n\r\n",
+            "A: b\r\r\n\r\n",
+            "A: b\x7f\r\n\r\n",
+            "A: b\r\n\r\nB: c\r\n\r\n",
+            "A: 1\r\nA: 2\r\nA: 3\r\nA: 4\r\n\r\n",
+        ] {
+            assert_eq!(check(bad), Err(BadFields), "{bad:?}");
+        }
+        assert_eq!(check("A: 5\x0c\r\n\r\n"), Err(BadFields), "a form feed is no blank");
+    }
+}
