@@ -1,7 +1,7 @@
 //! A request's body on its way from a door to an endpoint.
 //!
-//! A door makes it, the proxy gathers it or hands it on, hyper reads it. There is one type for all
-//! of them, so that no type parameter runs through the proxy.
+//! A door makes it, the proxy gathers it or hands it on, a connection to an endpoint reads it.
+//! There is one type for all of them, so that no type parameter runs through the proxy.
 
 use std::{
     pin::Pin,

@@ -31,10 +31,6 @@ mod versions;
 mod visitor;
 mod worker;
 
-/// Whether the head of an answer says unambiguously where its body ends. Only for fuzzers.
-#[cfg(fuzzing)]
-pub use headers::frames_clearly;
-
 use std::{
     convert::Infallible,
     pin::Pin,

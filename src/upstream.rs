@@ -5,7 +5,7 @@
 
 mod address;
 mod balance;
-mod chunks;
+mod broken;
 mod connect;
 mod connection;
 mod connections;
@@ -15,7 +15,7 @@ mod endpoint;
 pub mod fuzzing;
 mod greeting;
 mod guests;
-mod heads;
+mod h1;
 mod health;
 mod kept;
 mod latency;
@@ -24,8 +24,10 @@ mod line;
 mod pool;
 mod queue;
 mod room;
+mod seated;
 mod slots;
 mod stake;
+mod switched;
 mod sync;
 mod trunk;
 mod warm;
@@ -33,13 +35,14 @@ mod wire;
 
 pub use address::Address;
 pub use balance::{Asking, Lacking, Member, Members};
+pub use broken::Broken;
 pub use connect::{ConnectError, Way, connect, reach};
-pub use connection::{Connection, Sending};
+pub use connection::Connection;
 pub use connections::Connections;
 pub use dialect::{Behalf, Dialect};
 pub use endpoint::{Endpoint, Endpoints, Trouble, TunnelTo};
 pub use guests::{GuestPlace, Guests, Welcome};
-pub use heads::{Asked, Flaw};
+pub use h1::Flaw;
 pub use health::{
     Cause, Complaint, Event, Evidence, Health, Journal, Report, Standing, Totals, check,
 };
@@ -50,4 +53,5 @@ pub use line::Terms as Patience;
 pub use pool::{Pool, Retries, Terms};
 pub use queue::{Grant, Queue, Refused, StreamPlace, Waiting};
 pub use stake::Stake;
-pub use trunk::{Break, as_written};
+pub use switched::{Opened, Switched};
+pub use trunk::Break;

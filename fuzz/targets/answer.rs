@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use usher::{proxy::frames_clearly, upstream::fuzzing::answer};
+use usher::upstream::fuzzing::answer;
 
 fuzz_target!(|bytes: &[u8]| {
-    let taken = answer(bytes, bytes.len(), frames_clearly);
-    let in_pieces = answer(bytes, 7, frames_clearly);
+    let taken = answer(bytes, bytes.len());
+    let in_pieces = answer(bytes, 7);
     let seen = |whole: &usher::upstream::fuzzing::Whole| (whole.head.status, whole.body.clone());
     assert_eq!(taken.as_ref().map(seen), in_pieces.as_ref().map(seen));
     let Some(taken) = taken else { return };

@@ -1,41 +1,39 @@
 //! The monolith's answer on its way through usher, watched.
 
 use std::{
-    error::Error as _,
-    io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::ahead::Ahead;
 use crate::{
     deadline::{Deadline, Wheel},
     fault::Fault,
-    upstream::{Break, Connection, StreamPlace},
+    upstream::{Break, Broken, Connection, StreamPlace},
 };
 
 /// The body of an answer, and the connection that it comes from.
 ///
 /// The connection is kept here so that it goes back only when the answer has ended whole; dropped
-/// before that, it is closed, and hyper tells the endpoint so.
+/// before that, it is closed.
 ///
 /// Where its client does not take it at once, a part of it is read ahead ([`Answer::read_ahead`]):
 /// the monolith is done before the client is.
 pub struct Answer {
-    /// `None` once it has broken off.
-    incoming: Option<Incoming>,
+    /// `None` once it has gone back, or the answer has broken off.
     connection: Option<Connection>,
     wheel: Wheel,
     between_bytes: Duration,
     silence: Option<Deadline>,
-    /// Whether its end has been read; hyper tells it beforehand only of a body of known length.
+    /// Whether its end has been read.
     ended: bool,
+    /// Whether its connection has been left to somebody else, or to nobody.
+    abandoned: bool,
     /// Its place among the pool's streams of events, if it is one.
     events: Option<StreamPlace>,
     /// How much of it may be read ahead, in bytes; 0 where the monolith is to feel its client.
@@ -47,19 +45,14 @@ pub struct Answer {
 
 impl Answer {
     /// An answer whose silences last at most `between_bytes`.
-    pub fn new(
-        incoming: Incoming,
-        connection: Connection,
-        wheel: &Wheel,
-        between_bytes: Duration,
-    ) -> Self {
+    pub fn new(connection: Connection, wheel: &Wheel, between_bytes: Duration) -> Self {
         Self {
-            incoming: Some(incoming),
             connection: Some(connection),
             wheel: wheel.clone(),
             between_bytes,
             silence: None,
             ended: false,
+            abandoned: false,
             events: None,
             ahead_max: 0,
             ahead: None,
@@ -79,15 +72,17 @@ impl Answer {
         self
     }
 
-    /// What is left of it at the monolith when nobody wants it any more, unless closing the
-    /// connection is the way to tell the monolith so.
-    pub fn abandon(&mut self) -> Option<(Incoming, Connection)> {
-        let (incoming, connection) = (self.incoming.take()?, self.connection.take()?);
-        self.events.take().is_none().then_some((incoming, connection))
+    /// The connection on which the monolith says what is left when nobody wants it any more, unless
+    /// closing it is the way to tell the monolith so.
+    pub fn abandon(&mut self) -> Option<Connection> {
+        self.abandoned = true;
+        let connection = self.connection.take()?;
+        self.events.take().is_none().then_some(connection)
     }
 
     /// The connection, once the answer has ended whole.
     pub fn take_connection(&mut self) -> Option<Connection> {
+        self.ended = true;
         self.connection.take()
     }
 
@@ -107,7 +102,11 @@ impl Answer {
         cx: &mut Context<'_>,
         room: impl FnOnce(u64) -> Ahead,
     ) -> Result<(), Fault> {
-        if self.ahead_max == 0 || self.incoming.is_none() || self.has_ended() {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        // Who answers before the request has been sent whole may wait for the rest of it. What
+        // stands against that is told to who reads on.
+        let _ = connection.poll_send(cx);
+        if self.ahead_max == 0 || self.has_ended() {
             return Ok(());
         }
         let bytes_max = self.ahead_max;
@@ -135,16 +134,24 @@ impl Answer {
 
     /// The next frame from the monolith; silence counts only while somebody waits for it.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let polled = Pin::new(incoming).poll_frame(cx);
-        if let Poll::Ready(frame) = polled {
+        let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = connection.poll_frame(cx) {
             self.silence = None;
-            // Nothing follows trailers.
-            self.ended = match &frame {
-                None => true,
-                Some(frame) => frame.as_ref().is_ok_and(Frame::is_trailers),
-            };
-            return Poll::Ready(frame.map(|frame| frame.map_err(|error| fault_of(&error))));
+            return Poll::Ready(match frame {
+                None => {
+                    self.ended = true;
+                    None
+                }
+                Some(Ok(frame)) => {
+                    // Nothing follows trailers.
+                    self.ended = frame.is_trailers();
+                    Some(Ok(frame))
+                }
+                Some(Err(broken)) => {
+                    self.connection = None;
+                    Some(Err(fault_of(&broken)))
+                }
+            });
         }
         let between_bytes = self.between_bytes;
         let wheel = &self.wheel;
@@ -154,12 +161,12 @@ impl Answer {
 
     /// Whether the monolith has said its last byte.
     pub fn has_ended(&self) -> bool {
-        self.ended || self.incoming.as_ref().is_some_and(Incoming::is_end_stream)
+        self.ended || self.connection.as_ref().is_some_and(Connection::has_answered)
     }
 
     /// Whether it broke off while it was read ahead.
     pub fn has_broken_off(&self) -> bool {
-        self.incoming.is_none()
+        self.abandoned
     }
 
     /// Whether the client has had all of it.
@@ -169,7 +176,11 @@ impl Answer {
 
     /// How much of it the client is still to have.
     pub fn size_hint(&self) -> SizeHint {
-        let mut left = self.incoming.as_ref().map(Incoming::size_hint).unwrap_or_default();
+        let mut left = match &self.connection {
+            Some(connection) => connection.size_hint(),
+            None if self.ended => SizeHint::with_exact(0),
+            None => SizeHint::default(),
+        };
         if let Some(ahead) = &self.ahead {
             let upper = left.upper().map(|upper| upper + ahead.bytes());
             left.set_lower(left.lower() + ahead.bytes());
@@ -179,14 +190,13 @@ impl Answer {
     }
 }
 
-/// Whether the body ended too soon, or breaks its coding.
-fn fault_of(error: &hyper::Error) -> Fault {
-    if Break::of(error) == Some(Break::Malformed) {
-        return Fault::UpstreamMalformed;
-    }
-    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    match cause.map(io::Error::kind) {
-        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Fault::UpstreamMalformed,
-        _ => Fault::UpstreamBroke,
+/// Whether the body ended too soon, or breaks its coding, or it is its request that broke off.
+fn fault_of(broken: &Broken) -> Fault {
+    match (broken.upload(), broken.way()) {
+        (Some(fault), _) => fault,
+        (None, Some(Break::Malformed)) => Fault::UpstreamMalformed,
+        (None, Some(Break::Leaving | Break::Refused | Break::Reset | Break::Ended) | None) => {
+            Fault::UpstreamBroke
+        }
     }
 }

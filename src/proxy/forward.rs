@@ -9,7 +9,7 @@ mod connect;
 mod fitness;
 mod judge;
 
-use http::{HeaderMap, Method, Request, request::Parts};
+use http::{HeaderMap, request::Parts};
 use tokio::time::Instant;
 
 use super::{
@@ -33,7 +33,7 @@ use crate::{
     fault::Fault,
     meters::Retry,
     policy::retry::Failure,
-    upstream::{Asked, Connection, Evidence, Grant},
+    upstream::{Connection, Evidence, Grant},
 };
 
 /// How often one attempt is made again because a connection, and not its endpoint, had ended: a new
@@ -58,9 +58,6 @@ struct Journey<'a> {
     tried: Vec<u32>,
     /// Whether doing it twice is doing it once.
     repeatable: bool,
-    /// The request as a dead connection gave it back: the next attempt sends it as it is, since
-    /// the head and the body that it was made of may exist nowhere else.
-    unsent: Option<Box<Request<Body>>>,
     /// Why its audience's own pool cannot take it: it goes to another.
     lost: Option<Fault>,
     handshake: Option<Handshake>,
@@ -107,7 +104,6 @@ pub async fn forward(
         timeouts,
         tried: Vec::new(),
         repeatable: false,
-        unsent: None,
         lost: None,
         handshake,
     };
@@ -196,7 +192,7 @@ impl Journey<'_> {
         self.tried.push(endpoint.id());
         self.exchange.attempt(lease);
         let connection = match connection {
-            Some(connection) => self.again(connection).await,
+            Some(connection) => self.again(connection),
             None => self.idle(&endpoint),
         };
         let mut connection = match connection {
@@ -222,27 +218,23 @@ impl Journey<'_> {
                 false => Fault::FirstByteTimeout,
             };
             let wheel = self.exchange.worker().wheel.clone();
-            Box::pin(admitted(&connection, &wheel, until, late)).await?;
+            Box::pin(admitted(&mut connection, &wheel, until, late)).await?;
         }
-        let request = match self.unsent.take() {
-            Some(request) => *request,
-            None => self.request(&connection)?,
-        };
+        let body = self.upload.body().ok_or(Failed::Fault(Fault::UpstreamBroke))?;
         let read_before = connection.bytes_read();
-        let head_only = self.head.method == Method::HEAD;
-        let asked = if head_only { Asked::HeadOnly } else { Asked::All };
-        let sending = connection.send(asked, request);
+        connection.send(self.head, body);
         let wheel = self.exchange.worker().wheel.clone();
         let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
         let flow = self.upload.flow();
-        let mut dispatched = Dispatched::new(self.exchange, connection, sending, flow.clone());
+        let client = self.head.extensions.get::<Informational>();
+        let mut dispatched = Dispatched::new(self.exchange, connection, client, flow.clone());
         let sent = sent(flow, &wheel, first_byte, total_at, &mut dispatched).await;
         let untouched = dispatched.bytes_read() == read_before;
         match (sent, dispatched.end()) {
             (Sent::Answered(Ok(response)), Some(connection)) => self.judge(response, connection),
-            (Sent::Answered(Err(error)), Some(connection)) => {
-                connection.broke_at(&error);
-                Err(self.diagnose(error, connection.is_reused(), untouched))
+            (Sent::Answered(Err(broken)), Some(connection)) => {
+                connection.broke_at(&broken);
+                Err(self.diagnose(&broken, connection, untouched))
             }
             // The lease has been orphaned, with the connection.
             (Sent::Late(fault), _) => {
@@ -260,35 +252,13 @@ impl Journey<'_> {
             (Sent::Answered(_), None) => Err(Failed::Fault(Fault::UpstreamBroke)),
         }
     }
-
-    /// The request for one attempt. The head is copied only where it may be needed again.
-    fn request(&mut self, connection: &Connection) -> Result<Request<Body>, Failed> {
-        let kept = match connection.is_reused() {
-            // Over HTTP/2 it may come back though it was sent.
-            _ if connection.is_shared() => self.upload.can_be_sent_again(),
-            true => self.repeatable,
-            false => self.may_come_back(),
-        };
-        let body = self.upload.body().ok_or(Failed::Fault(Fault::UpstreamBroke))?;
-        let mut request = Request::new(body);
-        *request.method_mut() = self.head.method.clone();
-        *request.uri_mut() = self.head.uri.clone();
-        let headers = &mut self.head.headers;
-        *request.headers_mut() = if kept { headers.clone() } else { std::mem::take(headers) };
-        if let Some(client) = self.head.extensions.get::<Informational>().cloned() {
-            hyper::ext::on_informational(&mut request, move |interim| {
-                client.send(interim.status(), interim.headers());
-            });
-        }
-        Ok(request)
-    }
 }
 
 /// Whether a WebSocket may be asked for on `connection`; known at `until`, or it is `late`. Where
 /// it may not, that is how the endpoint is set up and no failure of it, and others of its pool are
 /// no better.
 async fn admitted(
-    connection: &Connection,
+    connection: &mut Connection,
     wheel: &Wheel,
     until: Instant,
     late: Fault,

@@ -62,8 +62,7 @@ pub enum Framing {
     AsDeclared,
     /// So many bytes: the body has been gathered.
     Length(u64),
-    /// In chunks, because these fields come after it. hyper sends none that `Trailer` does not
-    /// name.
+    /// In chunks, because these fields come after it, which `Trailer` names.
     Trailers(HeaderValue),
 }
 
@@ -213,7 +212,7 @@ fn frame(headers: &mut HeaderMap, framing: &Framing) {
     }
 }
 
-/// hyper drops the body of a GET or HEAD whose head does not say that there is one.
+/// A body without a length has its end in its chunks.
 fn say_chunked(headers: &mut HeaderMap) {
     headers.insert(TRANSFER_ENCODING, CHUNKED);
 }
@@ -266,32 +265,6 @@ pub fn hands_over_a_file(headers: &HeaderMap) -> bool {
 /// Whether the application wants to feel how fast its client reads, as it would tell nginx.
 pub fn wants_no_buffering(headers: &HeaderMap) -> bool {
     headers.get(X_ACCEL_BUFFERING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"))
-}
-
-/// Whether the head of an answer says unambiguously where its body ends.
-///
-/// hyper reads such an answer one way or the other, and keeps both fields (RFC 9112 §6.3 lets a
-/// proxy answer 502).
-pub fn frames_clearly(headers: &HeaderMap) -> bool {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let coded = headers.contains_key(TRANSFER_ENCODING);
-    let Some(length) = lengths.next() else { return is_chunked_or_absent(headers) };
-    is_canonical(length.as_bytes()) && lengths.next().is_none() && !coded
-}
-
-/// Digits, of which the first is 0 only where it is the last: `010` is 8 to some.
-fn is_canonical(length: &[u8]) -> bool {
-    let digits = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
-    digits && (length[0] != b'0' || length.len() == 1)
-}
-
-fn is_chunked_or_absent(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
-    }
 }
 
 /// The host that a request names, as far as it is text.

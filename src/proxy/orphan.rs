@@ -9,24 +9,22 @@
 //! much to say fails at its next write, and so does a stream of events, which would never end.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Instant as Clock,
 };
 
-use http::{Request, Response, header::CONTENT_TYPE};
-use http_body::Body as _;
-use hyper::{body::Incoming, client::conn::TrySendError};
+use http::{Response, header::CONTENT_TYPE};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, task::JoinSet, time::Instant};
 
-use super::{exchange::Exchange, headers, upload::Flow, worker::Worker};
+use super::{exchange::Exchange, informational::Informational, upload::Flow, worker::Worker};
 use crate::{
-    body::Body,
     drain::Stage,
     snapshot::View,
-    upstream::{Connection, GuestPlace, Lease, Sending},
+    upstream::{Broken, Connection, GuestPlace, Lease},
 };
 
 /// So much of an answer is thrown away; of a longer one the connection is closed.
@@ -37,17 +35,21 @@ const DISCARDED_BYTES_MAX: u64 = 1024 * 1024;
 pub struct Dispatched<'a> {
     exchange: &'a mut Exchange,
     connection: Option<Connection>,
-    sending: Option<Sending>,
+    /// Whether there is still no answer.
+    waiting: bool,
+    /// Who is told of interim answers.
+    client: Option<&'a Informational>,
     /// The body that is streamed, if it is.
     flow: Option<Arc<Flow>>,
 }
 
 /// How far the monolith has come with an answer that nobody wants any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unwanted {
     /// It has not begun it.
-    Sending(Sending),
+    Unsaid,
     /// It is saying it.
-    Saying(Incoming),
+    Said,
 }
 
 /// A lease whose request has gone, on the books of its pool. Dropping it gives it back.
@@ -71,14 +73,15 @@ pub struct Orphanage {
 // === impl Dispatched ===
 
 impl<'a> Dispatched<'a> {
-    /// The request of `exchange`, sent on `connection`.
+    /// The request of `exchange`, which has been begun on `connection`. `client` is told of interim
+    /// answers.
     pub fn new(
         exchange: &'a mut Exchange,
         connection: Connection,
-        sending: Sending,
+        client: Option<&'a Informational>,
         flow: Option<Arc<Flow>>,
     ) -> Self {
-        Self { exchange, connection: Some(connection), sending: Some(sending), flow }
+        Self { exchange, connection: Some(connection), waiting: true, client, flow }
     }
 
     /// Bytes read on the connection so far.
@@ -88,34 +91,35 @@ impl<'a> Dispatched<'a> {
 
     /// The connection, unless it is still waited for an answer on it.
     pub fn end(mut self) -> Option<Connection> {
-        if self.sending.is_some() { None } else { self.connection.take() }
+        if self.waiting { None } else { self.connection.take() }
     }
 }
 
 impl Future for Dispatched<'_> {
-    type Output = Result<Response<Incoming>, TrySendError<Request<Body>>>;
+    type Output = Result<Response<()>, Broken>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(sending) = &mut self.sending else { return Poll::Pending };
-        let polled = sending.as_mut().poll(cx);
-        if polled.is_ready() {
-            self.sending = None;
-        }
+        let Self { connection: Some(connection), client, waiting, .. } = &mut *self else {
+            return Poll::Pending;
+        };
+        let polled = connection.poll_answer(cx, |status, fields| {
+            if let Some(client) = client {
+                client.send(status, fields);
+            }
+        });
+        *waiting = polled.is_pending();
         polled
     }
 }
 
 impl Drop for Dispatched<'_> {
     fn drop(&mut self) {
-        let (Some(sending), Some(connection)) = (self.sending.take(), self.connection.take())
-        else {
-            return;
-        };
+        let Some(connection) = self.connection.take().filter(|_| self.waiting) else { return };
         // Puma gives a request to a thread when it has it whole: one whose body is cut off here
         // never has a thread.
         let whole = self.flow.as_ref().is_none_or(|flow| flow.ended_at().is_some());
         if whole && let Some(orphan) = self.exchange.orphan() {
-            orphan.hold(connection, Unwanted::Sending(sending));
+            orphan.hold(connection, Unwanted::Unsaid);
         }
     }
 }
@@ -152,9 +156,9 @@ impl Orphan {
         }
     }
 
-    async fn see_out(self, connection: Connection, unwanted: Unwanted, until: Instant) {
+    async fn see_out(self, mut connection: Connection, unwanted: Unwanted, until: Instant) {
         let wheel = self.worker.wheel.clone();
-        let done = wheel.within(until, finish(unwanted)).await;
+        let done = wheel.within(until, finish(&mut connection, unwanted)).await;
         let kept = (done == Ok(true)).then_some(connection);
         self.end(kept);
     }
@@ -212,27 +216,24 @@ impl Orphanage {
 }
 
 /// Reads what is left and throws it away; whether the connection is good for another request.
-async fn finish(unwanted: Unwanted) -> bool {
-    match unwanted {
-        Unwanted::Saying(incoming) => discard(incoming).await,
-        Unwanted::Sending(sending) => {
-            let Ok(response) = sending.await else { return false };
-            let headers = response.headers();
-            headers::frames_clearly(headers)
-                && !response.status().is_informational()
-                && !is_event_stream(headers)
-                && discard(response.into_body()).await
+async fn finish(connection: &mut Connection, unwanted: Unwanted) -> bool {
+    if unwanted == Unwanted::Unsaid {
+        let answered = poll_fn(|cx| connection.poll_answer(cx, |_, _| {})).await;
+        let Ok(response) = answered else { return false };
+        let wanted = !response.status().is_informational() && !is_event_stream(response.headers());
+        if !wanted {
+            return false;
         }
     }
+    discard(connection).await
 }
 
-async fn discard(mut incoming: Incoming) -> bool {
+async fn discard(connection: &mut Connection) -> bool {
     let mut left = DISCARDED_BYTES_MAX;
-    if incoming.size_hint().lower() > left {
+    if connection.size_hint().lower() > left {
         return false;
     }
-    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await
-    {
+    while let Some(frame) = poll_fn(|cx| connection.poll_frame(cx)).await {
         let Ok(frame) = frame else { return false };
         let bytes = frame.data_ref().map_or(0, bytes::Bytes::len) as u64;
         let Some(rest) = left.checked_sub(bytes) else { return false };

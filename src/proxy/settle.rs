@@ -206,16 +206,19 @@ impl Drop for Settling {
     }
 }
 
-/// What an answer that broke off says of its endpoint.
+/// What an answer that broke off says of its endpoint; nothing where it was not the endpoint.
 fn accuse(exchange: &Exchange, fault: Fault) {
+    if fault.blame() != Blame::Upstream {
+        return;
+    }
     exchange.endpoint_failed(Evidence::BrokeOff, || format!("answer broke off: {fault}"));
 }
 
 /// Leaves the lease to an orphan while the monolith says the rest of `answer`.
 fn leave(answer: &mut Answer, exchange: &mut Exchange) {
-    if let Some((incoming, connection)) = answer.abandon()
+    if let Some(connection) = answer.abandon()
         && let Some(orphan) = exchange.orphan()
     {
-        orphan.hold(connection, Unwanted::Saying(incoming));
+        orphan.hold(connection, Unwanted::Said);
     }
 }

@@ -13,8 +13,6 @@ mod half;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -31,7 +29,7 @@ use crate::{
     drain::{Drain, Stage},
     fault::Blame,
     meters::TunnelEnd,
-    upstream::{Connection, Endpoint, TunnelTo},
+    upstream::{Endpoint, Opened, Switched, TunnelTo},
 };
 
 use activity::Activity;
@@ -49,10 +47,9 @@ const CUT: (TunnelEnd, Blame) = (TunnelEnd::Cut, Blame::Usher);
 /// A tunnel that waits for its client's side. It is carried once, by whoever takes it first; the
 /// default one leads nowhere and ends at once.
 #[derive(Clone, Default)]
-pub struct Tunnel(Arc<Mutex<Option<Prepared>>>);
+pub struct Tunnel(Arc<Mutex<Option<(Prepared, Switched)>>>);
 
 struct Prepared {
-    upgraded: OnUpgrade,
     record: TunnelRecord,
     wheel: Wheel,
     drain: Drain,
@@ -60,24 +57,15 @@ struct Prepared {
     idle: Duration,
     _place: TunnelPlace,
     _to: Option<TunnelTo>,
-    /// What carries the upgraded stream beside others, over HTTP/2.
-    _carrier: Option<Connection>,
 }
 
 // === impl Tunnel ===
 
 impl Tunnel {
-    /// A tunnel for the request of `exchange`, whose answer was a 101. It keeps what `carrier` is
-    /// there for as long.
-    pub fn new(
-        upgraded: OnUpgrade,
-        carrier: Option<Connection>,
-        exchange: &Exchange,
-        place: TunnelPlace,
-    ) -> Self {
+    /// A tunnel for the request of `exchange`, whose answer was a 101 on what has been switched.
+    pub fn new(upstream: Switched, exchange: &Exchange, place: TunnelPlace) -> Self {
         let worker = exchange.worker();
-        Self(Arc::new(Mutex::new(Some(Prepared {
-            upgraded,
+        let prepared = Prepared {
             record: exchange.tunnel_record(),
             wheel: worker.wheel.clone(),
             drain: worker.common.drain.clone(),
@@ -85,16 +73,16 @@ impl Tunnel {
             idle: exchange.limits().tunnel_idle,
             _place: place,
             _to: exchange.endpoint().map(Endpoint::tunnel),
-            _carrier: carrier,
-        }))))
+        };
+        Self(Arc::new(Mutex::new(Some((prepared, upstream)))))
     }
 
     /// Carries bytes between `client` and the monolith until either ends. `early` came from the
     /// client before the 101 and goes first.
     pub async fn carry(self, client: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) {
         let taken = self.0.lock().take();
-        if let Some(prepared) = taken {
-            prepared.carry(client, early).await;
+        if let Some((prepared, upstream)) = taken {
+            prepared.carry(client, early, upstream).await;
         }
     }
 }
@@ -108,15 +96,20 @@ impl std::fmt::Debug for Tunnel {
 // === impl Prepared ===
 
 impl Prepared {
-    async fn carry(mut self, client: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) {
+    async fn carry(
+        mut self,
+        client: impl AsyncRead + AsyncWrite + Unpin,
+        early: Bytes,
+        upstream: Switched,
+    ) {
         self.record.opened();
         let activity = Activity::new();
-        let end = match (&mut self.upgraded).await {
-            Ok(upgraded) => tokio::select! {
-                end = self.live(client, early, upgraded, &activity) => end,
+        let end = match upstream.open().await {
+            Some(upstream) => tokio::select! {
+                end = self.live(client, early, upstream, &activity) => end,
                 () = self.drain.latch(Stage::Ending) => CUT,
             },
-            Err(_) => (TunnelEnd::Broke, Blame::Upstream),
+            None => (TunnelEnd::Broke, Blame::Upstream),
         };
         let (from_client, from_upstream) = activity.carried();
         self.record.closed(end.0, end.1, from_client, from_upstream);
@@ -127,10 +120,12 @@ impl Prepared {
         &self,
         client: impl AsyncRead + AsyncWrite + Unpin,
         early: Bytes,
-        upgraded: Upgraded,
+        mut upstream: Opened,
         activity: &Activity,
     ) -> (TunnelEnd, Blame) {
-        let mut carrier = Carrier::new(client, TokioIo::new(upgraded), early, activity);
+        let Opened { far, said, .. } = &mut upstream;
+        let said = std::mem::take(said);
+        let mut carrier = Carrier::new((client, early), (far, said), activity);
         // Whichever ends first ends the tunnel, or begins its end; the others only wait.
         let cut_at = tokio::select! {
             carried = carrier.carry() => return activity.verdict(carried.is_ok()),

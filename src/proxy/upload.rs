@@ -13,7 +13,6 @@ use std::{
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
@@ -37,7 +36,7 @@ pub enum Upload {
 /// How sending a request ended.
 pub enum Sent<E> {
     /// With the head of an answer, or without.
-    Answered(Result<Response<Incoming>, E>),
+    Answered(Result<Response<()>, E>),
     /// Not in time.
     Late(Fault),
 }
@@ -90,6 +89,14 @@ impl Upload {
             Upload::None => Some(Body::empty()),
             Upload::Gathered(gathered) => Some(gathered.body()),
             Upload::Streamed(body, _) => body.take(),
+        }
+    }
+
+    /// The body comes back from an attempt that has not touched it.
+    pub fn restore(&mut self, untouched: Body) {
+        match self {
+            Upload::None | Upload::Gathered(_) => {}
+            Upload::Streamed(body, _) => *body = Some(untouched),
         }
     }
 
@@ -193,7 +200,7 @@ pub async fn sent<E>(
     wheel: &Wheel,
     first_byte: Duration,
     mut total_at: Instant,
-    sending: impl Future<Output = Result<Response<Incoming>, E>>,
+    sending: impl Future<Output = Result<Response<()>, E>>,
 ) -> Sent<E> {
     let mut sending = std::pin::pin!(sending);
     if let Some(flow) = flow {

@@ -2,8 +2,6 @@
 
 use std::{io, time::Duration};
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rustls::HandshakeKind;
 use tokio::{
     io::AsyncWriteExt,
@@ -18,21 +16,15 @@ use super::{
     connections::Connections,
     dialect::{Behalf, Dialect, HTTP2},
     health::Evidence,
+    seated::Seated,
     trunk::Trunk,
-    wire::{Socket, Stream, Wire},
+    wire::{Socket, Stream},
 };
 use crate::{
     deadline::Wheel,
     descriptors::{self, Place},
     tls,
 };
-
-/// The most that is read at once, in bytes.
-const BUFFER_BYTES_MAX: usize = 256 * 1024;
-
-/// The most fields in the head of an answer: hyper has room for so many without allocating it for
-/// each answer.
-const HEADERS_MAX: usize = 100;
 
 /// Where a connection leads, and how it begins.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +57,8 @@ pub enum ConnectError {
     /// It has not agreed to speak HTTP/2.
     #[error("no HTTP/2 with it: it did not choose `h2` (ALPN); write `protocol: http/1.1`")]
     NoHttp2,
-    /// hyper refused to speak on it.
-    #[error("cannot speak HTTP: {0}")]
+    /// hyper refused to speak HTTP/2 on it.
+    #[error("cannot speak HTTP/2: {0}")]
     Handshake(#[from] hyper::Error),
 }
 
@@ -101,7 +93,7 @@ fn hint(error: &io::Error) -> String {
     cause.and_then(tls::advice).map(|advice| format!("; {advice}")).unwrap_or_default()
 }
 
-/// Connects along `way` within `wait`, and starts the driver of the connection on this worker.
+/// Connects along `way` within `wait`.
 pub async fn connect(
     way: Way<'_>,
     wait: Duration,
@@ -115,8 +107,11 @@ pub async fn connect(
 async fn begin(way: Way<'_>) -> Result<Connection, ConnectError> {
     let (stream, handshake) = open(way).await?;
     let mut connection = match way.dialect.is_shared() {
-        true => Connection::seated(Trunk::open(stream).await?, way.dialect),
-        false => adopt(stream).await?,
+        true => {
+            let seat = Trunk::open(stream).await?;
+            Connection::seated(Seated::new(seat, way.dialect), way.dialect)
+        }
+        false => Connection::alone(stream),
     };
     connection.began(way.dialect.number(), way.behalf, handshake);
     Ok(connection)
@@ -187,29 +182,9 @@ async fn reach_new(
         return ended;
     }
     unused.clear();
-    // Their drivers let go of the sockets when it is their turn.
+    // The drivers of those over HTTP/2 let go of the sockets when it is their turn.
     tokio::task::yield_now().await;
     connect(way, wait, wheel).await
-}
-
-/// Speaks HTTP/1.1 on `stream`, and starts the driver of the connection on this worker.
-pub(super) async fn adopt(stream: Stream) -> Result<Connection, ConnectError> {
-    let (wire, tally) = Wire::new(stream);
-    let (sender, driver) = http1::Builder::new()
-        .max_buf_size(BUFFER_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .http09_responses(false)
-        .allow_spaces_after_header_name_in_responses(false)
-        .allow_obsolete_multiline_headers_in_responses(false)
-        .ignore_invalid_headers_in_responses(false)
-        .handshake(TokioIo::new(wire))
-        .await?;
-    // `Connection` owns the driver and ends it. Its errors reach the request that is on the
-    // connection, and an idle connection's end is no news.
-    let driver = tokio::spawn(async move {
-        let _ = driver.with_upgrades().await;
-    });
-    Ok(Connection::new(sender, tally, driver.abort_handle()))
 }
 
 async fn dial(address: &Address) -> io::Result<Socket> {

@@ -1,34 +1,34 @@
 //! A connection to an endpoint, as one request has it.
+//!
+//! It is a value: whoever holds it sends a request on it, waits for the answer and reads that,
+//! whatever is spoken. Who waits polls; nothing happens on it by itself, but over HTTP/2.
 
-use std::{pin::Pin, sync::Arc};
-
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1::SendRequest},
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
 };
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, request::Parts};
+use http_body::{Frame, SizeHint};
 use rustls::HandshakeKind;
-use tokio::task::AbortHandle;
 
 use super::{
+    broken::Broken,
     dialect::{Behalf, Dialect},
-    heads::Asked,
-    trunk::{Break, Seat, Trunk},
-    wire::Tally,
+    h1::Http1,
+    seated::Seated,
+    switched::Switched,
+    trunk::{Break, Trunk},
+    wire::Stream,
 };
 use crate::body::Body;
-
-/// A request that has been sent, and whose answer is waited for.
-pub type Sending =
-    Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + Send>>;
 
 /// A connection to an endpoint. Dropping it closes it, or leaves the seat on it.
 #[derive(Debug)]
 pub struct Connection {
     line: Line,
     reused: bool,
-    /// Whether the endpoint has said that it closes it.
-    closes: bool,
     /// The number of the dialect in which it was begun.
     dialect: u32,
     /// On whose behalf, where the endpoint has been told: nobody else's requests may go there.
@@ -37,32 +37,32 @@ pub struct Connection {
     handshake: Option<HandshakeKind>,
 }
 
-/// What is spoken on it.
+/// What is spoken on it. Boxed, since a connection is moved often.
 #[derive(Debug)]
 enum Line {
     /// HTTP/1.1: one request after the other.
-    Http1 { sender: SendRequest<Body>, tally: Arc<Tally>, driver: Option<AbortHandle> },
+    Http1(Box<Http1>),
     /// HTTP/2: this request beside others.
-    Http2 { seat: Seat, scheme: &'static str },
+    Http2(Box<Seated>),
 }
 
 // === impl Connection ===
 
 impl Connection {
-    pub(super) fn new(sender: SendRequest<Body>, tally: Arc<Tally>, driver: AbortHandle) -> Self {
-        Self::on(Line::Http1 { sender, tally, driver: Some(driver) })
+    /// HTTP/1.1 on `stream`.
+    pub(super) fn alone(stream: Stream) -> Self {
+        Self::on(Line::Http1(Box::new(Http1::new(stream))))
     }
 
     /// A seat on a trunk of `dialect`.
-    pub(super) fn seated(seat: Seat, dialect: &Dialect) -> Self {
-        let scheme = if dialect.is_encrypted() { "https" } else { "http" };
-        let mut connection = Self::on(Line::Http2 { seat, scheme });
+    pub(super) fn seated(seated: Seated, dialect: &Dialect) -> Self {
+        let mut connection = Self::on(Line::Http2(Box::new(seated)));
         connection.dialect = dialect.number();
         connection
     }
 
     fn on(line: Line) -> Self {
-        Self { line, reused: false, closes: false, dialect: 0, behalf: None, handshake: None }
+        Self { line, reused: false, dialect: 0, behalf: None, handshake: None }
     }
 
     /// It was begun in the dialect of this number, on behalf of this client where the endpoint was
@@ -101,35 +101,38 @@ impl Connection {
     /// What carries it beside others.
     pub(super) fn trunk(&self) -> Option<&Arc<Trunk>> {
         match &self.line {
-            Line::Http1 { .. } => None,
-            Line::Http2 { seat, .. } => Some(seat.trunk()),
+            Line::Http1(_) => None,
+            Line::Http2(seated) => Some(seated.trunk()),
         }
     }
 
     /// Whether it carries other requests at the same time.
     pub fn is_shared(&self) -> bool {
-        matches!(self.line, Line::Http2 { .. })
+        matches!(self.line, Line::Http2(_))
     }
 
-    /// Lets the driver end by itself: after an upgrade the stream belongs to the tunnel. What is
-    /// left is to be kept as long as that: a seat among others.
-    pub fn let_go(mut self) -> Option<Self> {
-        match &mut self.line {
-            Line::Http1 { driver, .. } => {
-                *driver = None;
-                None
+    /// What it has become behind a 101; `None` where nothing was switched.
+    pub fn switch(self) -> Option<Switched> {
+        match self.line {
+            Line::Http1(line) => {
+                let (stream, said) = line.into_stream();
+                Some(Switched::alone(stream, said))
             }
-            Line::Http2 { .. } => Some(self),
+            Line::Http2(mut seated) => {
+                let upgrade = seated.take_upgrade()?;
+                Some(Switched::shared(upgrade, seated))
+            }
         }
     }
 
     /// Whether a WebSocket may be asked for on it; over HTTP/2 that is known once the endpoint has
     /// said its settings.
-    pub async fn admits_websockets(&self) -> bool {
-        match &self.line {
-            Line::Http1 { .. } => true,
-            Line::Http2 { seat, .. } => seat.trunk().admits_websockets().await,
-        }
+    pub async fn admits_websockets(&mut self) -> bool {
+        let trunk = match &self.line {
+            Line::Http1(_) => return true,
+            Line::Http2(seated) => seated.trunk().clone(),
+        };
+        trunk.admits_websockets().await
     }
 
     /// Whether it carried a request before: then its end may have nothing to do with this one.
@@ -142,54 +145,39 @@ impl Connection {
         self.reused = true;
     }
 
-    /// The endpoint has said that it closes it after this answer.
-    pub fn retire(&mut self) {
-        self.closes = true;
-    }
-
-    /// A request on it ended with `error`. Where that is the end of what carries others too, no
-    /// more are to follow.
-    pub fn broke_at(&self, error: &TrySendError<Request<Body>>) {
+    /// The request on it ended as `broken` says. Where that is the end of what carries others too,
+    /// no more are to follow.
+    pub fn broke_at(&self, broken: &Broken) {
         let Some(trunk) = self.trunk() else { return };
-        let unsent = error.message().is_some();
-        match Break::of(error.error()) {
+        match broken.way() {
             Some(Break::Leaving | Break::Ended) => trunk.retire(),
-            Some(Break::Refused | Break::Reset | Break::Malformed) | None if unsent => {
+            Some(Break::Refused | Break::Reset | Break::Malformed) | None if !self.has_sent() => {
                 trunk.retire();
             }
             Some(Break::Refused | Break::Reset | Break::Malformed) | None => {}
         }
     }
 
-    /// Whether nothing more can be sent on it.
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether it may carry another request, as far as is known without looking.
+    pub fn is_good(&self) -> bool {
         match &self.line {
-            Line::Http1 { sender, .. } => sender.is_closed(),
-            Line::Http2 { seat, .. } => seat.trunk().has_ended(),
+            Line::Http1(line) => line.is_resting(),
+            Line::Http2(seated) => !seated.trunk().has_ended(),
         }
     }
 
-    /// Whether it may carry another request.
-    pub(super) fn is_good(&self) -> bool {
-        !self.closes && !self.has_ended()
-    }
-
-    /// Whether a request would go out at once.
-    pub(super) fn is_ready(&self) -> bool {
-        match &self.line {
-            Line::Http1 { sender, .. } => sender.is_ready(),
-            Line::Http2 { seat, .. } => !seat.trunk().has_ended(),
+    /// Whether it may carry another request now: nothing has come on it, nor its end.
+    pub(super) fn is_ready(&mut self) -> bool {
+        match &mut self.line {
+            Line::Http1(line) => line.is_resting() && line.is_quiet(),
+            Line::Http2(seated) => !seated.trunk().has_ended(),
         }
     }
 
-    /// The connection for another request, right after an answer: its driver has still to notice
-    /// that the answer has ended. `None` when it has been closed.
-    pub async fn again(mut self) -> Option<Self> {
-        if !self.is_good() {
+    /// The connection for another request, right after an answer; `None` when it has been closed.
+    pub fn again(mut self) -> Option<Self> {
+        if !self.is_ready() {
             return None;
-        }
-        if let Line::Http1 { sender, .. } = &mut self.line {
-            sender.ready().await.ok()?;
         }
         self.reused = true;
         Some(self)
@@ -198,29 +186,80 @@ impl Connection {
     /// Bytes read on it so far, where all of them are the answer's to one request.
     pub fn bytes_read(&self) -> u64 {
         match &self.line {
-            Line::Http1 { tally, .. } => tally.read(),
-            Line::Http2 { .. } => 0,
+            Line::Http1(line) => line.bytes_read(),
+            Line::Http2(_) => 0,
         }
     }
 
-    /// Sends one request, and brings the head of its answer.
-    pub fn send(&mut self, asked: Asked, request: Request<Body>) -> Sending {
+    /// Begins to send a request, whose head says how its body ends.
+    pub fn send(&mut self, head: &Parts, body: Body) {
         match &mut self.line {
-            Line::Http1 { sender, tally, .. } => {
-                tally.dispatched(asked);
-                Box::pin(sender.try_send_request(request))
-            }
-            Line::Http2 { seat, scheme } => seat.send(request, scheme),
+            Line::Http1(line) => line.begin(head, body),
+            Line::Http2(seated) => seated.send(head, body),
         }
     }
-}
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // hyper's driver would stay for as long as the endpoint takes nothing of a body, and keep
-        // the body, and with it the client's connection.
-        if let Line::Http1 { driver: Some(driver), .. } = &self.line {
-            driver.abort();
+    /// Whether anything of the request may have gone out.
+    pub fn has_sent(&self) -> bool {
+        match &self.line {
+            Line::Http1(line) => line.has_sent(),
+            Line::Http2(seated) => seated.has_sent(),
+        }
+    }
+
+    /// The body of a request that broke, where nobody has asked it for anything.
+    pub fn take_body(&mut self) -> Option<Body> {
+        match &mut self.line {
+            Line::Http1(line) => line.take_body(),
+            Line::Http2(seated) => seated.take_body(),
+        }
+    }
+
+    /// The head of the request's answer; interim ones are shown to `interim`.
+    pub fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        interim: impl FnMut(StatusCode, &HeaderMap),
+    ) -> Poll<Result<Response<()>, Broken>> {
+        match &mut self.line {
+            Line::Http1(line) => line.poll_answer(cx, interim),
+            Line::Http2(seated) => seated.poll_answer(cx),
+        }
+    }
+
+    /// The next frame of the answer's body.
+    pub fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut self.line {
+            Line::Http1(line) => line.poll_frame(cx),
+            Line::Http2(seated) => seated.poll_frame(cx),
+        }
+    }
+
+    /// Sends what it can of the request while nobody reads its answer.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        match &mut self.line {
+            Line::Http1(line) => line.poll_send(cx),
+            // The trunk does it.
+            Line::Http2(_) => Ok(()),
+        }
+    }
+
+    /// Whether the answer has been read to its end.
+    pub fn has_answered(&self) -> bool {
+        match &self.line {
+            Line::Http1(line) => line.has_answered(),
+            Line::Http2(seated) => seated.has_answered(),
+        }
+    }
+
+    /// How much of the answer's body is still to come.
+    pub fn size_hint(&self) -> SizeHint {
+        match &self.line {
+            Line::Http1(line) => line.size_hint(),
+            Line::Http2(seated) => seated.size_hint(),
         }
     }
 }

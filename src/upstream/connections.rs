@@ -2,9 +2,10 @@
 //!
 //! Idle connections are reused last in, first out: the one used last is the least likely to have
 //! been closed by Puma, and a Puma thread stays up to 0.2 s with the connection that it has just
-//! answered (`FAST_TRACK_KA_TIMEOUT`, puma/lib/puma/const.rb). Idle ones never leave their worker;
-//! one that goes to a waiter together with its slot may be used by another worker, while its driver
-//! stays where it was made.
+//! answered (`FAST_TRACK_KA_TIMEOUT`, puma/lib/puma/const.rb). Nobody waits on an idle one: whether
+//! it was closed, or something has come on it, is seen when it is taken, and every second by
+//! `sweep`. Idle ones never leave their worker; one that goes to a waiter together with its slot
+//! may be used by another worker, while the runtime that made it goes on telling when it is ready.
 
 use std::{
     sync::Arc,
@@ -19,6 +20,7 @@ use super::{
     connection::Connection,
     dialect::{Behalf, Dialect},
     endpoint::Endpoint,
+    seated::Seated,
     trunk::Trunk,
 };
 
@@ -71,11 +73,11 @@ impl Connections {
         let mut idle = self.idle.lock();
         let stack = idle.get_mut(&(endpoint.id(), dialect.number()))?;
         // Those that were closed or have expired are left for `sweep`.
-        let usable = |idle: &Idle| {
+        let usable = |idle: &mut Idle| {
             let Idle { connection, until } = idle;
-            connection.is_ready() && now < *until && connection.is_for(behalf)
+            now < *until && connection.is_for(behalf) && connection.is_ready()
         };
-        let last = stack.iter().rposition(usable)?;
+        let last = stack.iter_mut().rposition(usable)?;
         Some(stack.remove(last).connection)
     }
 
@@ -105,7 +107,7 @@ impl Connections {
     pub fn sweep(&self, now: Instant) {
         let mut idle = self.idle.lock();
         idle.retain(|_, stack| {
-            stack.retain(|idle| now < idle.until && !idle.connection.has_ended());
+            stack.retain_mut(|idle| now < idle.until && idle.connection.is_ready());
             !stack.is_empty()
         });
         self.trunks.lock().retain(|_, known| {
@@ -120,7 +122,7 @@ impl Connections {
         let known = trunks.get(&(endpoint_id, dialect.number()))?;
         // The first that has room: few of them are to be many.
         let seat = known.trunks.iter().find_map(Trunk::seat)?;
-        let mut connection = Connection::seated(seat, dialect);
+        let mut connection = Connection::seated(Seated::new(seat, dialect), dialect);
         connection.reuse();
         Some(connection)
     }

@@ -1,13 +1,12 @@
 //! What fuzzers call: answers read as from an endpoint. Only built for them.
 
+use std::future::poll_fn;
+
 use http::Request;
-use http_body_util::BodyExt;
-use hyper::{Response, body::Incoming};
 use tokio::{io::AsyncWriteExt, net::UnixStream, runtime::Builder};
 
 use super::{
-    connect::adopt,
-    heads::Asked,
+    connection::Connection,
     wire::{Socket, Stream},
 };
 use crate::body::Body;
@@ -22,18 +21,14 @@ pub struct Whole {
 }
 
 /// What an endpoint has answered to a GET that says `bytes`, in pieces of at most `piece`, and then
-/// closes; nothing when that is refused or breaks off. `clear` judges a head from outside.
-pub fn answer(
-    bytes: &[u8],
-    piece: usize,
-    clear: impl Fn(&http::HeaderMap) -> bool,
-) -> Option<Whole> {
+/// closes; nothing when that is refused or breaks off.
+pub fn answer(bytes: &[u8], piece: usize) -> Option<Whole> {
     let runtime = Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async {
         let (ours, mut theirs) = UnixStream::pair().ok()?;
-        let mut connection = adopt(Stream::Plain(Socket::Unix(ours))).await.ok()?;
-        let request = Request::get("/").header("host", "a").body(Body::empty()).ok()?;
-        let sending = connection.send(Asked::All, request);
+        let mut connection = Connection::alone(Stream::Plain(Socket::Unix(ours)));
+        let request = Request::get("/").header("host", "a").body(()).ok()?;
+        connection.send(&request.into_parts().0, Body::empty());
         let saying = async {
             for part in bytes.chunks(piece.max(1)) {
                 // A refused answer closes the connection before all of it has been said.
@@ -45,12 +40,14 @@ pub fn answer(
             let _ = theirs.shutdown().await;
         };
         let reading = async {
-            let response: Response<Incoming> = sending.await.ok()?;
-            if !clear(response.headers()) {
-                return None;
+            let mut connection = connection;
+            let head = poll_fn(|cx| connection.poll_answer(cx, |_, _| {})).await.ok()?;
+            let (head, mut body) = (head.into_parts().0, Vec::new());
+            while let Some(frame) = poll_fn(|cx| connection.poll_frame(cx)).await {
+                if let Ok(data) = frame.ok()?.into_data() {
+                    body.extend_from_slice(&data);
+                }
             }
-            let (head, body) = response.into_parts();
-            let body = body.collect().await.ok()?.to_bytes().to_vec();
             Some(Whole { head, body })
         };
         tokio::join!(saying, reading).1

@@ -14,23 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{
-    HeaderValue, Method, Request, Response, Uri, Version,
-    header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, UPGRADE},
-    uri::PathAndQuery,
-};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http2},
-    ext::Protocol,
-    rt::Executor,
-};
+use hyper::{client::conn::http2, rt::Executor};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::{
-    connection::Sending,
     greeting::{Greeted, Greeting},
     latency::clock_ms,
     wire::Stream,
@@ -78,10 +67,6 @@ pub(super) struct Seat(Arc<Trunk>);
 /// The tasks that a trunk needs. They end with it.
 #[derive(Clone, Debug, Default)]
 struct Crew(Arc<Mutex<JoinSet<()>>>);
-
-/// The key of a WebSocket handshake of HTTP/1.1, beside the request that was made of it.
-#[derive(Clone)]
-struct Key(HeaderValue);
 
 /// How a request over HTTP/2 broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,19 +169,9 @@ impl Seat {
         &self.0
     }
 
-    /// Sends `request`, which is written as for HTTP/1.1, and brings the head of the answer.
-    pub(super) fn send(&self, mut request: Request<Body>, scheme: &'static str) -> Sending {
-        address(&mut request, scheme);
-        extend(&mut request);
-        let mut sender = self.0.sender.clone();
-        Box::pin(async move {
-            let answered: Result<Response<Incoming>, TrySendError<Request<Body>>> =
-                sender.try_send_request(request).await;
-            answered.map(|mut answer| {
-                *answer.version_mut() = Version::HTTP_11;
-                answer
-            })
-        })
+    /// What requests are sent with.
+    pub(super) fn sender(&self) -> http2::SendRequest<Body> {
+        self.0.sender.clone()
     }
 }
 
@@ -232,99 +207,5 @@ impl Break {
             Some(_) if error.is_library() => Break::Malformed,
             _ => Break::Ended,
         })
-    }
-}
-
-/// Moves `Host` to where HTTP/2 has it.
-fn address(request: &mut Request<Body>, scheme: &'static str) {
-    let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
-    let Some(host) = host.filter(|_| request.uri().authority().is_none()) else { return };
-    let whole = request.uri().path_and_query().cloned();
-    let whole = whole.unwrap_or_else(|| PathAndQuery::from_static("/"));
-    // What is no authority stays where it is: the endpoint judges it.
-    if let Ok(uri) = Uri::builder().scheme(scheme).authority(host).path_and_query(whole).build() {
-        *request.uri_mut() = uri;
-        request.headers_mut().remove(HOST);
-    }
-}
-
-/// Asks for a WebSocket as HTTP/2 does (RFC 8441 §4), where that is what is asked for. No key goes
-/// along, since no answer to it comes back.
-fn extend(request: &mut Request<Body>) {
-    let headers = request.headers_mut();
-    if headers.remove(UPGRADE).is_none() {
-        return;
-    }
-    headers.remove(CONNECTION);
-    let key = headers.remove(SEC_WEBSOCKET_KEY).map(Key);
-    *request.method_mut() = Method::CONNECT;
-    let extensions = request.extensions_mut();
-    extensions.insert(Protocol::from_static("websocket"));
-    key.and_then(|key| extensions.insert(key));
-}
-
-/// A request that came back unsent, as it was before it was given to a connection.
-pub fn as_written(mut request: Request<Body>) -> Request<Body> {
-    if let Some(Key(key)) = request.extensions_mut().remove() {
-        request.extensions_mut().remove::<Protocol>();
-        *request.method_mut() = Method::GET;
-        let headers = request.headers_mut();
-        headers.insert(SEC_WEBSOCKET_KEY, key);
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    }
-    let authority = request.uri().authority().map(|it| HeaderValue::from_str(it.as_str()));
-    if let Some(Ok(host)) = authority {
-        let whole = request.uri().path_and_query().cloned();
-        *request.uri_mut() = whole.map_or_else(|| Uri::from_static("/"), Uri::from);
-        request.headers_mut().insert(HOST, host);
-    }
-    request
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_goes_where_http2_has_it_and_comes_back() {
-        for (target, host, sent) in [
-            ("/a?b=c", "shop.example:80", "http://shop.example:80/a?b=c"),
-            ("*", "shop.example", "http://shop.example*"),
-            ("//double", "[::1]:3000", "http://[::1]:3000//double"),
-        ] {
-            let request = Request::builder().uri(target).header(HOST, host);
-            let mut request = request.body(Body::empty()).expect("a request");
-            address(&mut request, "http");
-            assert_eq!(request.uri().authority().map(|it| it.as_str()), Some(host), "{sent}");
-            assert!(!request.headers().contains_key(HOST));
-            let request = as_written(request);
-            assert_eq!(request.uri(), target);
-            assert_eq!(request.headers()[HOST], host);
-        }
-    }
-
-    #[test]
-    fn a_handshake_becomes_an_extended_connect_and_comes_back() {
-        let request = Request::builder()
-            .uri("/cable?x=1")
-            .header(HOST, "shop.example")
-            .header(CONNECTION, "Upgrade")
-            .header(UPGRADE, "websocket")
-            .header(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
-            .header("sec-websocket-version", "13");
-        let mut request = request.body(Body::empty()).expect("a request");
-        let before = request.headers().clone();
-        address(&mut request, "https");
-        extend(&mut request);
-        assert_eq!(request.method(), Method::CONNECT);
-        assert_eq!(request.uri(), "https://shop.example/cable?x=1");
-        assert_eq!(request.headers().len(), 1, "{:?}", request.headers());
-        let protocol = request.extensions().get::<Protocol>();
-        assert_eq!(protocol.map(Protocol::as_str), Some("websocket"));
-        let request = as_written(request);
-        assert_eq!((request.method(), request.uri().path()), (&Method::GET, "/cable"));
-        assert_eq!(request.headers(), &before);
-        assert!(request.extensions().get::<Protocol>().is_none());
     }
 }

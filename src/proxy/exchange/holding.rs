@@ -69,10 +69,9 @@ impl Exchange {
         if let Some(stake) = self.stake() {
             stake.gave_back(self.worker.index);
         }
-        // One that still takes the rest of an upload is of no use to anybody else yet.
-        let uploads = self.flow.as_ref().is_some_and(|flow| flow.ended_at().is_none());
-        let (passed, kept) = if uploads { (None, connection) } else { (connection, None) };
-        if let Some(connection) = held.lease.give_back(passed).or(kept)
+        // One that was answered before it had taken the whole request is of no use to anybody.
+        let connection = connection.filter(Connection::is_good);
+        if let Some(connection) = held.lease.give_back(connection)
             && let Some(endpoint) = &self.endpoint
         {
             self.worker.connections.put(endpoint, connection, self.keep_alive_idle());

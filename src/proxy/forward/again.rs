@@ -6,7 +6,6 @@
 use std::time::Instant as Clock;
 
 use http::{HeaderMap, Method, Response, StatusCode, request::Parts};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{Journey, headers};
@@ -80,14 +79,8 @@ impl Journey<'_> {
         listed && self.goes_on(Failure::Status(status.as_u16()))
     }
 
-    /// Whether the head has to be kept although a new connection carries it.
-    pub(super) fn may_come_back(&self) -> bool {
-        let policy = self.exchange.pool().and_then(|pool| pool.config.retry.as_ref());
-        self.repeatable && policy.is_some()
-    }
-
     /// Remembers whether the monolith says that such a request may be sent twice.
-    pub(super) fn learn(&self, response: &Response<Incoming>) {
+    pub(super) fn learn(&self, response: &Response<()>) {
         let Some(pool) = self.exchange.pool() else { return };
         let routes = pool.upstream.retries().routes();
         let safe = headers::says_safe(response.headers());

@@ -44,14 +44,10 @@ impl Journey<'_> {
         self.exchange.worker().connections.take(endpoint, self.dialect()?, self.behalf())
     }
 
-    /// The connection that came with the slot, once it is ready for another request.
-    pub(super) async fn again(&mut self, connection: Connection) -> Option<Connection> {
-        if !connection.suits(self.dialect()?, self.behalf()) {
-            return None;
-        }
-        let until = self.total_at.min(Instant::now() + self.timeouts.connect);
-        let wheel = &self.exchange.worker().wheel;
-        wheel.within(until, connection.again()).await.ok().flatten()
+    /// The connection that came with the slot, if it is good for this request.
+    pub(super) fn again(&self, connection: Connection) -> Option<Connection> {
+        let suits = connection.suits(self.dialect()?, self.behalf());
+        if suits { connection.again() } else { None }
     }
 
     /// A new connection to the endpoint of the lease.

@@ -2,18 +2,14 @@
 //!
 //! Here an endpoint is told what its answer, or its silence, says of it.
 
-use std::error::Error as _;
-
-use http::{Request, Response, StatusCode};
-use hyper::{body::Incoming, client::conn::TrySendError};
+use http::{Response, StatusCode};
 
 use super::{Failed, Journey, Said, fitness, headers};
 use crate::{
-    body::Body,
     fault::Fault,
     policy::retry::Failure,
     proxy::{answer::Answer, orphan::is_event_stream, upgrade::Tunnel},
-    upstream::{Break, Connection, Evidence, Flaw, StreamPlace, as_written},
+    upstream::{Break, Broken, Connection, Evidence, StreamPlace},
 };
 
 // === impl Journey ===
@@ -22,8 +18,8 @@ impl Journey<'_> {
     /// Whether the answer is one that may be passed on.
     pub(super) fn judge(
         &mut self,
-        mut response: Response<Incoming>,
-        mut connection: Connection,
+        mut response: Response<()>,
+        connection: Connection,
     ) -> Result<Said, Failed> {
         let handshake = self.handshake.take();
         let websocket = handshake.is_some();
@@ -40,9 +36,6 @@ impl Journey<'_> {
         if !websocket && self.is_left(response.status()) {
             return Err(Failed::Left);
         }
-        if headers::connection_names(response.headers(), "close") {
-            connection.retire();
-        }
         let events = self.events(&response)?;
         self.exchange.answered(response.status());
         if self.exchange.is_promised()
@@ -52,38 +45,40 @@ impl Journey<'_> {
         }
         headers::toward_client(response.headers_mut());
         if let Some(handshake) = handshake {
-            let carrier = connection.let_go();
-            let upgraded = hyper::upgrade::on(&mut response);
-            let (mut head, _) = response.into_parts();
+            let (mut head, ()) = response.into_parts();
             headers::switch(&mut head.headers);
-            let tunnel = Tunnel::new(upgraded, carrier, self.exchange, handshake.into_place());
+            // One that is agreed to has been switched.
+            let switched = connection.switch().ok_or(Failed::Fault(Fault::UpstreamUpgrade))?;
+            let tunnel = Tunnel::new(switched, self.exchange, handshake.into_place());
             return Ok(Said::Switched(head, Box::new(tunnel)));
         }
-        let (head, incoming) = response.into_parts();
+        let (head, ()) = response.into_parts();
         let wheel = &self.exchange.worker().wheel;
-        let answer = Answer::new(incoming, connection, wheel, self.timeouts.between_bytes);
+        let answer = Answer::new(connection, wheel, self.timeouts.between_bytes);
         let answer = answer.streams_events(events).may_run_ahead(self.ahead_max(&head));
         Ok(Said::Answer(head, answer))
     }
 
-    /// Why there is no answer, and whether the request may be sent again.
+    /// Why there is no answer on `connection`, and whether the request may be sent again.
     pub(super) fn diagnose(
         &mut self,
-        mut error: TrySendError<Request<Body>>,
-        reused: bool,
+        broken: &Broken,
+        mut connection: Connection,
         untouched: bool,
     ) -> Failed {
-        let unsent = error.take_message();
-        let error = error.into_error();
-        // The client broke its own upload: hyper passes on what the body said.
-        if let Some(fault) = error.source().and_then(|source| source.downcast_ref::<Fault>()) {
-            return Failed::Fault(*fault);
+        // The client broke its own upload.
+        if let Some(fault) = broken.upload() {
+            return Failed::Fault(fault);
         }
         if let Some(fault) = self.upload.flow().and_then(|flow| flow.broken()) {
             return Failed::Fault(fault);
         }
-        let unsent = unsent.map(as_written);
-        let broke = Break::of(&error);
+        if let Some(body) = connection.take_body() {
+            self.upload.restore(body);
+        }
+        let reused = connection.is_reused();
+        let unsent = !connection.has_sent() && self.upload.can_be_sent_again();
+        let broke = broken.way();
         let again = match broke {
             // Nobody has looked at it: it may be sent again, whatever it is.
             Some(Break::Leaving | Break::Refused) => self.upload.can_be_sent_again(),
@@ -91,35 +86,25 @@ impl Journey<'_> {
             Some(Break::Reset | Break::Malformed) => false,
             Some(Break::Ended) | None => reused && untouched && self.repeatable,
         };
-        if again || reused && unsent.is_some() {
-            self.unsent = unsent.map(Box::new);
+        if again || reused && unsent {
             return Failed::Stale;
         }
         if let Some(endpoint) = self.exchange.endpoint() {
-            tracing::debug!(endpoint = endpoint.as_str(), %error, "no answer");
+            tracing::debug!(endpoint = endpoint.as_str(), %broken, "no answer");
         }
-        let flawed = Flaw::behind(&error).is_some();
-        let malformed = flawed
-            || error.is_parse()
-            || error.is_parse_too_large()
-            || broke == Some(Break::Malformed);
+        let malformed = broke == Some(Break::Malformed);
         // That a connection which had been used before is closed says nothing of its endpoint.
         if malformed || broke == Some(Break::Reset) || !(reused && untouched) {
             let evidence = if malformed { Evidence::Malformed } else { Evidence::Broke };
-            self.exchange.endpoint_failed(evidence, || format!("no answer: {error}"));
-        }
-        if malformed {
-            return Failed::Fault(Fault::UpstreamMalformed);
+            self.exchange.endpoint_failed(evidence, || format!("no answer: {broken}"));
         }
         let fault = Fault::UpstreamBroke;
-        if unsent.is_some() {
+        match (malformed, unsent, untouched) {
+            (true, _, _) => Failed::Fault(Fault::UpstreamMalformed),
             // As good as no connection: nothing has gone out.
-            self.unsent = unsent.map(Box::new);
-            return Failed::Unanswered(Failure::Connect, fault);
-        }
-        match untouched {
-            true => Failed::Unanswered(Failure::Broken, fault),
-            false => Failed::Fault(fault),
+            (false, true, _) => Failed::Unanswered(Failure::Connect, fault),
+            (false, false, true) => Failed::Unanswered(Failure::Broken, fault),
+            (false, false, false) => Failed::Fault(fault),
         }
     }
 
@@ -141,7 +126,7 @@ impl Journey<'_> {
     }
 
     /// A place among the pool's streams of events for an answer that is one.
-    fn events(&self, response: &Response<Incoming>) -> Result<Option<StreamPlace>, Failed> {
+    fn events(&self, response: &Response<()>) -> Result<Option<StreamPlace>, Failed> {
         let Some(pool) = self.exchange.pool().filter(|_| is_event_stream(response.headers()))
         else {
             return Ok(None);

@@ -97,7 +97,7 @@ impl http_body::Body for Replay {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // With trailers the length must not be known, or hyper would not send them.
+        // Over HTTP/2 a length that is known would end the body ahead of its trailers.
         if self.trailers.is_some() {
             return SizeHint::default();
         }

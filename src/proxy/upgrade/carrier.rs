@@ -51,10 +51,14 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    /// A tunnel in which `early` has come from the client already.
-    pub(super) fn new(client: C, upstream: U, early: Bytes, activity: &'a Activity) -> Self {
+    /// A tunnel between two sides, of each of which so much has come already.
+    pub(super) fn new(
+        (client, early): (C, Bytes),
+        (upstream, said): (U, Bytes),
+        activity: &'a Activity,
+    ) -> Self {
         let up = Half::new(Side::Client, early, activity);
-        let down = Half::new(Side::Upstream, Bytes::new(), activity);
+        let down = Half::new(Side::Upstream, said, activity);
         Self { client, upstream, up, down, activity }
     }
 

@@ -4,12 +4,10 @@
 //! Rails application answers to a stranger is explained: those two settings (`force_ssl` and
 //! `config.hosts`) are why checks of new pools fail.
 
-use std::{fmt, time::Duration};
+use std::{fmt, future::poll_fn, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use bytes::BytesMut;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use tokio::time::Instant;
 
 use crate::{
@@ -19,8 +17,9 @@ use crate::{
     units::format_duration,
     upstream::{
         Address, Dialect, Endpoint,
+        broken::Broken,
         connect::{Way, connect},
-        heads::Asked,
+        connection::Connection,
     },
 };
 
@@ -66,15 +65,15 @@ async fn ask(
     let connection = connect(way, policy.timeout, wheel).await;
     let mut connection = connection.map_err(|error| Complaint::Broken(error.to_string()))?;
     let request = request(&address, policy)?;
-    let asked = if policy.method == Method::HEAD { Asked::HeadOnly } else { Asked::All };
-    let answer = connection.send(asked, request).await;
-    let answer =
-        answer.map_err(|error| Complaint::Broken(format!("no answer: {}", error.error())))?;
+    let (head, body) = request.into_parts();
+    connection.send(&head, body);
+    let answer = poll_fn(|cx| connection.poll_answer(cx, |_, _| {})).await;
+    let answer = answer.map_err(|broken| Complaint::Broken(format!("no answer: {broken}")))?;
     if !policy.expects(answer.status().as_u16()) {
         return Err(Complaint::Answer(explain(&answer, &address, policy)));
     }
     match &policy.body {
-        Some(_) => compare(answer, policy).await,
+        Some(_) => compare(&mut connection, policy).await,
         None => Ok(()),
     }
 }
@@ -107,7 +106,7 @@ fn request(address: &Address, policy: &config::Health) -> Result<Request<Body>, 
 }
 
 /// Why an answer has another status than is expected, as far as that can be told.
-fn explain(answer: &Response<Incoming>, address: &Address, policy: &config::Health) -> String {
+fn explain(answer: &Response<()>, address: &Address, policy: &config::Health) -> String {
     let status = answer.status().as_u16();
     let location = answer.headers().get(header::LOCATION).and_then(|at| at.to_str().ok());
     let to_https = location.is_some_and(|at| at.starts_with("https://"));
@@ -140,13 +139,15 @@ fn explain(answer: &Response<Incoming>, address: &Address, policy: &config::Heal
     }
 }
 
-async fn compare(answer: Response<Incoming>, policy: &config::Health) -> Result<(), Complaint> {
-    let read = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
-    let body: Bytes = match read {
-        Ok(body) => body.to_bytes(),
-        Err(error) => {
-            let told = format!("its body cannot be read ({BODY_BYTES_MAX} bytes at most): {error}");
+async fn compare(connection: &mut Connection, policy: &config::Health) -> Result<(), Complaint> {
+    let body = match read(connection).await {
+        Ok(Some(body)) => body,
+        Ok(None) => {
+            let told = format!("its body has more than the {BODY_BYTES_MAX} bytes that are read");
             return Err(Complaint::Answer(told));
+        }
+        Err(broken) => {
+            return Err(Complaint::Answer(format!("its body cannot be read: {broken}")));
         }
     };
     if policy.body.as_ref().is_none_or(|expected| expected.matches(&body)) {
@@ -154,6 +155,19 @@ async fn compare(answer: Response<Incoming>, policy: &config::Health) -> Result<
     }
     let shown = cut(&String::from_utf8_lossy(&body));
     Err(Complaint::Answer(format!("its body is not as expected: {shown:?}")))
+}
+
+/// The body of an answer, unless it is too long to be compared.
+async fn read(connection: &mut Connection) -> Result<Option<BytesMut>, Broken> {
+    let mut body = BytesMut::new();
+    while let Some(frame) = poll_fn(|cx| connection.poll_frame(cx)).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if body.len() + data.len() > BODY_BYTES_MAX {
+            return Ok(None);
+        }
+        body.extend_from_slice(&data);
+    }
+    Ok(Some(body))
 }
 
 fn cut(text: &str) -> String {
