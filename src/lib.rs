@@ -12,6 +12,7 @@ pub mod bind;
 pub mod peer;
 pub mod body;
 pub mod http1;
+pub mod http2;
 pub mod deadline;
 pub mod drain;
 pub mod descriptors;

@@ -19,6 +19,7 @@ mod graphql;
 mod histogram;
 mod http2;
 mod identity;
+mod interim;
 mod keyed;
 pub mod names;
 mod pool;
@@ -51,6 +52,7 @@ pub use graphql::GraphqlMeter;
 pub use histogram::Distribution;
 pub use http2::Http2End;
 pub use identity::IdentityMeter;
+pub use interim::Interim;
 pub use pool::{EndpointEvent, PoolMeter, Retry, SecretEnd};
 pub use reading::{AudienceReading, CutOff};
 pub use slo::{Cause, PromiseKey, SloMeter, SloReading, Verdict};
@@ -89,6 +91,8 @@ pub struct Meters {
     identities: Keyed<Name, IdentityMeter>,
     versions: Keyed<Name, VersionMeter>,
     graphql: Keyed<(), GraphqlMeter>,
+    /// What became of 1xx answers.
+    interims: Cells,
     departed: Arc<Departed>,
     exporter: Exporter,
     carried: Mutex<Carried>,
@@ -127,6 +131,7 @@ impl Meters {
             identities: Keyed::default(),
             versions: Keyed::default(),
             graphql: Keyed::default(),
+            interims: Cells::new(workers + 1, Interim::ALL.len()),
             departed: Arc::default(),
             exporter: Exporter::new(),
             carried: Mutex::default(),
@@ -201,6 +206,11 @@ impl Meters {
     /// else was known of them.
     pub fn http2_closed(&self, end: Http2End, refused: u64) {
         self.exporter.http2_closed(end, refused);
+    }
+
+    /// A 1xx answer came to `worker`.
+    pub fn interim(&self, worker: usize, interim: Interim) {
+        self.interims.add(worker, interim as usize, 1);
     }
 
     /// A process that this one took over from shows `text`; asked again, that replaces what it

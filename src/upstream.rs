@@ -53,5 +53,5 @@ pub use line::Terms as Patience;
 pub use pool::{Pool, Retries, Terms};
 pub use queue::{Grant, Queue, Refused, StreamPlace, Waiting};
 pub use stake::Stake;
-pub use switched::{Opened, Switched};
+pub use switched::Switched;
 pub use trunk::Break;

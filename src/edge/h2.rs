@@ -21,7 +21,6 @@ mod head;
 mod patience;
 mod stream;
 mod streams;
-mod tunnel;
 mod upload;
 mod wire;
 

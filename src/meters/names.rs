@@ -80,6 +80,8 @@ families! {
     SLO_EVENTS_UNKEPT = "usher_slo_events_unkept_total", Counter, [], Sum;
     /// Requests that the monolith did not serve as asked, by reason.
     FAULTS = "usher_faults_total", Counter, ["audience", "pool", "fault", "blame"], Sum;
+    /// 1xx answers of the monolith, by whether they went to their client.
+    INTERIM_ANSWERS = "usher_interim_answers_total", Counter, ["result"], Sum;
     /// Requests that have begun and not ended.
     REQUESTS_IN_FLIGHT = "usher_requests_in_flight", Gauge, ["audience"], Sum;
     /// Fields of requests that were dropped because of a `_` in their names.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::name::{NONE, Name};
 
 use super::{
-    Meters,
+    Interim, Meters,
     gauges::{
         BufferGauges, FallbackGauges, Gauges, IssuerGauges, NameGauges, PoolGauges, PromiseGauges,
         VerbGauges,
@@ -193,6 +193,11 @@ impl Meters {
         text.family(&names::GRAPHQL_BODIES);
         for (result, count) in self.graphql.live().iter().flat_map(|((), meter)| meter.read()) {
             text.sample(&names::GRAPHQL_BODIES, &[result], count);
+        }
+        text.family(&names::INTERIM_ANSWERS);
+        for interim in Interim::ALL {
+            let count = self.interims.sum(interim as usize);
+            text.sample(&names::INTERIM_ANSWERS, &[interim.name()], count);
         }
     }
 

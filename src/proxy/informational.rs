@@ -13,7 +13,8 @@ use super::headers;
 /// How many 1xx answers a request may have; more are dropped.
 pub const INFORMATIONAL_MAX: usize = 16;
 
-/// Passes 1xx answers on. It stands in the extensions of requests of HTTP/1.1 clients.
+/// Passes 1xx answers on. It stands in the extensions of requests of clients that may have some:
+/// those of HTTP/1.1 and HTTP/2.
 ///
 /// 100 and 101 are not its business: the door sends the first by itself when the body is asked for,
 /// and the second ends the request.
@@ -31,15 +32,15 @@ struct Inner {
 // === impl Informational ===
 
 impl Informational {
-    /// Sends an answer of the class 1xx. Anything else, or more than the bound, is dropped, and so
-    /// is what comes after the final answer began.
-    pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
+    /// Sends an answer of the class 1xx; whether it goes. Anything else, or more than the bound, is
+    /// dropped, and so is what comes after the final answer began.
+    pub fn send(&self, status: StatusCode, fields: &HeaderMap) -> bool {
         let passes = status.is_informational()
             && status != StatusCode::CONTINUE
             && status != StatusCode::SWITCHING_PROTOCOLS;
         let mut inner = self.0.lock();
         if !passes || inner.closed || inner.sent == INFORMATIONAL_MAX {
-            return;
+            return false;
         }
         inner.sent += 1;
         let mut fields = fields.clone();
@@ -48,6 +49,7 @@ impl Informational {
         if let Some(door) = inner.door.take() {
             door.wake();
         }
+        true
     }
 
     /// What was sent since the last look; the door's task is woken when there is more.
@@ -77,13 +79,14 @@ mod tests {
         let informational = Informational::default();
         let fields = HeaderMap::new();
         for other in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::OK] {
-            informational.send(other, &fields);
+            assert!(!informational.send(other, &fields));
         }
-        for _ in 0..INFORMATIONAL_MAX + 5 {
-            informational.send(StatusCode::EARLY_HINTS, &fields);
+        for number in 0..INFORMATIONAL_MAX + 5 {
+            let goes = informational.send(StatusCode::EARLY_HINTS, &fields);
+            assert_eq!(goes, number < INFORMATIONAL_MAX);
         }
         assert_eq!(informational.close().len(), INFORMATIONAL_MAX);
-        informational.send(StatusCode::EARLY_HINTS, &fields);
+        assert!(!informational.send(StatusCode::EARLY_HINTS, &fields));
         assert!(informational.close().is_empty());
     }
 }

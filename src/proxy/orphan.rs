@@ -16,13 +16,14 @@ use std::{
     time::Instant as Clock,
 };
 
-use http::{Response, header::CONTENT_TYPE};
+use http::{Response, StatusCode, header::CONTENT_TYPE};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, task::JoinSet, time::Instant};
 
 use super::{exchange::Exchange, informational::Informational, upload::Flow, worker::Worker};
 use crate::{
     drain::Stage,
+    meters::Interim,
     snapshot::View,
     upstream::{Broken, Connection, GuestPlace, Lease},
 };
@@ -99,12 +100,17 @@ impl Future for Dispatched<'_> {
     type Output = Result<Response<()>, Broken>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { connection: Some(connection), client, waiting, .. } = &mut *self else {
+        let Self { connection: Some(connection), client, waiting, exchange, .. } = &mut *self
+        else {
             return Poll::Pending;
         };
         let polled = connection.poll_answer(cx, |status, fields| {
-            if let Some(client) = client {
-                client.send(status, fields);
+            let goes = client.is_some_and(|client| client.send(status, fields));
+            // usher itself has asked for the body.
+            if status != StatusCode::CONTINUE {
+                let interim = if goes { Interim::Passed } else { Interim::Dropped };
+                let worker = exchange.worker();
+                worker.common.meters.interim(worker.index, interim);
             }
         });
         *waiting = polled.is_pending();

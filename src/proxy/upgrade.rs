@@ -29,7 +29,7 @@ use crate::{
     drain::{Drain, Stage},
     fault::Blame,
     meters::TunnelEnd,
-    upstream::{Endpoint, Opened, Switched, TunnelTo},
+    upstream::{Endpoint, Switched, TunnelTo},
 };
 
 use activity::Activity;
@@ -104,12 +104,9 @@ impl Prepared {
     ) {
         self.record.opened();
         let activity = Activity::new();
-        let end = match upstream.open().await {
-            Some(upstream) => tokio::select! {
-                end = self.live(client, early, upstream, &activity) => end,
-                () = self.drain.latch(Stage::Ending) => CUT,
-            },
-            None => (TunnelEnd::Broke, Blame::Upstream),
+        let end = tokio::select! {
+            end = self.live(client, early, upstream, &activity) => end,
+            () = self.drain.latch(Stage::Ending) => CUT,
         };
         let (from_client, from_upstream) = activity.carried();
         self.record.closed(end.0, end.1, from_client, from_upstream);
@@ -120,10 +117,10 @@ impl Prepared {
         &self,
         client: impl AsyncRead + AsyncWrite + Unpin,
         early: Bytes,
-        mut upstream: Opened,
+        mut upstream: Switched,
         activity: &Activity,
     ) -> (TunnelEnd, Blame) {
-        let Opened { far, said, .. } = &mut upstream;
+        let Switched { far, said, .. } = &mut upstream;
         let said = std::mem::take(said);
         let mut carrier = Carrier::new((client, early), (far, said), activity);
         // Whichever ends first ends the tunnel, or begins its end; the others only wait.

@@ -47,8 +47,6 @@ pub struct Flow {
     bytes: AtomicU64,
     ended: Notify,
     ended_at: OnceLock<Clock>,
-    /// Why it will never be whole, where that is so.
-    broken: OnceLock<Fault>,
     /// When the endpoint took the last piece; none while it is the client that is waited for.
     taken_at: Mutex<Option<Clock>>,
 }
@@ -130,11 +128,6 @@ impl Flow {
         self.ended_at.get().copied()
     }
 
-    /// Why it broke off on the client's side, if it did: over HTTP/2 hyper does not say.
-    pub fn broken(&self) -> Option<Fault> {
-        self.broken.get().copied()
-    }
-
     /// The endpoint has taken a piece, or the client has none.
     fn took(&self, piece: bool) {
         *self.taken_at.lock() = piece.then(Clock::now);
@@ -173,9 +166,6 @@ impl http_body::Body for Streamed {
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
             self.flow.bytes.fetch_add(bytes, Ordering::Relaxed);
-        }
-        if let Poll::Ready(Some(Err(fault))) = &polled {
-            let _ = self.flow.broken.set(*fault);
         }
         if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
             self.flow.end();

@@ -19,7 +19,7 @@ pub enum Broken {
     Ended(Option<io::Error>),
     /// Over HTTP/2.
     #[error("{0}")]
-    Http2(#[from] hyper::Error),
+    Http2(#[from] h2::Error),
 }
 
 // === impl Broken ===
@@ -31,7 +31,7 @@ impl Broken {
             Broken::Upload(_) => None,
             Broken::Ended(_) => Some(Break::Ended),
             Broken::Flawed(_) => Some(Break::Malformed),
-            Broken::Http2(error) => Break::of(error),
+            Broken::Http2(error) => Some(Break::of(error)),
         }
     }
 
@@ -39,11 +39,7 @@ impl Broken {
     pub fn upload(&self) -> Option<Fault> {
         match self {
             Broken::Upload(fault) => Some(*fault),
-            Broken::Http2(error) => {
-                let source = std::error::Error::source(error)?;
-                source.downcast_ref().copied()
-            }
-            Broken::Flawed(_) | Broken::Ended(_) => None,
+            Broken::Flawed(_) | Broken::Ended(_) | Broken::Http2(_) => None,
         }
     }
 }

@@ -57,22 +57,35 @@ pub enum ConnectError {
     /// It has not agreed to speak HTTP/2.
     #[error("no HTTP/2 with it: it did not choose `h2` (ALPN); write `protocol: http/1.1`")]
     NoHttp2,
-    /// hyper refused to speak HTTP/2 on it.
+    /// It ended before HTTP/2 was spoken on it.
     #[error("cannot speak HTTP/2: {0}")]
-    Handshake(#[from] hyper::Error),
+    Handshake(#[from] h2::Error),
 }
 
 // === impl ConnectError ===
 
 impl ConnectError {
+    /// Whether it will be so until somebody does something about it.
+    pub fn stays(&self) -> bool {
+        match self {
+            ConnectError::Tls(_) | ConnectError::NoHttp2 => true,
+            ConnectError::Io(error) => error.kind() == io::ErrorKind::PermissionDenied,
+            ConnectError::NoDescriptor(_)
+            | ConnectError::Timeout(_)
+            | ConnectError::Handshake(_) => false,
+        }
+    }
+
     /// What this says against the endpoint; nothing where it is usher that has run out.
     pub fn evidence(&self) -> Option<Evidence> {
         match self {
             ConnectError::NoDescriptor(_) => None,
             ConnectError::Io(error) => match error.kind() {
-                // A Unix socket that is not there is as much nobody listening as a closed port.
+                // A Unix socket that is not there is as much nobody listening as a closed port,
+                // and so is one that usher has no right to.
                 io::ErrorKind::ConnectionRefused
                 | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::PermissionDenied
                 | io::ErrorKind::NotFound => Some(Evidence::Refused),
                 io::ErrorKind::TimedOut
                 | io::ErrorKind::HostUnreachable
@@ -100,15 +113,15 @@ pub async fn connect(
     wheel: &Wheel,
 ) -> Result<Connection, ConnectError> {
     // A future that is dropped has sent nothing of a request.
-    let begun = wheel.within(Instant::now() + wait, begin(way)).await;
+    let begun = wheel.within(Instant::now() + wait, begin(way, wheel)).await;
     begun.map_err(|_late| ConnectError::Timeout(wait))?
 }
 
-async fn begin(way: Way<'_>) -> Result<Connection, ConnectError> {
+async fn begin(way: Way<'_>, wheel: &Wheel) -> Result<Connection, ConnectError> {
     let (stream, handshake) = open(way).await?;
     let mut connection = match way.dialect.is_shared() {
         true => {
-            let seat = Trunk::open(stream).await?;
+            let seat = Trunk::open(stream, wheel).await?;
             Connection::seated(Seated::new(seat, way.dialect), way.dialect)
         }
         false => Connection::alone(stream),

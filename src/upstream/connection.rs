@@ -20,7 +20,7 @@ use super::{
     seated::Seated,
     switched::Switched,
     trunk::{Break, Trunk},
-    wire::Stream,
+    wire::{Far, Stream},
 };
 use crate::body::Body;
 
@@ -116,12 +116,9 @@ impl Connection {
         match self.line {
             Line::Http1(line) => {
                 let (stream, said) = line.into_stream();
-                Some(Switched::alone(stream, said))
+                Some(Switched { far: Far::Alone(stream), said, _seated: None })
             }
-            Line::Http2(mut seated) => {
-                let upgrade = seated.take_upgrade()?;
-                Some(Switched::shared(upgrade, seated))
-            }
+            Line::Http2(seated) => seated.switch(),
         }
     }
 
@@ -183,11 +180,12 @@ impl Connection {
         Some(self)
     }
 
-    /// Bytes read on it so far, where all of them are the answer's to one request.
+    /// How much has been heard on it so far: bytes, or where it carries others too, interim answers
+    /// to this request.
     pub fn bytes_read(&self) -> u64 {
         match &self.line {
             Line::Http1(line) => line.bytes_read(),
-            Line::Http2(_) => 0,
+            Line::Http2(seated) => seated.interims() as u64,
         }
     }
 
@@ -223,7 +221,7 @@ impl Connection {
     ) -> Poll<Result<Response<()>, Broken>> {
         match &mut self.line {
             Line::Http1(line) => line.poll_answer(cx, interim),
-            Line::Http2(seated) => seated.poll_answer(cx),
+            Line::Http2(seated) => seated.poll_answer(cx, interim),
         }
     }
 
@@ -242,8 +240,7 @@ impl Connection {
     pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
         match &mut self.line {
             Line::Http1(line) => line.poll_send(cx),
-            // The trunk does it.
-            Line::Http2(_) => Ok(()),
+            Line::Http2(seated) => seated.poll_send(cx),
         }
     }
 

@@ -1,18 +1,19 @@
 //! What an endpoint over HTTP/2 says first: its settings, and among them whether it lets WebSockets
 //! pass (RFC 8441 §3).
 //!
-//! A WebSocket must not be asked for before that is known. hyper tells it only to its own driver,
-//! which nobody wakes when the settings come; so the first frame is looked at on its way in. It is
-//! SETTINGS, or nothing that is HTTP/2 (RFC 9113 §3.4).
+//! A WebSocket must not be asked for before that is known. The `h2` crate does not tell settings
+//! that have not come from settings without it; so the first frame is looked at on its way in. It
+//! is SETTINGS, or nothing that is HTTP/2 (RFC 9113 §3.4).
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use tokio::{
@@ -20,7 +21,7 @@ use tokio::{
     sync::Notify,
 };
 
-use super::wire::Stream;
+use super::{latency::clock_ms, wire::Stream};
 
 /// The head of a frame (RFC 9113 §4.1).
 const HEAD_BYTES: usize = 9;
@@ -44,6 +45,8 @@ const GONE: u8 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Greeting {
     heard: AtomicU8,
+    /// When a byte came last, by the clock of `latency`.
+    heard_ms: AtomicU64,
     told: Notify,
 }
 
@@ -80,6 +83,11 @@ impl Greeting {
         }
     }
 
+    /// When a byte came last, by the clock of `latency`.
+    pub(super) fn heard_ms(&self) -> u64 {
+        self.heard_ms.load(Ordering::Relaxed)
+    }
+
     fn tell(&self, heard: u8) {
         let told = Ordering::AcqRel;
         if self.heard.compare_exchange(SILENT, heard, told, Ordering::Acquire).is_ok() {
@@ -93,6 +101,7 @@ impl Greeting {
 impl Greeted {
     pub(super) fn new(stream: Stream) -> (Self, Arc<Greeting>) {
         let greeting = Arc::<Greeting>::default();
+        greeting.heard_ms.store(clock_ms(Instant::now()), Ordering::Relaxed);
         let first = Some(First::default());
         (Self { stream, greeting: greeting.clone(), first }, greeting)
     }
@@ -112,6 +121,7 @@ impl AsyncRead for Greeted {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        self.greeting.heard_ms.store(clock_ms(Instant::now()), Ordering::Relaxed);
         if let Some(first) = &mut self.first
             && let Some(admits) = first.pass(&buffer.filled()[before..])
         {

@@ -45,7 +45,7 @@ use head::{Head, Heads};
 use outgoing::{Halt, Outgoing};
 
 pub use flaw::Flaw;
-pub(super) use head::length;
+pub(super) use head::{INTERIM_MAX, length};
 
 /// How much room a read is given at first, in bytes.
 const READ_BYTES: usize = 16 * 1024;

@@ -1,4 +1,16 @@
 //! A seat on a trunk, and the request that is said on it: HTTP/2 as HTTP/1.1 looks from above.
+//!
+//! Like a connection over HTTP/1.1 it is a value: whoever waits for the answer polls it, and doing
+//! so sends what is left of the request as well. Only bytes are moved by the trunk's own task.
+//!
+//! ```text
+//!            send           a stream is open       final head          last byte
+//! resting ────────▶ opening ───────────────▶ sent ───────────▶ saying ──────────▶ said
+//!                                             │ ▲                │
+//!                                             └─┘ 1xx            └─ agreed to ──▶ a tunnel's
+//! ```
+
+mod outgoing;
 
 use std::{
     pin::Pin,
@@ -7,22 +19,33 @@ use std::{
 };
 
 use bytes::Bytes;
+use h2::{
+    Reason, RecvStream,
+    client::{ResponseFuture, SendRequest},
+    ext::Protocol,
+};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_KEY, UPGRADE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONTENT_LENGTH, HOST, SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
 };
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::{body::Incoming, client::conn::TrySendError, ext::Protocol, upgrade::OnUpgrade};
+use http_body::{Frame, SizeHint};
 
 use super::{
     broken::Broken,
     dialect::Dialect,
-    h1::{self, Flaw},
+    h1::{self, Flaw, INTERIM_MAX},
+    switched::Switched,
     trunk::{Seat, Trunk},
+    wire::Far,
 };
-use crate::body::Body;
+use crate::{
+    body::Body,
+    http2::{Duplex, OF_A_CONNECTION},
+};
+
+use outgoing::Outgoing;
 
 /// A seat, and what is said on it.
 #[derive(Debug)]
@@ -30,26 +53,33 @@ pub(super) struct Seated {
     seat: Seat,
     scheme: &'static str,
     talk: Talk,
+    outgoing: Outgoing,
     /// Whether the request may have gone out.
     sent: bool,
-    /// The body of a request that came back unsent.
-    unsent: Option<Body>,
-    /// What the stream goes on as, where the answer agrees to switch.
-    upgrade: Option<OnUpgrade>,
+    /// How many interim answers it has had.
+    interims: usize,
 }
 
 /// How far a request and its answer have come.
+#[derive(Debug)]
 enum Talk {
     Resting,
-    Sending(Sending),
+    /// It waits for a stream of its own.
+    Opening(Box<(SendRequest<Bytes>, Request<()>)>),
+    /// Its answer is waited for.
+    Sent(ResponseFuture),
     Saying(Incoming),
     /// The answer has been read to its end.
     Said,
 }
 
-/// A request that has been sent, and whose answer is waited for.
-type Sending =
-    Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + Send>>;
+/// The rest of an answer.
+#[derive(Debug)]
+struct Incoming {
+    stream: RecvStream,
+    /// How many bytes are still to come, where the head says so.
+    left: Option<u64>,
+}
 
 // === impl Seated ===
 
@@ -57,7 +87,8 @@ impl Seated {
     /// On `seat`, to be spoken on as in `dialect`.
     pub(super) fn new(seat: Seat, dialect: &Dialect) -> Self {
         let scheme = if dialect.is_encrypted() { "https" } else { "http" };
-        Self { seat, scheme, talk: Talk::Resting, sent: false, unsent: None, upgrade: None }
+        let outgoing = Outgoing::default();
+        Self { seat, scheme, talk: Talk::Resting, outgoing, sent: false, interims: 0 }
     }
 
     /// The trunk that it is on.
@@ -65,17 +96,18 @@ impl Seated {
         self.seat.trunk()
     }
 
-    /// Sends a request whose head is written as for HTTP/1.1.
+    /// Begins a request whose head is written as for HTTP/1.1. It is sent while its answer is
+    /// waited for.
     pub(super) fn send(&mut self, head: &Parts, body: Body) {
-        let mut request = Request::new(body);
+        let mut request = Request::new(());
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
         *request.headers_mut() = head.headers.clone();
+        *request.version_mut() = Version::HTTP_2;
         address(&mut request, self.scheme);
         extend(&mut request);
-        (self.sent, self.unsent, self.upgrade) = (true, None, None);
-        let mut sender = self.seat.sender();
-        self.talk = Talk::Sending(Box::pin(async move { sender.try_send_request(request).await }));
+        (self.sent, self.interims, self.outgoing) = (false, 0, Outgoing::new(body));
+        self.talk = Talk::Opening(Box::new((self.seat.sender(), request)));
     }
 
     /// Whether the request may have gone out.
@@ -83,43 +115,87 @@ impl Seated {
         self.sent
     }
 
-    /// The body of a request that came back unsent.
+    /// How many interim answers the request has had.
+    pub(super) fn interims(&self) -> usize {
+        self.interims
+    }
+
+    /// The body of a request that broke, where nobody has asked it for anything.
     pub(super) fn take_body(&mut self) -> Option<Body> {
-        self.unsent.take()
+        self.outgoing.take_body()
     }
 
     /// What the stream goes on as behind an agreement to switch.
-    pub(super) fn take_upgrade(&mut self) -> Option<OnUpgrade> {
-        self.upgrade.take()
+    pub(super) fn switch(mut self: Box<Self>) -> Option<Switched> {
+        let Talk::Saying(incoming) = std::mem::replace(&mut self.talk, Talk::Said) else {
+            return None;
+        };
+        let duplex = Duplex::new(incoming.stream, self.outgoing.take_stream()?);
+        let far = Far::Shared(Box::new(duplex));
+        Some(Switched { far, said: Bytes::new(), _seated: Some(self) })
     }
 
-    /// The head of the answer.
+    /// Sends what it can of the request, whose answer nobody is ready to read on.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        self.outgoing.poll(cx).map_err(Broken::Upload)
+    }
+
+    /// The head of the final answer; those of others are shown to `interim`.
     pub(super) fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
+        mut interim: impl FnMut(StatusCode, &HeaderMap),
     ) -> Poll<Result<Response<()>, Broken>> {
-        let Talk::Sending(sending) = &mut self.talk else {
+        ready!(self.poll_open(cx))?;
+        self.poll_send(cx)?;
+        let Talk::Sent(answer) = &mut self.talk else {
             return Poll::Ready(Err(Broken::Ended(None)));
         };
-        let answered = ready!(sending.as_mut().poll(cx));
+        // None is left once the final one is there, or the end.
+        while let Some(answer) = ready!(answer.poll_informational(cx)) {
+            let head = answer?;
+            self.interims += 1;
+            // RFC 9113 §8.6 has no 101.
+            let flaw = match head.status() {
+                StatusCode::SWITCHING_PROTOCOLS => Some(Flaw::StatusLine),
+                _ => (self.interims > INTERIM_MAX).then_some(Flaw::Flood),
+            };
+            if let Some(flaw) = flaw {
+                return Poll::Ready(Err(self.flawed(flaw)));
+            }
+            interim(head.status(), head.headers());
+        }
+        let answer = ready!(Pin::new(answer).poll(cx));
+        Poll::Ready(self.take(answer?))
+    }
+
+    /// Takes a stream once there is one.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let Talk::Opening(opening) = &mut self.talk else { return Poll::Ready(Ok(())) };
+        let (sender, request) = &mut **opening;
+        ready!(sender.poll_ready(cx))?;
+        let request = std::mem::take(request);
+        let ends = self.outgoing.is_empty() && request.method() != Method::CONNECT;
+        let (answer, stream) = sender.send_request(request, ends)?;
+        self.outgoing.begin(stream);
+        (self.sent, self.talk) = (true, Talk::Sent(answer));
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes over a final head.
+    fn take(&mut self, answer: Response<RecvStream>) -> Result<Response<()>, Broken> {
+        let (mut head, stream) = answer.into_parts();
+        let Ok(left) = one_length(&head.headers) else {
+            return Err(self.flawed(Flaw::Framing));
+        };
+        self.talk = Talk::Saying(Incoming { stream, left });
+        head.version = Version::HTTP_11;
+        Ok(Response::from_parts(head, ()))
+    }
+
+    fn flawed(&mut self, flaw: Flaw) -> Broken {
         self.talk = Talk::Said;
-        Poll::Ready(match answered {
-            Ok(mut answer) => {
-                self.upgrade = Some(hyper::upgrade::on(&mut answer));
-                let (mut head, incoming) = answer.into_parts();
-                if !frames_clearly(&head.headers) {
-                    return Poll::Ready(Err(Broken::Flawed(Flaw::Framing)));
-                }
-                head.version = Version::HTTP_11;
-                self.talk = Talk::Saying(incoming);
-                Ok(Response::from_parts(head, ()))
-            }
-            Err(mut error) => {
-                self.unsent = error.take_message().map(Request::into_body);
-                self.sent = self.unsent.is_none();
-                Err(Broken::Http2(error.into_error()))
-            }
-        })
+        Broken::Flawed(flaw)
     }
 
     /// The next frame of the answer's body.
@@ -127,8 +203,9 @@ impl Seated {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.poll_send(cx)?;
         let Talk::Saying(incoming) = &mut self.talk else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(incoming).poll_frame(cx));
+        let frame = ready!(incoming.poll_frame(cx));
         // Nothing follows trailers.
         if frame.as_ref().is_none_or(|frame| frame.as_ref().is_ok_and(Frame::is_trailers)) {
             self.talk = Talk::Said;
@@ -139,9 +216,9 @@ impl Seated {
     /// Whether the answer has been read to its end.
     pub(super) fn has_answered(&self) -> bool {
         match &self.talk {
-            Talk::Saying(incoming) => incoming.is_end_stream(),
+            Talk::Saying(incoming) => incoming.stream.is_end_stream(),
             Talk::Said => true,
-            Talk::Resting | Talk::Sending(_) => false,
+            Talk::Resting | Talk::Opening(_) | Talk::Sent(_) => false,
         }
     }
 
@@ -150,33 +227,64 @@ impl Seated {
         match &self.talk {
             Talk::Saying(incoming) => incoming.size_hint(),
             Talk::Said => SizeHint::with_exact(0),
-            Talk::Resting | Talk::Sending(_) => SizeHint::default(),
+            Talk::Resting | Talk::Opening(_) | Talk::Sent(_) => SizeHint::default(),
         }
     }
 }
 
-// === impl Talk ===
+// === impl Incoming ===
 
-impl std::fmt::Debug for Talk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Talk::Resting => "Resting",
-            Talk::Sending(_) => "Sending",
-            Talk::Saying(_) => "Saying",
-            Talk::Said => "Said",
-        })
+impl Incoming {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        while let Some(data) = ready!(self.stream.poll_data(cx)) {
+            let data = match data {
+                Ok(data) => data,
+                // The whole answer was said, and no more of the request is wanted (RFC 9113 §8.1).
+                // One that is taken back otherwise is not whole, whatever has come of it.
+                Err(error)
+                    if error.is_remote()
+                        && error.reason() == Some(Reason::NO_ERROR)
+                        && self.left.is_none_or(|left| left == 0) =>
+                {
+                    return Poll::Ready(None);
+                }
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            };
+            // Room is given for what is taken. It fails only where the stream has ended, which the
+            // next look at it tells.
+            let _ = self.stream.flow_control().release_capacity(data.len());
+            self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+            if !data.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+        }
+        let trailers = ready!(self.stream.poll_trailers(cx));
+        Poll::Ready(trailers.transpose().map(|fields| fields.map(Frame::trailers)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.left {
+            _ if self.stream.is_end_stream() => SizeHint::with_exact(0),
+            Some(left) => SizeHint::with_exact(left),
+            None => SizeHint::default(),
+        }
     }
 }
 
-/// Whether there is one length at most, which everybody reads alike. hyper takes `5, 5` and `05`.
-fn frames_clearly(fields: &HeaderMap) -> bool {
+/// The one length that an answer says, if it says one, which everybody reads alike; `h2` takes the
+/// first of several, and `05`.
+fn one_length(fields: &HeaderMap) -> Result<Option<u64>, Flaw> {
     let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    lengths.next().is_none_or(|length| h1::length(length.as_bytes()).is_some())
-        && lengths.next().is_none()
+    let Some(length) = lengths.next() else { return Ok(None) };
+    let length = h1::length(length.as_bytes()).filter(|_| lengths.next().is_none());
+    length.map(Some).ok_or(Flaw::Framing)
 }
 
 /// Moves `Host` to where HTTP/2 has it.
-fn address(request: &mut Request<Body>, scheme: &'static str) {
+fn address(request: &mut Request<()>, scheme: &'static str) {
     let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
     let Some(host) = host.filter(|_| request.uri().authority().is_none()) else { return };
     let whole = request.uri().path_and_query().cloned();
@@ -188,14 +296,17 @@ fn address(request: &mut Request<Body>, scheme: &'static str) {
     }
 }
 
-/// Asks for a WebSocket as HTTP/2 does (RFC 8441 §4), where that is what is asked for. No key goes
-/// along, since no answer to it comes back.
-fn extend(request: &mut Request<Body>) {
+/// Leaves out what speaks about a connection, and asks for a WebSocket as HTTP/2 does (RFC 8441
+/// §4), where that is what is asked for. No key goes along, since no answer to it comes back.
+fn extend(request: &mut Request<()>) {
     let headers = request.headers_mut();
-    if headers.remove(UPGRADE).is_none() {
+    let switches = headers.contains_key(UPGRADE);
+    for name in &OF_A_CONNECTION {
+        headers.remove(name);
+    }
+    if !switches {
         return;
     }
-    headers.remove(CONNECTION);
     headers.remove(SEC_WEBSOCKET_KEY);
     *request.method_mut() = Method::CONNECT;
     request.extensions_mut().insert(Protocol::from_static("websocket"));
@@ -203,6 +314,8 @@ fn extend(request: &mut Request<Body>) {
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONNECTION;
+
     use super::*;
 
     #[test]
@@ -213,7 +326,7 @@ mod tests {
             ("//double", "[::1]:3000", "http://[::1]:3000//double"),
         ] {
             let request = Request::builder().uri(target).header(HOST, host);
-            let mut request = request.body(Body::empty()).expect("a request");
+            let mut request = request.body(()).expect("a request");
             address(&mut request, "http");
             assert_eq!(request.uri().authority().map(|it| it.as_str()), Some(host), "{sent}");
             assert!(!request.headers().contains_key(HOST));
@@ -229,7 +342,7 @@ mod tests {
             .header(UPGRADE, "websocket")
             .header(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
             .header("sec-websocket-version", "13");
-        let mut request = request.body(Body::empty()).expect("a request");
+        let mut request = request.body(()).expect("a request");
         address(&mut request, "https");
         extend(&mut request);
         assert_eq!(request.method(), Method::CONNECT);
@@ -245,12 +358,10 @@ mod tests {
             let value = |length: &&'static str| (CONTENT_LENGTH, HeaderValue::from_static(length));
             lengths.iter().map(value).collect::<HeaderMap>()
         };
-        assert!(frames_clearly(&fields(&[])) && frames_clearly(&fields(&["5"])));
-        for lengths in [&["5, 5"][..], &["05"], &["+5"]] {
-            assert!(!frames_clearly(&fields(lengths)), "{lengths:?}");
+        assert_eq!(one_length(&fields(&[])), Ok(None));
+        assert_eq!(one_length(&fields(&["5"])), Ok(Some(5)));
+        for lengths in [&["5, 5"][..], &["05"], &["+5"], &["5", "5"]] {
+            assert_eq!(one_length(&fields(lengths)), Err(Flaw::Framing), "{lengths:?}");
         }
-        let mut twice = fields(&["5"]);
-        twice.append(CONTENT_LENGTH, HeaderValue::from_static("5"));
-        assert!(!frames_clearly(&twice));
     }
 }

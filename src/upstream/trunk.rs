@@ -7,16 +7,17 @@
 
 use std::{
     future::poll_fn,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use hyper::{client::conn::http2, rt::Executor};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
+use bytes::Bytes;
+use h2::{Ping, PingPong, client};
 use tokio::task::JoinSet;
 
 use super::{
@@ -24,7 +25,7 @@ use super::{
     latency::clock_ms,
     wire::Stream,
 };
-use crate::body::Body;
+use crate::deadline::{Deadline, Wheel};
 
 /// Requests on one trunk; fewer where the endpoint takes fewer at once.
 const SEATS_MAX: usize = 100;
@@ -41,6 +42,17 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 /// The largest head of an answer.
 const HEAD_BYTES_MAX: u32 = 64 * 1024;
 
+/// How many requests that were taken back are remembered, and for how long: frames of them that
+/// were on their way are no error then.
+const RESETS_MAX: usize = SEATS_MAX;
+const RESETS_WAIT: Duration = Duration::from_secs(1);
+
+/// So often an endpoint may break the rules for one stream before the connection ends.
+const BREACHES_MAX: usize = 1024;
+
+/// What frames of answers may cost beyond the bytes that they bring, as long as nobody reads them.
+const FRAMES_OVERHEAD_MAX: usize = 256 * 1024;
+
 /// After so long without a byte an endpoint that has requests is asked whether it is there, and
 /// without an answer for as long the trunk ends: others may be made.
 const PING_AFTER: Duration = Duration::from_secs(5);
@@ -48,25 +60,41 @@ const PING_AFTER: Duration = Duration::from_secs(5);
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Trunk {
-    sender: http2::SendRequest<Body>,
-    seats: AtomicUsize,
-    /// How many the endpoint admits at once, as its driver has heard last.
-    admitted: Arc<AtomicUsize>,
+    sender: client::SendRequest<Bytes>,
+    standing: Arc<Standing>,
     /// When the last seat was left, by the clock of `latency`.
     left_ms: AtomicU64,
+    greeting: Arc<Greeting>,
+    /// Moves its bytes; ends with it.
+    _driver: JoinSet<()>,
+}
+
+/// What a trunk and its driver know of each other.
+#[derive(Debug)]
+struct Standing {
+    seats: AtomicUsize,
+    /// How many the endpoint admits at once.
+    admitted: AtomicUsize,
     /// Whether its end has begun.
     retired: AtomicBool,
-    greeting: Arc<Greeting>,
-    crew: Crew,
 }
 
 /// A request's place on a trunk. Dropping it leaves it.
 #[derive(Debug)]
 pub(super) struct Seat(Arc<Trunk>);
 
-/// The tasks that a trunk needs. They end with it.
-#[derive(Clone, Debug, Default)]
-struct Crew(Arc<Mutex<JoinSet<()>>>);
+/// Moves the bytes of a trunk, and asks an endpoint that has become silent whether it is there.
+struct Driver {
+    connection: client::Connection<Greeted, Bytes>,
+    /// Tells whether more requests may be sent.
+    probe: client::SendRequest<Bytes>,
+    pings: Option<PingPong>,
+    standing: Arc<Standing>,
+    greeting: Arc<Greeting>,
+    look: Deadline,
+    /// When it was asked last and has not said a byte since.
+    asked_ms: Option<u64>,
+}
 
 /// How a request over HTTP/2 broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,36 +115,42 @@ pub enum Break {
 
 impl Trunk {
     /// Speaks HTTP/2 on `stream`, with a seat on it.
-    pub(super) async fn open(stream: Stream) -> hyper::Result<Seat> {
-        let crew = Crew::default();
+    pub(super) async fn open(stream: Stream, wheel: &Wheel) -> Result<Seat, h2::Error> {
         let (stream, greeting) = Greeted::new(stream);
-        let (sender, driver) = http2::Builder::new(crew.clone())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
+        let (sender, mut connection) = client::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(SEATS_MAX)
-            .adaptive_window(false)
             .max_frame_size(16 * 1024)
             .max_header_list_size(HEAD_BYTES_MAX)
             .header_table_size(4096)
             .max_concurrent_streams(0)
-            .max_send_buf_size(SEND_BYTES_MAX)
-            .keep_alive_interval(PING_AFTER)
-            .keep_alive_timeout(PING_AFTER)
-            .keep_alive_while_idle(false)
-            .handshake(TokioIo::new(stream))
+            .enable_push(false)
+            .max_send_buffer_size(SEND_BYTES_MAX)
+            .max_concurrent_reset_streams(RESETS_MAX)
+            .reset_stream_duration(RESETS_WAIT)
+            .max_local_error_reset_streams(Some(BREACHES_MAX))
+            .data_frame_budget(FRAMES_OVERHEAD_MAX)
+            .handshake::<_, Bytes>(stream)
             .await?;
-        let admitted = Arc::new(AtomicUsize::new(SEATS_MAX));
-        let (told, mut driver) = (admitted.clone(), Box::pin(driver));
-        crew.execute(poll_fn(move |cx| {
-            // Its errors reach the requests that are on it.
-            let polled = driver.as_mut().poll(cx).map(drop);
-            told.store(driver.current_max_send_streams(), Ordering::Relaxed);
-            polled
-        }));
-        let (seats, left_ms) = (AtomicUsize::new(1), AtomicU64::new(0));
-        let retired = AtomicBool::new(false);
-        Ok(Seat(Arc::new(Self { sender, seats, admitted, left_ms, retired, greeting, crew })))
+        let standing = Arc::new(Standing {
+            seats: AtomicUsize::new(1),
+            admitted: AtomicUsize::new(SEATS_MAX),
+            retired: AtomicBool::new(false),
+        });
+        let mut driver = Driver {
+            pings: connection.ping_pong(),
+            connection,
+            probe: sender.clone(),
+            standing: standing.clone(),
+            greeting: greeting.clone(),
+            look: wheel.at(tokio::time::Instant::now() + PING_AFTER),
+            asked_ms: None,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { poll_fn(|cx| driver.poll(cx)).await });
+        let left_ms = AtomicU64::new(0);
+        Ok(Seat(Arc::new(Self { sender, standing, left_ms, greeting, _driver: tasks })))
     }
 
     /// A seat, unless all are taken or it has ended.
@@ -124,9 +158,9 @@ impl Trunk {
         if self.has_ended() {
             return None;
         }
-        let max = SEATS_MAX.min(self.admitted.load(Ordering::Relaxed));
+        let max = SEATS_MAX.min(self.standing.admitted.load(Ordering::Relaxed));
         let take = |taken| (taken < max).then_some(taken + 1);
-        self.seats.fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).ok()?;
+        self.standing.seats.fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).ok()?;
         Some(Seat(self.clone()))
     }
 
@@ -137,27 +171,19 @@ impl Trunk {
 
     /// No more requests are to follow those that are on it.
     pub(super) fn retire(&self) {
-        self.retired.store(true, Ordering::Relaxed);
+        self.standing.retired.store(true, Ordering::Relaxed);
     }
 
     /// Whether nothing more is to be sent on it.
     pub(super) fn has_ended(&self) -> bool {
-        self.retired.load(Ordering::Relaxed) || self.sender.is_closed()
+        self.standing.retired.load(Ordering::Relaxed)
     }
 
     /// Whether it has ended, or nobody has sat on it for `idle`.
     pub(super) fn is_over(&self, now: Instant, idle: Duration) -> bool {
         let left = self.left_ms.load(Ordering::Acquire);
-        let free = self.seats.load(Ordering::Acquire) == 0;
+        let free = self.standing.seats.load(Ordering::Acquire) == 0;
         self.has_ended() || free && clock_ms(now).saturating_sub(left) >= idle.as_millis() as u64
-    }
-}
-
-impl Drop for Trunk {
-    fn drop(&mut self) {
-        // The tasks hold the crew, and the crew holds the tasks.
-        let tasks = std::mem::take(&mut *self.crew.0.lock());
-        drop(tasks);
     }
 }
 
@@ -170,7 +196,7 @@ impl Seat {
     }
 
     /// What requests are sent with.
-    pub(super) fn sender(&self) -> http2::SendRequest<Body> {
+    pub(super) fn sender(&self) -> client::SendRequest<Bytes> {
         self.0.sender.clone()
     }
 }
@@ -178,34 +204,72 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.left_ms.store(clock_ms(Instant::now()), Ordering::Release);
-        self.0.seats.fetch_sub(1, Ordering::AcqRel);
+        self.0.standing.seats.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-// === impl Crew ===
+// === impl Driver ===
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Crew {
-    fn execute(&self, task: F) {
-        let mut tasks = self.0.lock();
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+impl Driver {
+    /// Ready when the connection is over. Its errors reach the requests that are on it.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let over = Pin::new(&mut self.connection).poll(cx).is_ready();
+        let admitted = self.connection.max_concurrent_send_streams();
+        self.standing.admitted.store(admitted, Ordering::Relaxed);
+        // An endpoint that is leaving takes no more.
+        if over || matches!(self.probe.poll_ready(cx), Poll::Ready(Err(_))) {
+            self.standing.retired.store(true, Ordering::Relaxed);
+        }
+        if over { Poll::Ready(()) } else { self.poll_look(cx) }
+    }
+
+    /// Ready when the endpoint is not there any more.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pings) = &mut self.pings {
+            // Whatever was read shows that it is there; only the state has to move on.
+            let _ = pings.poll_pong(cx);
+        }
+        while Pin::new(&mut self.look).poll(cx).is_ready() {
+            let now = Instant::now();
+            let (now_ms, heard_ms) = (clock_ms(now), self.greeting.heard_ms());
+            let busy = self.standing.seats.load(Ordering::Acquire) > 0;
+            let silent = Duration::from_millis(now_ms.saturating_sub(heard_ms));
+            let mut wait = PING_AFTER;
+            if self.asked_ms.is_some_and(|asked_ms| busy && heard_ms <= asked_ms) {
+                return Poll::Ready(());
+            }
+            self.asked_ms = None;
+            if busy && silent >= PING_AFTER {
+                self.asked_ms = Some(now_ms);
+                // It fails only while an earlier one is on its way, which does as well.
+                let _ = self.pings.as_mut().map(|pings| pings.send_ping(Ping::opaque()));
+            } else if busy {
+                wait = PING_AFTER - silent;
+            }
+            self.look.reset(tokio::time::Instant::from_std(now + wait));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.standing.retired.store(true, Ordering::Relaxed);
     }
 }
 
 // === impl Break ===
 
 impl Break {
-    /// How the request broke that ended with `error`; `None` where it was not over HTTP/2.
-    pub fn of(error: &hyper::Error) -> Option<Self> {
-        let source = std::error::Error::source(error)?;
-        let error = source.downcast_ref::<h2::Error>()?;
-        Some(match error.reason() {
+    /// How the request broke that ended with `error`.
+    pub fn of(error: &h2::Error) -> Self {
+        match error.reason() {
             // Only those that come after the last one that the endpoint looks at end so.
             Some(_) if error.is_go_away() && error.is_remote() => Break::Leaving,
             Some(h2::Reason::REFUSED_STREAM) if error.is_remote() => Break::Refused,
             Some(_) if error.is_remote() => Break::Reset,
             Some(_) if error.is_library() => Break::Malformed,
             _ => Break::Ended,
-        })
+        }
     }
 }

@@ -6,13 +6,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::client::TlsStream;
+
+use crate::http2::Duplex;
 
 /// A socket that leads to an endpoint.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub enum Far {
     /// A connection of its own.
     Alone(Stream),
     /// A stream beside others.
-    Shared(TokioIo<Upgraded>),
+    Shared(Box<Duplex<Bytes>>),
 }
 
 /// Reads and writes whichever of two streams there is.

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 
 mod http2;
+mod interim;
 mod introductions;
 mod origin2;
 #[path = "../support/mod.rs"]
@@ -37,7 +38,7 @@ impl House {
 
 fn text(endpoint: &str, pool: &str) -> String {
     format!(
-        "listeners: [{{ bind: 127.0.0.1:0 }}]\n\
+        "listeners: [{{ bind: 127.0.0.1:0, h2c: on }}]\n\
          control: {{ bind: 127.0.0.1:0 }}\nmetrics: off\naccess_log: off\nworkers: 1\n\
          drain: {{ grace: 0s, requests: 5s, tunnels: 5s }}\n\
          audiences: [{{ name: everyone, pool: rails }}]\n\

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream, ext::Protocol};
-use http::{Method, Response, response::Builder};
+use http::{Method, Request, Response, StatusCode, response::Builder};
 
 use crate::{
     House,
@@ -10,7 +10,7 @@ use crate::{
     origin2::{Asked, request},
     support::{
         client::{Answer, Client},
-        http2::within,
+        http2::{Http2, get, within},
     },
 };
 
@@ -99,6 +99,58 @@ async fn a_websocket_goes_through_a_stream_beside_other_requests() {
     drop(other);
     let samples = house.usher.stop().await;
     assert_eq!(samples.sum("usher_requests_total", &["\"101\"", "served"]), 1.0);
+    assert_eq!(samples.sum("usher_tunnels_closed_total", &["\"closed\"", "client"]), 1.0);
+}
+
+#[tokio::test]
+async fn a_websocket_of_a_client_over_http2_reaches_an_endpoint_over_http2() {
+    let (origin, house) = started("").await;
+    let mut client = Http2::connect(house.usher.address()).await;
+    let first = client.begin(get("/"), true).await;
+    let mut trunk = origin.accept_admitting(100).await;
+    trunk.read().await.ok("first");
+    assert_eq!(first.answer().await.text(), "first");
+    assert!(client.knows_extended_connect());
+    let wish = Request::builder()
+        .method(Method::CONNECT)
+        .uri("http://shop.example/cable?x=1")
+        .extension(Protocol::from_static("websocket"))
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-protocol", "chat, v2");
+    let mut sent = client.begin(wish.body(()).expect("a request"), false).await;
+    let asked = trunk.read().await;
+    let head = &asked.head;
+    assert_eq!((&head.method, head.uri.path()), (&Method::CONNECT, "/cable"));
+    assert_eq!(head.extensions.get::<Protocol>().map(Protocol::as_str), Some("websocket"));
+    // The key with which it is asked for over HTTP/1.1 is usher's own, and stays here.
+    for gone in ["sec-websocket-key", "upgrade", "connection"] {
+        assert!(!head.headers.contains_key(gone), "{gone}");
+    }
+    let (mut to, mut from) = agree(asked);
+    let agreed: Response<RecvStream> = within(&mut sent.answer).await.expect("an answer");
+    assert_eq!(agreed.status(), StatusCode::OK);
+    assert_eq!(agreed.headers()["sec-websocket-protocol"], "v2");
+    assert!(!agreed.headers().contains_key("sec-websocket-accept"));
+    let mut received = agreed.into_body();
+    house.usher.reaches(TUNNELS, 1.0).await;
+    house.usher.reaches(IN_FLIGHT, 0.0).await;
+    say(&mut sent.body, "ping");
+    assert_eq!(next(&mut from).await.expect("a word"), "ping");
+    say(&mut to, "pong");
+    assert_eq!(next(&mut received).await.expect("a word back"), "pong");
+    // Another request on both connections, beside the tunnel.
+    let other = client.begin(get("/other"), true).await;
+    trunk.read().await.ok("other");
+    assert_eq!(other.answer().await.text(), "other");
+    assert!(origin.is_quiet().await, "there is no second connection");
+    sent.body.send_data(Bytes::from_static(b"bye"), true).expect("an open stream");
+    assert_eq!(next(&mut from).await.expect("the last word"), "bye");
+    assert_eq!(next(&mut from).await, None);
+    to.send_data(Bytes::new(), true).expect("an open stream");
+    assert_eq!(next(&mut received).await, None);
+    house.usher.reaches(TUNNELS, 0.0).await;
+    drop(client);
+    let samples = house.usher.stop().await;
     assert_eq!(samples.sum("usher_tunnels_closed_total", &["\"closed\"", "client"]), 1.0);
 }
 

@@ -232,7 +232,9 @@ async fn early_hints_are_passed_on() {
     line.write(ok("page")).await;
     assert_eq!(client.answer().await.text(), "page");
     drop((client, line));
-    usher.stop().await;
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_interim_answers_total", &["passed"]), 1.0);
+    assert_eq!(samples.sum("usher_interim_answers_total", &["dropped"]), 0.0);
 }
 
 #[tokio::test]

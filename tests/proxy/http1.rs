@@ -169,3 +169,19 @@ async fn an_old_client_reads_an_answer_without_a_length_to_its_end() {
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_requests_total", &["failed"]), 0.0);
 }
+
+#[tokio::test]
+async fn hints_for_a_client_of_http_1_0_are_dropped_and_counted() {
+    let (origin, usher, mut client) = started("").await;
+    client.send("GET / HTTP/1.0\r\nHost: shop.example\r\n\r\n").await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    line.write("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n").await;
+    line.write(ok("page")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.text()), (200, "page"));
+    drop((client, line));
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_interim_answers_total", &["dropped"]), 1.0);
+    assert_eq!(samples.sum("usher_interim_answers_total", &["passed"]), 0.0);
+}

@@ -1,24 +1,15 @@
 //! The head of an answer as HTTP/2 carries it.
 
 use http::{
-    HeaderMap, HeaderName, Response, StatusCode, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, DATE, SEC_WEBSOCKET_ACCEPT, TE, TRANSFER_ENCODING, UPGRADE,
-    },
+    HeaderMap, Response, StatusCode, Version,
+    header::{CONTENT_LENGTH, DATE, SEC_WEBSOCKET_ACCEPT},
     response::Parts,
 };
 
-use crate::edge::{date, strict::length};
-
-/// Fields that speak about a connection: each makes an answer malformed (RFC 9113 §8.2.2).
-const OF_A_CONNECTION: [HeaderName; 6] = [
-    CONNECTION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    TE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+use crate::{
+    edge::{date, strict::length},
+    http2,
+};
 
 /// What an answer's body is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +52,7 @@ pub(super) fn switch(mut parts: Parts) -> Response<()> {
 
 /// Removes what speaks about a connection.
 pub(super) fn strip(headers: &mut HeaderMap) {
-    for name in &OF_A_CONNECTION {
+    for name in &http2::OF_A_CONNECTION {
         headers.remove(name);
     }
 }

@@ -80,9 +80,9 @@ pub(super) struct Sink {
 
 // === impl Piece ===
 
-impl Piece {
-    /// A piece of what is no answer.
-    pub(super) fn of_tunnel(bytes: Bytes) -> Self {
+/// A piece of what is no answer.
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Self {
         Self { bytes, carried: None }
     }
 }

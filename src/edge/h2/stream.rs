@@ -13,6 +13,7 @@ use http::{HeaderMap, Response, StatusCode, response::Parts};
 
 use crate::{
     fault::Fault,
+    http2::Duplex,
     proxy::{Informational, Settling, upgrade::Tunnel},
 };
 
@@ -20,7 +21,6 @@ use super::{
     answer,
     delivery::{Carried, Piece, Sink, Source},
     streams::{Common, Ticket},
-    tunnel::Duplex,
     upload::Word,
 };
 

@@ -70,9 +70,6 @@ impl Journey<'_> {
         if let Some(fault) = broken.upload() {
             return Failed::Fault(fault);
         }
-        if let Some(fault) = self.upload.flow().and_then(|flow| flow.broken()) {
-            return Failed::Fault(fault);
-        }
         if let Some(body) = connection.take_body() {
             self.upload.restore(body);
         }

@@ -7,7 +7,7 @@ use super::Flaw;
 use crate::http1::fields;
 
 /// The most 1xx answers that one request may have. Far fewer are passed on.
-pub(super) const INTERIM_MAX: usize = 100;
+pub(in crate::upstream) const INTERIM_MAX: usize = 100;
 
 /// The most bytes that all heads of one answer may have.
 pub(super) const HEADS_BYTES_MAX: usize = 64 * 1024;
