@@ -12,6 +12,8 @@ mod explains;
 mod generates;
 #[path = "command/operates.rs"]
 mod operates;
+#[path = "command/permissions.rs"]
+mod permissions;
 #[path = "command/promises.rs"]
 mod promises;
 #[path = "command/refuses.rs"]

@@ -179,6 +179,20 @@ fn relative_paths_start_at_the_file() {
 }
 
 #[test]
+fn sockets_of_endpoints_start_at_the_file_they_stand_in_and_are_told_in_full() {
+    // Read by a relative path, as `usher run` does by default.
+    let config = load("unix-endpoints");
+    let here = std::env::current_dir().expect("there is one").join("tests/config");
+    let told = |pool: &str| {
+        let pool = config.pools.iter().find(|it| it.name.as_str() == pool).expect("a pool");
+        pool.endpoints.iter().map(|it| it.address.to_string()).collect::<Vec<_>>()
+    };
+    let at = |path: &str| format!("unix:{}", here.join(path).display());
+    assert_eq!(told("here"), [at("valid/puma.sock"), at("valid/../other.sock")]);
+    assert_eq!(told("there"), [at("valid/../parts/puma.sock")]);
+}
+
+#[test]
 fn the_hash_follows_the_meaning_and_not_the_layout() {
     let text = "listeners: [{ bind: 127.0.0.1:8080 }]\naudiences: [{ name: all, pool: web }]\n\
                 pools: { web: { endpoints: [127.0.0.1:3000] } }\n";

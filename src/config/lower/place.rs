@@ -1,12 +1,15 @@
 //! Where usher listens, and who may connect where that is a file.
 
-use std::path::{Path, absolute};
+use std::path::{Path, PathBuf, absolute};
 
 use nix::unistd;
 
 use crate::{
     bind::{Access, Bind},
-    config::document::{self, At, Group, GroupLeaf, ModeLeaf, Reader},
+    config::{
+        document::{self, At, Group, GroupLeaf, ModeLeaf, Reader},
+        source::Span,
+    },
 };
 
 /// The longest path that the system takes for a socket: `sun_path` less its last NUL (unix(7)).
@@ -15,13 +18,16 @@ const PATH_BYTES_MAX: usize = 107;
 /// What `at` means: a relative path starts at the file that it stands in.
 pub(crate) fn bind(at: &At<document::Bind>, reader: &Reader) -> Bind {
     match &at.value.0 {
-        Bind::Unix(path) => {
-            let path = reader.path(at.span, &path.to_string_lossy());
-            // Where it is the same path, two that are written otherwise are one.
-            Bind::Unix(absolute(&path).unwrap_or(path).into())
-        }
+        Bind::Unix(path) => Bind::Unix(socket(path, at.span, reader).into()),
         bind @ (Bind::Tcp(_) | Bind::AnyPort(..)) => bind.clone(),
     }
+}
+
+/// Where a Unix socket is that is written so at `span`: a relative path starts at the file that it
+/// stands in. Absolute, so that two that are written otherwise are one.
+pub(super) fn socket(path: &Path, span: Span, reader: &Reader) -> PathBuf {
+    let path = reader.path(span, &path.to_string_lossy());
+    absolute(&path).unwrap_or(path)
 }
 
 /// Who may connect to `bind`: what was written, else `unless`.
@@ -41,22 +47,23 @@ pub(super) fn access(
         }
         return unless;
     };
-    fits(path, at, reader);
+    fits(path, at.span, reader);
+    if let Some(parent) = path.parent() {
+        reader.directory_is_there(at.span, parent);
+    }
     let group = group.and_then(|at| number(at, reader));
     Access { mode: mode.map_or(unless.mode, |at| at.value.0), group }
 }
 
-fn fits(path: &Path, at: &At<document::Bind>, reader: &mut Reader) {
+/// Complains of a path that no socket can have.
+pub(super) fn fits(path: &Path, span: Span, reader: &mut Reader) {
     let length = path.as_os_str().len();
     if length > PATH_BYTES_MAX {
         let message = format!(
             "the path of a Unix socket has at most {PATH_BYTES_MAX} bytes, and {} has {length}",
             path.display()
         );
-        reader.error_with(at.span, message, "put it nearer to the root: /run/usher/usher.sock");
-    }
-    if let Some(parent) = path.parent() {
-        reader.directory_is_there(at.span, parent);
+        reader.error_with(span, message, "put it nearer to the root: /run/usher/usher.sock");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{LoweredPool, NAMES_MAX, bounded, dialect, discovery, health, house::positive};
+use super::{LoweredPool, NAMES_MAX, bounded, dialect, discovery, health, house::positive, place};
 use crate::{
     config::{
         AddressSpec, Balance, Buffer, Demand, Dialect, EndpointSpec, HashBy, Health, Pool, Queue,
@@ -176,9 +176,13 @@ fn weight(endpoint: &WeightedEndpoint, reader: &mut Reader) -> u32 {
 }
 
 /// The path of a socket starts at the file it stands in.
-fn resolve(address: &AddressSpec, span: Span, reader: &Reader) -> AddressSpec {
+fn resolve(address: &AddressSpec, span: Span, reader: &mut Reader) -> AddressSpec {
     match address {
-        AddressSpec::Unix(path) => AddressSpec::Unix(reader.path(span, &path.to_string_lossy())),
+        AddressSpec::Unix(path) => {
+            let path = place::socket(path, span, reader);
+            place::fits(&path, span, reader);
+            AddressSpec::Unix(path)
+        }
         AddressSpec::Socket(_) | AddressSpec::Named(..) | AddressSpec::Dns(_) => address.clone(),
     }
 }

@@ -71,8 +71,7 @@ impl Journey<'_> {
         if let Some(endpoint) = self.exchange.endpoint() {
             let endpoint = endpoint.as_str();
             tracing::debug!(endpoint, %error, "no connection");
-            if let ConnectError::Tls(_) | ConnectError::NoHttp2 = error {
-                // It will be so until somebody does something about it.
+            if error.stays() {
                 let say = || tracing::warn!(endpoint, %error, "an endpoint cannot be used");
                 self.exchange.worker().complain(say);
             }

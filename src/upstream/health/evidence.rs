@@ -7,7 +7,7 @@ use crate::units::Percent;
 /// Something that went wrong with a request at an endpoint, and is the endpoint's doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// It refused a connection: nobody listens there.
+    /// It refused a connection: nobody listens there, or not for usher.
     Refused,
     /// No connection could be made in time, or its network is gone.
     Unreachable,
