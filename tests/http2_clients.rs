@@ -70,6 +70,9 @@ impl Site {
     }
 
     async fn stop(self) -> Samples {
+        // The program has gone; usher hears of it in a moment.
+        let open = format!("usher_connections{{listener=\"{}\"}}", self.usher.address());
+        self.usher.reaches(&open, 0.0).await;
         self.usher.stop().await
     }
 }
