@@ -114,8 +114,6 @@ async fn converse(socket: Connected, router: Router, closing: Closing) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "cannot watch a connection"),
     };
-    // Without TCP_NODELAY answers of two writes would wait for each other.
-    stream.tune();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)

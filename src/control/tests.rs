@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     task::JoinHandle,
     time::Instant,
 };
 
 use super::*;
-use crate::config::Token;
+use crate::{config::Token, edge::Listening};
 
 mod guarded;
 
@@ -123,10 +123,13 @@ impl Ports {
 
     async fn guarded(tokens: &[Token], audit: Option<PathBuf>) -> Self {
         let stand = Arc::new(Stand::default());
-        let bind = || TcpListener::bind("127.0.0.1:0");
-        let (control, metrics) = (bind().await.expect("a port"), bind().await.expect("a port"));
-        let addresses = [&control, &metrics].map(|it| it.local_addr().expect("an address"));
-        let (control, metrics) = (Listener::Tcp(control), Listener::Tcp(metrics));
+        let bind = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let sockets = [bind(), bind()];
+        let addresses = sockets.each_ref().map(|it| it.local_addr().expect("an address"));
+        let [control, metrics] = sockets.map(|socket| {
+            socket.set_nonblocking(true).expect("it can be told");
+            Listening::from(socket2::Socket::from(socket)).watch().expect("it is watched")
+        });
         let keys = Keys::new(Some(&addresses[0].into()), tokens);
         let audit = Audit::open(audit).expect("it can be opened");
         let guard = Arc::new(Guard { keys, audit });

@@ -156,8 +156,7 @@ impl Doorman {
         (listener, file): (Arc<Listener>, Option<Arc<SocketFile>>),
         mut closed: oneshot::Receiver<()>,
     ) {
-        let Some(address) = listener.bind() else { return };
-        let counts = self.census.listener(address, bind.clone());
+        let counts = self.census.listener(listener.bind().clone(), bind.clone());
         let mut complained = None;
         let house = House::of(&self.published.current(), &bind, self.connections_auto);
         let mut house = Arc::new(house);
@@ -177,7 +176,7 @@ impl Doorman {
                 house = Arc::new(renewed);
             }
             match accepted {
-                Ok(socket) => self.welcome(&house, &counts, socket).await,
+                Ok(socket) => self.welcome((&listener, &house), &counts, socket).await,
                 Err(error) => self.rest(&error, &mut complained).await,
             }
         }
@@ -189,7 +188,7 @@ impl Doorman {
         // another process listens on it too, there is no end of that but this.
         for _ in 0..BACKLOG {
             match listener.accept_queued() {
-                Ok(socket) => self.welcome(&house, &counts, socket).await,
+                Ok(socket) => self.welcome((&listener, &house), &counts, socket).await,
                 // Who has gone while it waited keeps nobody else waiting.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_none_left) => break,
@@ -197,9 +196,14 @@ impl Doorman {
         }
     }
 
-    async fn welcome(&self, house: &Arc<House>, counts: &Arc<Counts>, socket: Connected) {
+    async fn welcome(
+        &self,
+        (listener, house): (&Listener, &Arc<House>),
+        counts: &Arc<Counts>,
+        socket: Connected,
+    ) {
         let (address, local) = match &socket {
-            Connected::Tcp(socket, from) => match socket.local_addr() {
+            Connected::Tcp(socket, from) => match listener.local(socket) {
                 Ok(local) => (Some(*from), Some(local)),
                 // A socket that cannot say where it is has been reset already.
                 Err(_) => return,

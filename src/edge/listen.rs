@@ -4,16 +4,14 @@ mod file;
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdTcp},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixListener as StdUnix,
-    },
+    net::{SocketAddr, TcpStream},
     sync::Arc,
+    time::Duration,
 };
 
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::stream::Connected;
 use crate::bind::{Access, Bind};
@@ -23,6 +21,15 @@ pub use file::SocketFile;
 /// How many connections the system queues while the acceptor is busy; Linux lowers it to
 /// `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 4096;
+
+/// How long a connection is silent before the system looks whether its peer is still there.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// How often it looks again.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// After so many looks without a reply the connection is broken.
+const KEEP_ALIVE_PROBES: u32 = 4;
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -44,13 +51,12 @@ pub struct Listening {
     pub file: Option<Arc<SocketFile>>,
 }
 
-/// A socket that listens, watched by the runtime that it was made in.
+/// A socket that listens, watched by the runtime that it was made in. Those who come are not: each
+/// is registered once, by the thread that serves it.
 #[derive(Debug)]
-pub enum Listener {
-    /// Over TCP.
-    Tcp(TcpListener),
-    /// At a Unix socket.
-    Unix(UnixListener),
+pub struct Listener {
+    socket: AsyncFd<Socket>,
+    bind: Bind,
 }
 
 /// Takes `bind`; a Unix socket with the rights of `access`.
@@ -75,6 +81,8 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Listening> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    // Before anybody can come.
+    tune(&socket);
     socket.listen(BACKLOG)?;
     Ok(Listening { socket, file: None })
 }
@@ -119,18 +127,20 @@ impl Listening {
     /// # Errors
     /// It cannot be watched.
     pub fn watch(self) -> io::Result<Listener> {
-        let unix = self.socket.local_addr()?.is_unix();
-        let socket = OwnedFd::from(self.socket);
-        Ok(match unix {
-            true => Listener::Unix(UnixListener::from_std(StdUnix::from(socket))?),
-            false => Listener::Tcp(TcpListener::from_std(StdTcp::from(socket))?),
-        })
+        let bind = self.bind()?;
+        #[expect(deprecated, reason = "the other wants `unsafe`: a `Socket` has one descriptor")]
+        let socket = AsyncFd::with_interest(self.socket, Interest::READABLE)?;
+        Ok(Listener { socket, bind })
     }
 }
 
 impl From<Socket> for Listening {
-    /// A socket that another process has opened, and answers for.
+    /// A socket that another process has opened, and answers for. Who has come already has what
+    /// that process has set.
     fn from(socket: Socket) -> Self {
+        if !socket.local_addr().is_ok_and(|at| at.is_unix()) {
+            tune(&socket);
+        }
         Self { socket, file: None }
     }
 }
@@ -138,9 +148,9 @@ impl From<Socket> for Listening {
 // === impl Listener ===
 
 impl Listener {
-    /// Where it listens; `None` once it is broken.
-    pub fn bind(&self) -> Option<Bind> {
-        bind_of(&self.options().local_addr().ok()?).ok()
+    /// Where it listens.
+    pub fn bind(&self) -> &Bind {
+        &self.bind
     }
 
     /// Waits for whoever comes next. Loses nobody when it is dropped.
@@ -148,45 +158,57 @@ impl Listener {
     /// # Errors
     /// Who was to be accepted has gone, or there are no descriptors left.
     pub async fn accept(&self) -> io::Result<Connected> {
-        match self {
-            // The socket leaves this thread's poller: another's registers it with its own.
-            Listener::Tcp(listener) => {
-                let (socket, from) = listener.accept().await?;
-                Ok(Connected::Tcp(socket.into_std()?, from))
-            }
-            Listener::Unix(listener) => {
-                let (socket, _nameless) = listener.accept().await?;
-                Ok(Connected::Unix(socket.into_std()?))
+        loop {
+            let mut ready = self.socket.readable().await?;
+            // An error here is that nobody is left, and the mark that somebody was is gone.
+            if let Ok(accepted) = ready.try_io(|socket| accept(socket.get_ref())) {
+                return accepted;
             }
         }
     }
 
     /// Who has come and waits, without a look at what the poller has told.
     pub(super) fn accept_queued(&self) -> io::Result<Connected> {
-        let (socket, from) = self.options().accept()?;
-        // A socket that is accepted thus begins blocking.
-        socket.set_nonblocking(true)?;
-        Ok(match from.as_socket() {
-            Some(from) => Connected::Tcp(socket.into(), from),
-            None => Connected::Unix(OwnedFd::from(socket).into()),
-        })
+        accept(self.socket.get_ref())
+    }
+
+    /// The address at which `socket` came in. The system is asked only where this listens on
+    /// several.
+    pub(super) fn local(&self, socket: &TcpStream) -> io::Result<SocketAddr> {
+        match self.bind {
+            Bind::Tcp(address) if !address.ip().is_unspecified() => Ok(address),
+            Bind::Tcp(_) | Bind::AnyPort(..) | Bind::Unix(_) => socket.local_addr(),
+        }
     }
 
     /// The same socket once more.
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
-        let socket = match self {
-            Listener::Tcp(listener) => listener.as_fd().try_clone_to_owned()?,
-            Listener::Unix(listener) => listener.as_fd().try_clone_to_owned()?,
-        };
-        Ok(socket.into())
+        self.socket.get_ref().try_clone()
     }
+}
 
-    fn options(&self) -> SockRef<'_> {
-        match self {
-            Listener::Tcp(listener) => SockRef::from(listener),
-            Listener::Unix(listener) => SockRef::from(listener),
-        }
-    }
+/// Takes one connection, not blocking.
+fn accept(socket: &Socket) -> io::Result<Connected> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (accepted, from) = acceptfrom_with(socket, flags)?;
+    Ok(match from.and_then(|from| SocketAddr::try_from(from).ok()) {
+        Some(from) => Connected::Tcp(accepted.into(), from),
+        None => Connected::Unix(accepted.into()),
+    })
+}
+
+/// Sets what every client's connection has: on Linux it inherits these from the socket that
+/// listens, so that they cost no calls of its own.
+fn tune(socket: &Socket) {
+    // Answers are written whole; waiting to fill a segment would only delay them. Linux refuses
+    // neither on a socket that is open.
+    let _ = socket.set_tcp_nodelay(true);
+    // A peer that vanished without a word is noticed even where nothing is due.
+    let keep_alive = TcpKeepalive::new()
+        .with_time(KEEP_ALIVE_AFTER)
+        .with_interval(KEEP_ALIVE_EVERY)
+        .with_retries(KEEP_ALIVE_PROBES);
+    let _ = socket.set_tcp_keepalive(&keep_alive);
 }
 
 fn bind_of(address: &SockAddr) -> io::Result<Bind> {
@@ -195,4 +217,35 @@ fn bind_of(address: &SockAddr) -> io::Result<Bind> {
     }
     let nameless = || io::Error::new(io::ErrorKind::InvalidInput, "it has neither port nor path");
     Ok(Bind::Unix(address.as_pathname().ok_or_else(nameless)?.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clients_connection_waits_for_no_segment_to_fill_and_is_looked_after() {
+        for any in ["127.0.0.1:0", "[::]:0"] {
+            let address: SocketAddr = any.parse().expect("an address");
+            let listener = bind_tcp(address).and_then(Listening::watch).expect("it listens");
+            let Bind::Tcp(bound) = listener.bind() else { panic!("it listens over TCP") };
+            let client = TcpStream::connect(("127.0.0.1", bound.port())).expect("it connects");
+            let Connected::Tcp(socket, from) = listener.accept().await.expect("a connection")
+            else {
+                panic!("it came over TCP");
+            };
+            assert_eq!(from.port(), client.local_addr().expect("an address").port());
+            let local = listener.local(&socket).expect("an address");
+            assert_eq!(local, socket.local_addr().expect("an address"));
+            let options = SockRef::from(&socket);
+            assert!(options.nonblocking().expect("an option"));
+            assert!(options.tcp_nodelay().expect("an option"));
+            assert!(options.keepalive().expect("an option"));
+            assert_eq!(options.tcp_keepalive_time().expect("an option"), KEEP_ALIVE_AFTER);
+            assert_eq!(options.tcp_keepalive_interval().expect("an option"), KEEP_ALIVE_EVERY);
+            assert_eq!(options.tcp_keepalive_retries().expect("an option"), KEEP_ALIVE_PROBES);
+        }
+    }
 }

@@ -126,7 +126,6 @@ async fn attend(handed: Handed, worker: Arc<Worker>, load: Load) {
             return;
         }
     };
-    socket.tune();
     let drain = worker.common.drain.clone();
     let wheel = worker.wheel.clone();
     // Boxed: a handshake is over soon, and a connection should not keep its room.

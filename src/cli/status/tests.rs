@@ -12,7 +12,7 @@ use crate::control::{
     Audit, By, GateOrder, GateView, Guard, Keys, Order, Ordered, OrderedView, Readiness,
     ReloadView, RequestsView, Sight, SloView, UpgradeView, VersionsView, serve_control,
 };
-use crate::edge::{Connected, Listener};
+use crate::edge::{Connected, Listener, Listening};
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -110,8 +110,8 @@ where
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener);
-            serve(Listener::Tcp(listener.expect("a listener"))).await;
+            let listener = Listening::from(socket2::Socket::from(listener)).watch();
+            serve(listener.expect("a listener")).await;
         });
     });
     format!("localhost:{port}")

@@ -10,20 +10,11 @@ use std::{
 };
 
 use bytes::BytesMut;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
-
-/// How long a connection is silent before the system looks whether its peer is still there.
-const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
-
-/// How often it looks again.
-const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
-
-/// After so many looks without a reply the connection is broken.
-const KEEP_ALIVE_PROBES: u32 = 4;
 
 /// A connected socket of a client.
 #[derive(Debug)]
@@ -126,21 +117,6 @@ impl Socket {
         let _ = self.options().set_linger(Some(Duration::ZERO));
     }
 
-    /// Sets what every client's connection has.
-    pub fn tune(&self) {
-        if let Socket::Tcp(socket) = self {
-            // Answers are written whole; waiting to fill a segment would only delay them. An error
-            // means that the client has gone already, which the first read will tell.
-            let _ = socket.set_nodelay(true);
-            // A peer that vanished without a word is noticed even where nothing is due.
-            let keep_alive = TcpKeepalive::new()
-                .with_time(KEEP_ALIVE_AFTER)
-                .with_interval(KEEP_ALIVE_EVERY)
-                .with_retries(KEEP_ALIVE_PROBES);
-            let _ = SockRef::from(socket).set_tcp_keepalive(&keep_alive);
-        }
-    }
-
     fn options(&self) -> SockRef<'_> {
         either!(self, socket => SockRef::from(socket))
     }
@@ -214,29 +190,4 @@ fn once(
         done => done,
     });
     partial.map_or(done, Ok)
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_clients_connection_waits_for_no_segment_to_fill_and_is_looked_after() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (accepted, from) = accepted.expect("a connection");
-        let _client = client.expect("a connection");
-        let socket = Connected::Tcp(accepted.into_std().expect("std's"), from);
-        let socket = socket.watch().expect("it is watched");
-        socket.tune();
-        let options = socket.options();
-        assert!(options.tcp_nodelay().expect("an option"));
-        assert!(options.keepalive().expect("an option"));
-        assert_eq!(options.tcp_keepalive_time().expect("an option"), KEEP_ALIVE_AFTER);
-        assert_eq!(options.tcp_keepalive_interval().expect("an option"), KEEP_ALIVE_EVERY);
-        assert_eq!(options.tcp_keepalive_retries().expect("an option"), KEEP_ALIVE_PROBES);
-    }
 }
