@@ -92,6 +92,39 @@ async fn two_workers_share_the_connections_evenly_and_wait_for_no_lock_of_each_o
     }
 }
 
+/// The acceptor takes it, finds nobody else and wakes the worker; the worker begins to watch it,
+/// ends that and closes it. What else a connection has comes from the socket that listens.
+#[tokio::test]
+async fn a_connection_costs_six_system_calls_beside_its_request() {
+    const CONNECTIONS: u64 = 200;
+    let origin = Origin::start().await;
+    let usher = Running::start(1, &origin.endpoint(), "").await;
+    origin.serve(|_| ok(&"x".repeat(1024)));
+    let visit = async || {
+        let mut client = Client::connect(usher.0.clients).await;
+        client.send(REQUEST.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1)).await;
+        assert_eq!(client.answer().await.body.len(), 1024);
+        assert!(client.closed().await.is_empty());
+    };
+    visit().await;
+    let strace = Strace::attach(usher.0.pid());
+    let began = Instant::now();
+    for _ in 0..CONNECTIONS {
+        visit().await;
+    }
+    let (calls, took) = (strace.detach(), began.elapsed());
+    println!("{CONNECTIONS} connections in {took:?}\n{calls}");
+    // A debug build looks by `fcntl` whether a descriptor is open, and whether it blocks.
+    let known: Vec<&str> = TRANSFERS.iter().chain(WAITS).chain(&["fcntl"]).copied().collect();
+    for thread in ["acceptor", "worker"] {
+        let others = calls.of_others(thread, &known);
+        println!("{thread}: {:.2} a connection", others as f64 / CONNECTIONS as f64);
+        let slack = 0.02 * CONNECTIONS as f64 + TIMERS_MAX * took.as_secs_f64();
+        assert!(others as f64 <= 3.0 * CONNECTIONS as f64 + slack, "{thread}: {calls}");
+    }
+    usher.stop().await;
+}
+
 /// Kept connections that are between two requests, which is what most connections are.
 #[tokio::test]
 async fn an_idle_connection_owns_no_buffer() {
