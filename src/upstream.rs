@@ -22,6 +22,7 @@ mod latency;
 mod lease;
 mod line;
 mod pool;
+mod pressure;
 mod queue;
 mod room;
 mod seated;

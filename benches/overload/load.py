@@ -11,7 +11,7 @@ class Tally:
     def __init__(self):
         self.latencies = []  # seconds, of those served
         self.waits = []  # seconds beyond the work itself, of those served
-        self.work = 0.0  # seconds of work in whole answers
+        self.good = 0.0  # seconds of threads, while it was measured, in answers that arrived whole
         self.refused = []  # seconds until the refusal
         self.gone = 0  # clients that gave up
         self.broken = 0  # anything else
@@ -20,23 +20,19 @@ class Tally:
         """What became of another run's requests as well."""
         self.latencies += other.latencies
         self.waits += other.waits
-        self.work += other.work
+        self.good += other.good
         self.refused += other.refused
         self.gone += other.gone
         self.broken += other.broken
 
-    def row(self, seconds, slots):
-        share = 100 * self.work / (seconds * slots)
-        all_ = len(self.latencies) + len(self.refused) + self.gone + self.broken
+    def row(self):
+        """What is told of every one."""
         return {
-            "served/s": f"{len(self.latencies) / seconds:.1f}",
-            "of all work": f"{share:.0f} %",
-            "p50/p99 ms": f"{ms(self.latencies, 50)} / {ms(self.latencies, 99)}",
-            "wait p50/p99 ms": f"{ms(self.waits, 50)} / {ms(self.waits, 99)}",
-            "refused": f"{len(self.refused)}",
-            "after p50 ms": ms(self.refused, 50),
-            "gave up": f"{100 * self.gone / max(all_, 1):.0f} %",
-            "broken": f"{self.broken}",
+            "waited, p50 / p99 ms": f"{ms(self.waits, 50)} / {ms(self.waits, 99)}",
+            "refused": len(self.refused),
+            "after, p50 ms": ms(self.refused, 50),
+            "left": self.gone,
+            "broken": self.broken,
         }
 
 
@@ -58,16 +54,19 @@ def tenths(values, part):
 
 
 async def answer(reader):
-    """The status of the next answer, which is read whole."""
+    """The status of the next answer, which is read whole, whether the connection is kept, and when
+    a thread began and ended its work on it."""
     head = await reader.readuntil(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1])
-    length = chunked = None
+    length = chunked = worked = None
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             length = int(value)
         elif name.lower() == b"transfer-encoding":
             chunked = True
+        elif name.lower() == b"x-worked":
+            worked = tuple(map(float, value.split()))
     if chunked:
         while True:
             size = int((await reader.readuntil(b"\r\n")).strip(), 16)
@@ -76,7 +75,7 @@ async def answer(reader):
                 break
     else:
         await reader.readexactly(length or 0)
-    return status, b"connection: close" not in head.lower()
+    return status, b"connection: close" not in head.lower(), worked
 
 
 def request(work, host="bench"):
@@ -103,7 +102,7 @@ async def closed(port, clients, work, seconds, warm=1.0):
         while (asked := time.monotonic()) < end:
             writer.write(request(work))
             try:
-                status, keeps = await answer(reader)
+                status, keeps, _ = await answer(reader)
             except (OSError, asyncio.IncompleteReadError):
                 status, keeps = 0, False
             done = time.monotonic()
@@ -111,7 +110,6 @@ async def closed(port, clients, work, seconds, warm=1.0):
                 if status == 200:
                     tally.latencies.append(done - asked)
                     tally.waits.append(done - asked - work)
-                    tally.work += work
                 elif status == 503:
                     tally.refused.append(done - asked)
                 else:
@@ -127,12 +125,13 @@ async def closed(port, clients, work, seconds, warm=1.0):
     return tally
 
 
-async def offered(port, rate, mix, seconds, patience=None, leaves=0.0, host="bench", paced=False,
+async def offered(port, rate, mix, seconds, leaves=0.0, until=None, host="bench", paced=False,
                   mark=lambda: None):
     """`rate` requests a second, each from a client of its own, whatever comes of the others.
 
-    `mark` is called after a quarter of the time, and when no more will come.
-    `mix` is a list of (share, work); a share of the clients `leaves` after `patience` seconds.
+    It is measured from a quarter of the time on, until no more come: `mark` is called at both.
+    `mix` is a list of (share, work); a share of the clients `leaves` when it has waited for as long
+    as `until` says for its work.
     """
     tally = Tally()
     random_ = random.Random(7)
@@ -140,8 +139,9 @@ async def offered(port, rate, mix, seconds, patience=None, leaves=0.0, host="ben
     works = [work for _, work in mix]
 
     begin = time.monotonic()
+    measured, end = begin + seconds / 4, begin + seconds
 
-    async def one(work, patient):
+    async def one(work, patience):
         asked = time.monotonic()
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -150,7 +150,7 @@ async def offered(port, rate, mix, seconds, patience=None, leaves=0.0, host="ben
             return
         writer.write(request(work, host))
         try:
-            status, _ = await asyncio.wait_for(answer(reader), None if patient else patience)
+            status, _, worked = await asyncio.wait_for(answer(reader), patience)
         except asyncio.TimeoutError:
             tally.gone += 1
             writer.transport.abort()
@@ -162,8 +162,8 @@ async def offered(port, rate, mix, seconds, patience=None, leaves=0.0, host="ben
         if status == 200:
             tally.latencies.append(took)
             tally.waits.append(max(0.0, took - work))
-            if time.monotonic() < begin + seconds:
-                tally.work += work
+            if worked:
+                tally.good += max(0.0, min(worked[1], end) - max(worked[0], measured))
         elif status == 503:
             tally.refused.append(took)
         else:
@@ -173,13 +173,14 @@ async def offered(port, rate, mix, seconds, patience=None, leaves=0.0, host="ben
     due = begin
     tasks = []
     marked = False
-    while due < begin + seconds:
-        if not marked and due > begin + seconds / 4:
+    while due < end:
+        if not marked and due > measured:
             marked = True
             mark()
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         work = random_.choices(works, shares)[0]
-        tasks.append(asyncio.create_task(one(work, random_.random() >= leaves)))
+        patience = until(work) if random_.random() < leaves else None
+        tasks.append(asyncio.create_task(one(work, patience)))
         due += 1 / rate if paced else random_.expovariate(rate)
     mark()
     _, late = await asyncio.wait(tasks, timeout=5 + max(works))

@@ -1,7 +1,8 @@
 """A stand-in for Puma: so many threads, and a queue that nobody sees.
 
 It counts what a real one does not tell: how many requests were inside it at once, and how busy its
-threads were. `python3 origin.py PORT THREADS`; `SIGUSR1` marks how much they have worked so far, and
+threads were. Each answer says when the work on it began and ended, by the machine's monotonic
+clock. `python3 origin.py PORT THREADS`; `SIGUSR1` marks how much they have worked so far, and
 `SIGTERM` prints all of it as JSON.
 """
 
@@ -40,10 +41,12 @@ class Origin:
                 self.most = max(self.most, self.inside)
                 async with self.threads:
                     self.change(1)
+                    begun = time.monotonic()
                     await asyncio.sleep(work)
                     self.change(-1)
                 self.inside -= 1
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                worked = f"X-Worked: {begun:.6f} {time.monotonic():.6f}\r\n".encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + worked + b"\r\nok")
         except (OSError, asyncio.IncompleteReadError):
             writer.close()
 

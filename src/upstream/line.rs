@@ -1,17 +1,17 @@
 //! Who waits for a slot of a pool, and whose turn is next. Pure: time is an argument.
 //!
 //! ```text
-//!   in order ── not empty for `wait` ──> overloaded
-//!   (oldest first,                       (newest first, patience a quarter of `wait`)
-//!    patience `wait`) <──── empty ──────
+//!   in order ── not empty for `wait`, and some go without ──> overloaded
+//!   (oldest first, patience `wait`)                           (newest first, patience shortened)
+//!            <───────────────── empty ───────────────────────
 //! ```
 //!
 //! While things are well the oldest goes first, and everybody may wait as long as the pool allows.
-//! A queue that never runs empty does no good to anybody: each one waits as long as the queue is
-//! long, and the slots do no more work for it. So a pool whose queue has not been empty for `wait`
-//! is overloaded; from then on patience is short, as CoDel's is (Nichols and Jacobson, "Controlling
-//! Queue Delay", 2012), and the newest goes first, since its client is the likeliest to be still
-//! there (Maurer, "Fail at Scale", 2015).
+//! A queue that never runs empty because more come than can be served does no good to anybody: each
+//! one waits as long as the queue is long, and the slots do no more work for it. Such a pool is
+//! overloaded ([`Pressure`] knows); from then on patience is short, as CoDel's is (Nichols and
+//! Jacobson, "Controlling Queue Delay", 2012), and the newest goes first, since its client is the
+//! likeliest to be still there (Maurer, "Fail at Scale", 2015).
 //!
 //! Audiences that share a pool have a lane each. One that holds fewer slots than it was guaranteed
 //! goes before one that does not; then the higher priority; then the order above.
@@ -24,11 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Patience is divided by so much while a pool is overloaded.
-const IMPATIENCE: u32 = 4;
-
-/// Patience is not shortened below this: the next slot needs some time to come free.
-const PATIENCE_MIN: Duration = Duration::from_millis(5);
+use super::pressure::Pressure;
 
 /// What a line has to know of the audience that somebody waits for.
 pub trait Lane {
@@ -43,8 +39,8 @@ pub trait Lane {
 /// How long and how many may wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Terms {
-    /// How long one waits while the pool is not overloaded, and how long the queue is not empty
-    /// until it is.
+    /// How long one waits while the pool is not overloaded, and for how long at least the queue is
+    /// not empty until it is.
     pub wait: Duration,
     /// How long this one waits while the pool is not overloaded: `wait`, unless it was said
     /// otherwise for its like.
@@ -55,6 +51,15 @@ pub struct Terms {
 
 /// Who waits in a line; never the same twice in one line.
 pub type Ticket = u64;
+
+/// How somebody comes to leave of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// Its client has gone.
+    Gone,
+    /// It has waited for as long as it may.
+    Late,
+}
 
 /// Why somebody was not let in.
 #[derive(Debug)]
@@ -67,8 +72,8 @@ pub struct Line<L, W> {
     length: usize,
     next: Ticket,
     terms: Terms,
-    /// Since when it has not been empty.
-    busy_since: Option<Instant>,
+    /// Of those who came since it was empty, while it is not.
+    pressure: Option<Pressure>,
 }
 
 #[derive(Debug)]
@@ -92,7 +97,7 @@ impl<L: Lane, W> Line<L, W> {
     /// An empty line.
     pub fn new() -> Self {
         let terms = Terms { wait: Duration::ZERO, own: Duration::ZERO, length: 0 };
-        Self { lanes: Vec::new(), length: 0, next: 0, terms, busy_since: None }
+        Self { lanes: Vec::new(), length: 0, next: 0, terms, pressure: None }
     }
 
     /// How many wait.
@@ -100,14 +105,15 @@ impl<L: Lane, W> Line<L, W> {
         self.length
     }
 
-    /// Whether the queue has not been empty for as long as one may wait.
+    /// Whether more want slots than there are, and have for a while.
     pub fn is_overloaded(&self, now: Instant) -> bool {
-        self.busy_since.is_some_and(|since| now.duration_since(since) >= self.terms.wait)
+        self.pressure.is_some_and(|pressure| pressure.is_overloaded(self.terms.wait, now))
     }
 
-    /// How long one may wait, as things stand, who may wait for `wait` while all is well.
-    pub fn patience(&self, wait: Duration, now: Instant) -> Duration {
-        if self.is_overloaded(now) { (wait / IMPATIENCE).max(PATIENCE_MIN).min(wait) } else { wait }
+    /// How long one may wait, as things stand, who may wait for `own` while all is well.
+    pub fn patience(&self, own: Duration, now: Instant) -> Duration {
+        let shortened = |pressure: Pressure| pressure.patience(own, self.terms.wait, now);
+        self.pressure.map_or(own, shortened)
     }
 
     /// Lets `who` wait in the lane of `lane`, under `terms`. Where there is no room, somebody who
@@ -127,12 +133,13 @@ impl<L: Lane, W> Line<L, W> {
             let victim = self.least_entitled(index);
             let own = victim == index;
             if terms.length == 0 || (own && !overloaded) || self.lanes[victim].waiters.is_empty() {
-                self.forget_empty();
+                self.refused(1, now);
                 return Err(Full(who));
             }
             // In order, the last who came has waited least; in the other order, the first will
             // never have its turn.
             gone.extend(self.take_from(victim, !overloaded));
+            self.press(|pressure, wait| pressure.refused(1, wait, now));
         }
         let ticket = self.next;
         self.next += 1;
@@ -140,7 +147,7 @@ impl<L: Lane, W> Line<L, W> {
         *alike &= waiters.values().next_back().is_none_or(|last| last.wait == terms.own);
         waiters.insert(ticket, Waiter { since: now, wait: terms.own, who });
         self.length += 1;
-        self.busy_since.get_or_insert(now);
+        self.pressure.get_or_insert(Pressure::new(now));
         self.forget_empty();
         Ok(ticket)
     }
@@ -166,7 +173,9 @@ impl<L: Lane, W> Line<L, W> {
             (lane.owed() > 0, lane.priority(), order)
         })?;
         let waiter = self.lanes[index].waiters.remove(&ticket);
-        self.left(1);
+        self.length -= 1;
+        self.press(|pressure, wait| pressure.served(wait, now));
+        self.forget_empty();
         waiter.map(|waiter| waiter.who)
     }
 
@@ -177,10 +186,15 @@ impl<L: Lane, W> Line<L, W> {
     }
 
     /// Somebody leaves; `false` when it waits no more.
-    pub fn leave(&mut self, ticket: Ticket) -> bool {
+    pub fn leave(&mut self, ticket: Ticket, leaving: Leaving, now: Instant) -> bool {
         let left = self.lanes.iter_mut().any(|lane| lane.waiters.remove(&ticket).is_some());
         if left {
-            self.left(1);
+            self.length -= 1;
+            self.press(|pressure, wait| match leaving {
+                Leaving::Gone => pressure.missed(1, wait, now),
+                Leaving::Late => pressure.refused(1, wait, now),
+            });
+            self.forget_empty();
         }
         left
     }
@@ -205,7 +219,9 @@ impl<L: Lane, W> Line<L, W> {
             }
         }
         self.lanes = lanes;
-        self.left(gone.len() - before);
+        let late = gone.len() - before;
+        self.length -= late;
+        self.refused(late, now);
     }
 
     /// Panics when something is not as it must be.
@@ -213,7 +229,7 @@ impl<L: Lane, W> Line<L, W> {
     pub fn check_invariants(&self) {
         let waiting: usize = self.lanes.iter().map(|lane| lane.waiters.len()).sum();
         assert_eq!(waiting, self.length, "everyone who entered is in a lane or has left");
-        assert_eq!(self.length > 0, self.busy_since.is_some(), "it knows since when it is busy");
+        assert_eq!(self.length > 0, self.pressure.is_some(), "it counts while anybody waits");
         assert!(self.lanes.iter().all(|lane| !lane.waiters.is_empty()), "no lane is empty");
         let tickets = self.lanes.iter().flat_map(|lane| lane.waiters.keys());
         assert!(tickets.clone().all(|ticket| *ticket < self.next), "tickets are given in order");
@@ -259,18 +275,26 @@ impl<L: Lane, W> Line<L, W> {
         taken.map(|(_, waiter)| waiter.who)
     }
 
-    fn left(&mut self, count: usize) {
-        self.length -= count;
+    fn refused(&mut self, count: usize, now: Instant) {
+        self.press(|pressure, wait| pressure.refused(count, wait, now));
         self.forget_empty();
+    }
+
+    fn press(&mut self, count: impl FnOnce(&mut Pressure, Duration)) {
+        if let Some(pressure) = &mut self.pressure {
+            count(pressure, self.terms.wait);
+        }
     }
 
     fn forget_empty(&mut self) {
         self.lanes.retain(|lane| !lane.waiters.is_empty());
         if self.length == 0 {
-            self.busy_since = None;
+            self.pressure = None;
         }
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

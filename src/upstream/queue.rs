@@ -23,7 +23,7 @@ use super::{
     connection::Connection,
     endpoint::Endpoint,
     lease::Lease,
-    line::{Terms, Ticket},
+    line::{Leaving, Terms, Ticket},
     room::{Released, Room, Source},
     stake::{Holdings, Stake},
 };
@@ -262,9 +262,10 @@ impl Waiting {
         (&mut self.told).await.unwrap_or(Err(Refused::Late))
     }
 
-    /// Leaves; a slot that came at the last moment is taken all the same.
+    /// Leaves, for it has waited long enough; a slot that came at the last moment is taken all the
+    /// same.
     pub fn leave(mut self) -> Result<Grant, Refused> {
-        if self.queue.room.leave(self.ticket) {
+        if self.queue.room.leave(self.ticket, Leaving::Late, Instant::now()) {
             return Err(Refused::Late);
         }
         // Whoever took it out of the line is about to tell it, or has.
@@ -274,7 +275,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.queue.room.leave(self.ticket);
+        self.queue.room.leave(self.ticket, Leaving::Gone, Instant::now());
     }
 }
 

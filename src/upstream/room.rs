@@ -14,7 +14,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    line::{Full, Lane, Line, Terms, Ticket},
+    line::{Full, Lane, Leaving, Line, Terms, Ticket},
     sync::{AtomicUsize, Mutex, Ordering, fence},
 };
 
@@ -103,9 +103,9 @@ impl<L: Lane, W> Room<L, W> {
     }
 
     /// Somebody leaves; `false` when it waits no more: then it was served or released.
-    pub fn leave(&self, ticket: Ticket) -> bool {
+    pub fn leave(&self, ticket: Ticket, leaving: Leaving, now: Instant) -> bool {
         let mut line = self.line.lock();
-        let left = line.leave(ticket);
+        let left = line.leave(ticket, leaving, now);
         self.waiting.store(line.len(), Ordering::Relaxed);
         left
     }

@@ -9,7 +9,7 @@ const MS: Duration = Duration::from_millis(1);
 
 /// An audience of a test: its key, its priority, what it is owed.
 #[derive(Clone, Copy, Debug)]
-struct Test(u64, u8, i64);
+pub struct Test(pub u64, pub u8, pub i64);
 
 impl Lane for Test {
     fn key(&self) -> u64 {
@@ -42,42 +42,49 @@ fn next(line: &mut Line<Test, u32>, now: Instant) -> Option<u32> {
 #[test]
 fn the_oldest_goes_first_until_the_pool_is_overloaded_and_then_the_newest() {
     let (mut line, start) = (Line::new(), Instant::now());
+    let mut tickets = Vec::new();
     for (after_ms, who) in [(0, 1), (100, 2), (200, 3), (950, 4), (960, 5), (970, 6)] {
-        enter(&mut line, ONE, who, start + after_ms * MS);
+        tickets.push(enter(&mut line, ONE, who, start + after_ms * MS));
     }
     assert_eq!(next(&mut line, start + 999 * MS), Some(1));
-    let overloaded = start + 1_000 * MS;
-    assert!(line.is_overloaded(overloaded) && !line.is_overloaded(start + 999 * MS));
-    assert_eq!(line.patience(WAIT, overloaded), 250 * MS);
-    assert_eq!(next(&mut line, overloaded), Some(6));
+    let late = start + 1_000 * MS;
+    assert!(!line.is_overloaded(late), "nobody has gone without");
+    assert_eq!(line.patience(WAIT, late), WAIT);
+    assert!(line.leave(tickets[1], Leaving::Gone, late));
+    assert!(line.is_overloaded(late), "of two one has");
+    assert_eq!(line.patience(WAIT, late), WAIT / 2);
+    assert_eq!(next(&mut line, late), Some(6));
     let mut gone = Vec::new();
-    line.expire(overloaded, &mut gone);
-    assert_eq!(gone, [2, 3], "whoever has waited for longer than patience lasts now");
-    assert_eq!(next(&mut line, overloaded), Some(5));
-    assert_eq!(next(&mut line, overloaded), Some(4));
-    assert_eq!(next(&mut line, overloaded), None);
-    assert!(!line.is_overloaded(overloaded + WAIT), "it has been empty");
-    assert_eq!(line.patience(WAIT, overloaded), WAIT);
+    line.expire(late, &mut gone);
+    assert_eq!(gone, [3], "whoever has waited for longer than patience lasts now");
+    assert_eq!(next(&mut line, late), Some(5));
+    assert_eq!(next(&mut line, late), Some(4));
+    assert_eq!(next(&mut line, late), None);
+    assert!(!line.is_overloaded(late + WAIT), "it has been empty");
+    assert_eq!(line.patience(WAIT, late), WAIT);
 }
 
 #[test]
 fn everyone_waits_for_as_long_as_was_said_for_its_like_whoever_else_waits() {
     let (mut line, start) = (Line::new(), Instant::now());
     let mut gone = Vec::new();
-    for (who, lane, own_ms) in [(1, 0, 5_000), (2, 0, 100), (3, 1, 1_000), (4, 0, 5_000)] {
+    for (who, lane, own_ms) in
+        [(0, 0, 5_000), (1, 0, 5_000), (2, 0, 100), (3, 1, 1_000), (4, 0, 5_000)]
+    {
         let terms = Terms { own: own_ms * MS, ..terms(100) };
         line.enter(Test(lane, 1, 0), who, terms, start, &mut gone).expect("there is room");
     }
+    assert_eq!(next(&mut line, start), Some(0));
     line.expire(start + 99 * MS, &mut gone);
     assert_eq!(gone, [0_u32; 0]);
     line.expire(start + 100 * MS, &mut gone);
     assert_eq!(gone, [2]);
-    // Overloaded by what holds for the pool, and everyone's patience is a quarter of its own.
     line.expire(start + WAIT, &mut gone);
     assert_eq!(gone, [2, 3]);
-    line.expire(start + 1_249 * MS, &mut gone);
+    // Overloaded by what holds for the pool, and everyone's patience is a third of its own.
+    line.expire(start + 1_666 * MS, &mut gone);
     assert_eq!(line.len(), 2);
-    line.expire(start + 1_250 * MS, &mut gone);
+    line.expire(start + 1_667 * MS, &mut gone);
     assert_eq!(gone, [2, 3, 1, 4]);
     line.check_invariants();
 }
@@ -141,7 +148,7 @@ fn one_for_whom_a_slot_is_of_no_use_is_passed_over_and_keeps_its_place() {
 enum Event {
     Enter { lane: u64, length: usize },
     Next,
-    Leave(usize),
+    Leave(usize, Leaving),
     Expire,
     Pass(u64),
 }
@@ -150,41 +157,88 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (0..3_u64, 0..12_usize).prop_map(|(lane, length)| Event::Enter { lane, length }),
         3 => Just(Event::Next),
-        1 => (0..20_usize).prop_map(Event::Leave),
+        1 => (0..20_usize).prop_map(|at| Event::Leave(at, Leaving::Gone)),
+        1 => (0..20_usize).prop_map(|at| Event::Leave(at, Leaving::Late)),
         1 => Just(Event::Expire),
         2 => (0..700_u64).prop_map(Event::Pass),
     ]
 }
 
-/// The simplest thing that does the same: a list of everybody, looked through each time.
+/// How somebody left a line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    Served,
+    Refused,
+    Gone,
+}
+
+/// The simplest thing that does the same: a list of everybody, and of all that happened since
+/// nobody was in it, looked through each time.
 #[derive(Default)]
 struct Model {
     waiting: Vec<(Ticket, Test, Instant)>,
     busy_since: Option<Instant>,
+    fates: Vec<(Instant, Fate)>,
 }
 
 impl Model {
+    /// Of the first so many: how many were served and how many were not, in this window of `WAIT`
+    /// and the one before.
+    fn counted(&self, first: usize, now: Instant) -> (u32, u32) {
+        let window = |at: Instant| {
+            self.busy_since.map_or(0, |since| (at - since).as_millis() / WAIT.as_millis())
+        };
+        let late = |fate: &&(Instant, Fate)| window(fate.0) + 1 >= window(now);
+        let late = self.fates[..first].iter().filter(late).copied();
+        let (served, missed): (Vec<_>, Vec<_>) = late.partition(|fate| fate.1 == Fate::Served);
+        (served.len() as u32, missed.len() as u32)
+    }
+
+    fn holds(&self, first: usize, now: Instant) -> bool {
+        let lasts = |since: Instant| now - since >= WAIT;
+        let refused = self.fates[..first].iter().find(|fate| fate.1 == Fate::Refused);
+        let (served, missed) = self.counted(first, now);
+        let many = missed > 0 && missed >= served;
+        self.busy_since.is_some_and(lasts) && (many || refused.is_some_and(|it| lasts(it.0)))
+    }
+
+    /// Whether it was the case at any time since nobody was there.
     fn overloaded(&self, now: Instant) -> bool {
-        self.busy_since.is_some_and(|since| now - since >= WAIT)
+        (0..=self.fates.len()).any(|first| {
+            let then = first.checked_sub(1).map(|last| self.fates[last].0);
+            let until = self.fates.get(first).map_or(now, |next| next.0);
+            then.is_some_and(|then| self.holds(first, then)) || self.holds(first, until)
+        })
     }
 
     fn patience(&self, now: Instant) -> Duration {
-        if self.overloaded(now) { WAIT / 4 } else { WAIT }
+        if !self.overloaded(now) {
+            return WAIT;
+        }
+        let (served, missed) = self.counted(self.fates.len(), now);
+        let share = f64::from(served) / f64::from((served + missed).max(1));
+        WAIT.mul_f64(share.max(0.1))
     }
 
-    fn remove(&mut self, at: usize) -> Ticket {
+    fn remove(&mut self, at: usize, fate: Fate, now: Instant) -> Ticket {
         let ticket = self.waiting.remove(at).0;
+        self.fates.push((now, fate));
+        self.forget_when_empty();
+        ticket
+    }
+
+    fn forget_when_empty(&mut self) {
         if self.waiting.is_empty() {
             self.busy_since = None;
+            self.fates.clear();
         }
-        ticket
     }
 
     fn expire(&mut self, now: Instant) -> Vec<Ticket> {
         let patience = self.patience(now);
         let mut late = Vec::new();
         while let Some(at) = self.waiting.iter().position(|it| now - it.2 >= patience) {
-            late.push(self.remove(at));
+            late.push(self.remove(at, Fate::Refused, now));
         }
         late.sort_unstable();
         late
@@ -199,7 +253,7 @@ impl Model {
         // The first of the best, in the order that holds.
         let best = order.iter().map(|&at| rank(&self.waiting[at])).max()?;
         let at = order.into_iter().find(|&at| rank(&self.waiting[at]) == best)?;
-        Some(self.remove(at))
+        Some(self.remove(at, Fate::Served, now))
     }
 }
 
@@ -232,13 +286,17 @@ impl Play {
                 prop_assert_eq!(next, self.model.next(now));
                 self.left += u64::from(next.is_some());
             }
-            Event::Leave(at) => {
+            Event::Leave(at, leaving) => {
                 // Somebody who may be there or not.
                 let ticket = at as Ticket;
-                let gone = self.line.leave(ticket);
+                let gone = self.line.leave(ticket, leaving, now);
                 let known = self.model.waiting.iter().position(|it| it.0 == ticket);
                 prop_assert_eq!(gone, known.is_some());
-                known.map(|at| self.model.remove(at));
+                let fate = match leaving {
+                    Leaving::Gone => Fate::Gone,
+                    Leaving::Late => Fate::Refused,
+                };
+                known.map(|at| self.model.remove(at, fate, now));
                 self.left += u64::from(gone);
             }
             Event::Expire => {
@@ -253,25 +311,30 @@ impl Play {
     }
 
     fn enter(&mut self, lane: Test, length: usize) -> Result<(), TestCaseError> {
-        let (before, busy_since) = (self.line.len(), self.model.busy_since);
+        let (before, now) = (self.line.len(), self.now);
         let mut crowded = Vec::new();
-        let done = self.line.enter(lane, self.entered, terms(length), self.now, &mut crowded);
+        let done = self.line.enter(lane, self.entered, terms(length), now, &mut crowded);
         for gone in &crowded {
             let at = self.model.waiting.iter().position(|it| it.0 == *gone);
             let at = at.ok_or_else(|| TestCaseError::fail("somebody went who was not there"))?;
             prop_assert!(self.model.waiting[at].1.priority() <= lane.priority());
-            self.model.remove(at);
+            // Whoever makes room for another does not leave it empty.
+            self.model.waiting.remove(at);
+            self.model.fates.push((now, Fate::Refused));
         }
         self.left += crowded.len() as u64;
         match done {
             Ok(_) => {
                 prop_assert!(self.line.len() <= length, "no more than may");
-                self.model.waiting.push((self.entered, lane, self.now));
-                // Whoever makes room for another does not leave it empty.
-                self.model.busy_since = Some(busy_since.unwrap_or(self.now));
+                self.model.waiting.push((self.entered, lane, now));
+                self.model.busy_since.get_or_insert(now);
                 self.entered += 1;
             }
-            Err(_) => prop_assert!(before >= length, "there was no room"),
+            Err(_) => {
+                prop_assert!(before >= length, "there was no room");
+                self.model.fates.push((now, Fate::Refused));
+                self.model.forget_when_empty();
+            }
         }
         Ok(())
     }
@@ -281,6 +344,7 @@ impl Play {
         line.check_invariants();
         prop_assert_eq!(line.len(), model.waiting.len());
         prop_assert_eq!(line.is_overloaded(*now), model.overloaded(*now));
+        prop_assert_eq!(line.patience(WAIT, *now), model.patience(*now));
         prop_assert_eq!(line.oldest(), model.waiting.iter().map(|it| it.2).min());
         prop_assert_eq!(*entered, left + line.len() as u64, "everyone leaves exactly once");
         Ok(())

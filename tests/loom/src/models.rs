@@ -11,7 +11,7 @@ use loom::{
 };
 
 use crate::{
-    line::{Lane, Terms, Ticket},
+    line::{Lane, Leaving, Terms, Ticket},
     room::{Room, Source},
     slots::Slots,
 };
@@ -210,7 +210,7 @@ fn whoever_leaves_was_served_or_is_gone_and_its_slot_goes_to_the_next() {
             move || pool.give_back()
         });
         // As `Waiting::drop`: not in the line any more means that a slot is on its way.
-        let served = !pool.room.leave(ticket);
+        let served = !pool.room.leave(ticket, Leaving::Gone, pool.now);
         giver.join().unwrap();
         assert_eq!(leaves.load(Ordering::Acquire), u32::from(served));
         if served {
