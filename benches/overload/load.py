@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 import time
 
 
@@ -11,7 +12,8 @@ class Tally:
     def __init__(self):
         self.latencies = []  # seconds, of those served
         self.waits = []  # seconds beyond the work itself, of those served
-        self.good = 0.0  # seconds of threads, while it was measured, in answers that arrived whole
+        self.worked = []  # when threads began and ended the work of answers that arrived whole
+        self.measured = 0.0, 0.0  # from when to when was measured, where that is not all of it
         self.refused = []  # seconds until the refusal
         self.gone = 0  # clients that gave up
         self.broken = 0  # anything else
@@ -20,10 +22,15 @@ class Tally:
         """What became of another run's requests as well."""
         self.latencies += other.latencies
         self.waits += other.waits
-        self.good += other.good
+        self.worked += other.worked
         self.refused += other.refused
         self.gone += other.gone
         self.broken += other.broken
+
+    def good(self):
+        """Seconds of threads, while it was measured, that went into answers that arrived whole."""
+        begin, end = self.measured
+        return sum(max(0.0, min(to, end) - max(since, begin)) for since, to in self.worked)
 
     def row(self):
         """What is told of every one."""
@@ -139,7 +146,7 @@ async def offered(port, rate, mix, seconds, leaves=0.0, until=None, host="bench"
     works = [work for _, work in mix]
 
     begin = time.monotonic()
-    measured, end = begin + seconds / 4, begin + seconds
+    end = begin + seconds
 
     async def one(work, patience):
         asked = time.monotonic()
@@ -163,7 +170,7 @@ async def offered(port, rate, mix, seconds, leaves=0.0, until=None, host="bench"
             tally.latencies.append(took)
             tally.waits.append(max(0.0, took - work))
             if worked:
-                tally.good += max(0.0, min(worked[1], end) - max(worked[0], measured))
+                tally.worked.append(worked)
         elif status == 503:
             tally.refused.append(took)
         else:
@@ -172,17 +179,20 @@ async def offered(port, rate, mix, seconds, leaves=0.0, until=None, host="bench"
 
     due = begin
     tasks = []
-    marked = False
+    measured = None
     while due < end:
-        if not marked and due > measured:
-            marked = True
+        if not measured and due > begin + seconds / 4:
             mark()
+            measured = time.monotonic()
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         work = random_.choices(works, shares)[0]
         patience = until(work) if random_.random() < leaves else None
         tasks.append(asyncio.create_task(one(work, patience)))
         due += 1 / rate if paced else random_.expovariate(rate)
     mark()
+    tally.measured = measured, time.monotonic()
+    if (over := time.monotonic() - end) > 0.1:
+        print(f"clients came up to {over:.1f} s late: this machine is too busy", file=sys.stderr)
     _, late = await asyncio.wait(tasks, timeout=5 + max(works))
     for task in late:
         task.cancel()

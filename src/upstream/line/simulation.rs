@@ -4,7 +4,8 @@
 //! wants a slot for as long as its work takes, and some leave when their answer is [`SLACK`] later
 //! than that. Nothing here waits or looks at a clock; a run is its seed.
 //!
-//! `cargo test --lib upstream::line::simulation -- --nocapture` prints the table of `docs/slots.md`.
+//! `cargo test --lib upstream::line::simulation -- --nocapture` prints the table of
+//! `docs/slots.md`.
 
 mod rules;
 

@@ -1,8 +1,9 @@
 //! The hand-over of slots, tried in every order in which threads can meet there.
 //!
-//! `slots`, `line`, `pressure` and `room` are the very files of `src/upstream`; only `sync`, which they take
-//! their atomics and locks from, is loom's here. What is tried is that no slot stays free while
-//! somebody waits, that none is given twice, and that a grant whose waiter has gone passes on.
+//! `slots`, `line`, `pressure` and `room` are the very files of `src/upstream`; only `sync`, which
+//! they take their atomics and locks from, is loom's here. What is tried is that no slot stays free
+//! while somebody waits, that none is given twice, and that a grant whose waiter has gone passes
+//! on.
 
 // What is included does more than the models try.
 #![allow(dead_code)]
