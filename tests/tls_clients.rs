@@ -10,6 +10,8 @@ use std::{
 
 #[path = "tls_clients/local.rs"]
 mod local;
+#[path = "tls_clients/sessions.rs"]
+mod sessions;
 #[path = "support/mod.rs"]
 mod support;
 

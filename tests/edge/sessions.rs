@@ -51,6 +51,51 @@ async fn a_session_is_resumed_for_its_own_name_at_its_own_listener_alone() {
     house.usher.stop().await;
 }
 
+/// Has usher read its configuration again, which has changed.
+async fn reload(house: &House) {
+    let control = house.usher.addresses.control.expect("a control port");
+    let mut operator = Client::plain(control).await;
+    operator.send("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let answer = operator.answer().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn sessions_go_on_with_a_renewed_certificate_and_end_with_another_policy() {
+    let (authority, origin) = (Authority::new("root"), Origin::start().await);
+    let house = open(&authority, &origin, "", &format!("{{ bind: 127.0.0.1:0, {TLS} }} }}")).await;
+    origin.serve(|_| ok("here"));
+    let directory = house._directory.path();
+    std::fs::write(directory.join("ca.crt"), authority.root()).expect("it can be written");
+    let mut config = authority.client();
+    config.resumption = Resumption::in_memory_sessions(16);
+    let config = Arc::new(config);
+    let kind = async || {
+        let mut client = secure(house.address(0), &config, "shop.example").await.expect("hands");
+        assert_eq!(client.get("/").await.text(), "here");
+        session(&client).handshake_kind().expect("it is over")
+    };
+    assert_eq!(kind().await, HandshakeKind::Full);
+    assert_eq!(kind().await, HandshakeKind::Resumed);
+    authority.issue(&["shop.example"]).write(directory, "new");
+    let file = directory.join("usher.yaml");
+    let first = std::fs::read_to_string(&file).expect("it is there");
+    let renewed = first.replace("cert: shop.crt, key: shop.key", "cert: new.crt, key: new.key");
+    std::fs::write(&file, &renewed).expect("it can be written");
+    reload(&house).await;
+    assert_eq!(kind().await, HandshakeKind::Resumed, "who resumes has been believed before");
+    // Whom a ticket vouches for and what may be spoken: each other policy has keys of its own.
+    for more in ["clients: { roots: ca.crt, verify: optional }", "lowest: 1.3", "lowest: 1.2"] {
+        let other = renewed.replace("new.key }]", &format!("new.key }}], {more}"));
+        assert_ne!(other, renewed);
+        std::fs::write(&file, other).expect("it can be written");
+        reload(&house).await;
+        assert_eq!(kind().await, HandshakeKind::Full, "{more}");
+        assert_eq!(kind().await, HandshakeKind::Resumed, "{more}");
+    }
+    house.usher.stop().await;
+}
+
 #[tokio::test]
 async fn a_body_that_ends_without_a_word_of_tls_is_cut_and_not_whole() {
     let (authority, origin) = (Authority::new("root"), Origin::start().await);
