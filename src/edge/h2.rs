@@ -44,7 +44,7 @@ use super::{Load, Stream, rules::Rules};
 use connection::{Connection, of_error};
 use delivery::Piece;
 use streams::Common;
-use wire::Wire;
+use wire::{Watch, Wire};
 
 pub use connection::Farewell;
 
@@ -104,9 +104,28 @@ where
     S: Service<Arrival, Response = Response<Settling>, Error = Infallible> + Send,
     S::Future: Send + 'static,
 {
-    let wire = Wire::new(stream, early, &rules, wheel.clone());
+    // Boxed: it is over soon, and a connection should not keep its room.
+    let greeted = Box::pin(greet(stream, early, &rules, &wheel, &drain)).await;
+    match greeted {
+        Ok((h2, watch)) => {
+            let common = Arc::new(Common { rules, wheel, drain, watch, load });
+            Connection::new(h2, peer, common, service).run().await
+        }
+        Err(end) => Farewell { end, refused: 0 },
+    }
+}
+
+/// Reads the client's preface, and says usher's settings. Fails with why that was the end.
+async fn greet(
+    stream: Stream,
+    early: Bytes,
+    rules: &Rules,
+    wheel: &Wheel,
+    drain: &Drain,
+) -> Result<(h2::server::Connection<Wire, Piece>, Arc<Watch>), Http2End> {
+    let wire = Wire::new(stream, early, rules, wheel.clone());
     let watch = wire.watch();
-    let handshake: Handshake<Wire, Piece> = settings(&rules).handshake(wire);
+    let handshake: Handshake<Wire, Piece> = settings(rules).handshake(wire);
     let greeted = wheel.within(Instant::now() + rules.head_wait, async {
         // Either may be dropped: there is nothing yet that could be lost.
         tokio::select! {
@@ -114,13 +133,8 @@ where
             () = drain.reached(Stage::Cutting) => Err(Http2End::Drained),
         }
     });
-    let h2 = match greeted.await {
-        Ok(Ok(h2)) => h2,
-        Ok(Err(end)) => return Farewell { end, refused: 0 },
-        Err(_late) => return Farewell { end: Http2End::HeadTimeout, refused: 0 },
-    };
-    let common = Arc::new(Common { rules, wheel, drain, watch, load });
-    Connection::new(h2, peer, common, service).run().await
+    let h2 = greeted.await.map_err(|_late| Http2End::HeadTimeout)??;
+    Ok((h2, watch))
 }
 
 /// Every setting that the crate has, so that none of them changes with its version.

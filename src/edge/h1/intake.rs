@@ -189,7 +189,11 @@ impl Intake {
     /// Lets go of the stream; what has arrived goes with it.
     pub(super) fn release(&mut self) -> Bytes {
         self.stream = None;
-        mem::take(&mut self.buffer).freeze()
+        // What follows lives long, and its first bytes are few: they must not hold the buffer.
+        let read = mem::take(&mut self.buffer);
+        let early = Bytes::copy_from_slice(&read);
+        buffer::give(read);
+        early
     }
 
     /// Watches for the client while nobody reads: keeps what arrives early, up to a bound, and

@@ -264,6 +264,10 @@ impl AsyncRead for Wire {
             let bytes = this.early.len().min(buffer.remaining());
             buffer.put_slice(&this.early[..bytes]);
             this.early.advance(bytes);
+            if this.early.is_empty() {
+                // What is empty may still hold on to the memory that it is a part of.
+                this.early = Bytes::new();
+            }
         }
         let read = &buffer.filled()[before..];
         this.client_ended = read.is_empty();
