@@ -5,6 +5,7 @@ use crate::support::{
     client::{Answer, Client},
     origin::{Asked, Origin, ok},
     usher::{Samples, Usher, one_pool},
+    wire,
 };
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -147,21 +148,24 @@ async fn who_leaves_or_breaks_its_body_before_it_is_decided_is_counted_by_what_i
     usher.reaches("usher_requests_in_flight{audience=\"everyone\"}", 1.0).await;
     client.reset();
     usher.reaches(left, 1.0).await;
-    for (request, fault) in [
-        (chunked(JSON, &"x".repeat(3_000), 1_000) + "\r\n", "body_too_large"),
-        (chunked(JSON, "x", 1).replace("0\r\n", "no chunk\r\n"), "bad_chunk"),
-    ] {
+    let mut broken = vec![(chunked(JSON, &"x".repeat(3_000), 1_000) + "\r\n", "body_too_large")];
+    // HTTP/2 cannot say a chunk that is none.
+    if !wire::HTTP2 {
+        broken.push((chunked(JSON, "x", 1).replace("0\r\n", "no chunk\r\n"), "bad_chunk"));
+    }
+    for (request, fault) in &broken {
         let mut client = Client::connect(usher.address()).await;
-        let answer = ask(&mut client, &request).await;
-        assert_eq!(answer.field("x-usher-fault"), Some(fault));
+        let answer = ask(&mut client, request).await;
+        assert_eq!(answer.field("x-usher-fault"), Some(*fault));
     }
     let mut client = Client::connect(usher.address()).await;
     assert_eq!(ask(&mut client, &request).await.text(), format!("orders {PLACING}"));
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_requests_total", &["\"orders\"", "\"200\"", "served"]), 1.0);
     assert_eq!(samples.sum("usher_requests_total", &["\"everyone\"", "\"client_left\""]), 0.0);
-    assert_eq!(samples.sum("usher_faults_total", &["\"everyone\"", "body_too_large"]), 1.0);
-    assert_eq!(samples.sum("usher_faults_total", &["\"everyone\"", "bad_chunk"]), 1.0);
+    for (_, fault) in &broken {
+        assert_eq!(samples.sum("usher_faults_total", &["\"everyone\"", fault]), 1.0, "{fault}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 //! told. `proxy_tls` and `proxy_http2_tls` tell the same over TLS, and over HTTP/2 within it.
 
 mod crowds;
-mod graphql;
 mod http1;
 #[path = "suite.rs"]
 mod suite;

@@ -9,6 +9,7 @@ pub mod drain;
 pub mod endings;
 pub mod events;
 pub mod fallback;
+pub mod graphql;
 pub mod health;
 pub mod limits;
 pub mod manners;
