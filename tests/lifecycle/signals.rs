@@ -12,7 +12,7 @@ use crate::{
     kit::Shop,
     support::{
         binary::{Binary, said},
-        client::Client,
+        client::{Client, refused},
         origin::Origin,
         usher::Samples,
     },
@@ -117,6 +117,30 @@ async fn a_reload_while_usher_stops_is_refused_and_says_so() {
     assert_eq!(usher.samples().await.get("usher_config_generation"), 1.0);
     usher.signal(Signal::TERM);
     assert_eq!(usher.ended().code(), Some(0), "{}", usher.log());
+}
+
+/// The process stands still while they come, so that it finds them and the TERM at once.
+#[tokio::test]
+async fn connections_that_the_system_has_queued_when_accepting_ends_are_served() {
+    let shop = Shop::open("shop").await;
+    let text = config("", &shop.address.to_string()).replace("grace: 20s", "grace: 0s");
+    let mut usher = Binary::start(&text).await;
+    usher.signal(Signal::STOP);
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = Client::connect(usher.clients).await;
+        client.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
+        clients.push(client);
+    }
+    usher.signal(Signal::TERM);
+    usher.signal(Signal::CONT);
+    for client in &mut clients {
+        let answer = client.answer().await;
+        assert!(answer.status == 200 && answer.whole, "{answer:?}");
+    }
+    assert_eq!(usher.ended().code(), Some(0), "{}", usher.log());
+    assert_eq!(shop.served(), 20);
+    refused(usher.clients).await;
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use std::{fs, path::PathBuf};
 
 use crate::{
     GET,
+    suite::websocket::opened,
     support::{
         client::{Answer, Client, refused},
-        origin::{Origin, ok},
+        origin::{Closed, Origin, ok},
         usher::{Usher, listener_tls, one_pool},
     },
 };
@@ -252,4 +253,70 @@ async fn no_request_sees_half_of_one_configuration_and_half_of_another() {
         assert_eq!(seen.keys().collect::<Vec<_>>(), ["first for first", "second for second"]);
     }
     usher.stop().await;
+}
+
+/// How the endpoint at `address` stands in the status.
+fn standing(usher: &Usher, address: &str) -> (String, Option<String>) {
+    let status = usher.remote.status();
+    let mut endpoints = status.pools.iter().flat_map(|pool| &pool.endpoints);
+    let endpoint = endpoints.find(|endpoint| endpoint.address == address).expect("it is there");
+    (endpoint.state.to_string(), endpoint.since.clone())
+}
+
+/// One endpoint whose only slot is held, somebody who waits for it, a tunnel, and an endpoint that
+/// is ejected: none of them notices that the audience is another one and the pool has other
+/// timeouts, and neither does anybody who counts.
+#[tokio::test]
+async fn what_did_not_change_is_carried_over_with_all_that_is_known_of_it() {
+    let (origin, well, closed) = (Origin::start().await, Origin::start().await, Closed::bind());
+    let (dead, ejection) =
+        (closed.endpoint(), "ejection: { hold: 10m, hold_max: 10m }, balance: round_robin");
+    let queue = "    queue: { wait: 20s }\n    timeouts: { total: 20s }\n";
+    let pair = format!(
+        "  pair: {{ endpoints: [{dead}, {}], capacity: 5, {ejection} }}\n",
+        well.endpoint()
+    );
+    well.serve(|_| ok("well"));
+    let text = one_pool(&[origin.endpoint()], queue).replace("capacity: 5", "capacity: 1").replace(
+        "audiences: [",
+        "audiences: [{ name: pair, pool: pair, match: [{ path: /pair }] }, ",
+    );
+    let text = text + &pair;
+    let file = File::new(&text);
+    let usher = Usher::start_at(&file.path).await;
+    let mut client = Client::connect(usher.address()).await;
+    while standing(&usher, &dead).0 != "ejected" {
+        assert_eq!(client.get("/pair").await.text(), "well");
+    }
+    let ejected = standing(&usher, &dead);
+    drop(client);
+    let (mut tunnel, mut cable) = opened(&origin, &usher).await;
+    let mut first = Client::connect(usher.address()).await;
+    first.send(GET).await;
+    let mut line = origin.accept().await;
+    line.read().await;
+    let mut second = Client::connect(usher.address()).await;
+    second.send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let queued = "usher_pool_queue_length{pool=\"rails\"}";
+    usher.reaches(queued, 1.0).await;
+    let changed = text.replace("everyone", "somebody").replace("total: 20s", "total: 30s");
+    file.write(&changed);
+    reload(&usher).await;
+    usher.reaches(GENERATION, 2.0).await;
+    assert_eq!(standing(&usher, &dead), ejected);
+    let samples = usher.samples();
+    assert_eq!(samples.get(queued), 1.0);
+    assert_eq!(samples.get("usher_pool_in_flight{pool=\"rails\"}"), 1.0);
+    assert_eq!(samples.sum("usher_tunnels", &[]), 1.0);
+    tunnel.send("still here").await;
+    assert_eq!(cable.read_exactly(10).await.expect("bytes"), b"still here");
+    line.write(ok("first")).await;
+    assert_eq!(first.answer().await.text(), "first");
+    assert_eq!(line.read().await.target(), "/second", "on the same connection");
+    line.write(ok("second")).await;
+    assert_eq!(second.answer().await.text(), "second");
+    drop((tunnel, cable, line, first, second));
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["pool=\"rails\"", "\"200\""]), 2.0);
+    assert_eq!(samples.sum("usher_requests_total", &["failed"]), 0.0);
 }
