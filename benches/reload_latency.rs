@@ -58,7 +58,10 @@ async fn measure(rules: usize) {
     std::thread::spawn(move || runtime().block_on(serve(origin)));
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("usher.yaml");
-    write(&path, rules, port, 0);
+    // Written in advance: this thread has requests to send meanwhile.
+    let texts: Vec<String> =
+        (0..=SECONDS / 2).map(|turn| text(rules, port, turn as usize)).collect();
+    write(&path, &texts[0]);
     let (config, _) =
         config::load(&path, &LoadOptions::default()).unwrap_or_else(|it| panic!("{it}"));
     let origin = Origin { path: Some(path.clone()), ..Origin::default() };
@@ -82,14 +85,21 @@ async fn measure(rules: usize) {
         asking.spawn(ask_on_schedule(address, begin + offset, period));
     }
     let control = control.expect("a control port");
-    let mut reloads = Vec::new();
-    for second in (1..SECONDS).step_by(2) {
-        let middle = begin + Duration::from_millis(second * 1000 + 500);
-        tokio::time::sleep_until(middle.into()).await;
-        write(&path, rules, port, second as usize);
+    let (mut reloads, mut waited) = (Vec::new(), [Duration::ZERO; 2]);
+    let mut known = waited_for_a_core();
+    for (second, text) in (1..SECONDS).step_by(2).zip(&texts[1..]) {
+        let at = |ms: u64| tokio::time::sleep_until((begin + Duration::from_millis(ms)).into());
+        at(second * 1000).await;
+        let now = waited_for_a_core();
+        waited[0] += now - std::mem::replace(&mut known, now);
+        at(second * 1000 + 500).await;
+        write(&path, text);
         let asked = Instant::now();
         reload(control).await;
         reloads.push(asked.elapsed());
+        at(second * 1000 + 1000).await;
+        let now = waited_for_a_core();
+        waited[1] += now - std::mem::replace(&mut known, now);
     }
     let mut with = Vec::new();
     let mut without = Vec::new();
@@ -106,6 +116,8 @@ async fn measure(rules: usize) {
     let without = report("seconds without a reload", without);
     let with = report("seconds with a reload", with);
     report("reloads, asked to answered", reloads);
+    let [a, b] = waited.map(|waited| waited / (SECONDS / 2) as u32);
+    println!("usher's worker waited for a core {a:.2?} of a second without, {b:.2?} with");
     let held = with <= without.mul_f64(1.1) || with <= without + Duration::from_millis(2);
     let verdict = if held { "held" } else { "not held" };
     println!("p99 {without:.2?} without, {with:.2?} with: within 10 % or 2 ms: {verdict}");
@@ -198,8 +210,27 @@ fn report(what: &str, mut timed: Vec<Duration>) -> Duration {
     p99
 }
 
-/// Another configuration each time, put in its place at once.
-fn write(path: &Path, rules: usize, port: u16, turn: usize) {
+/// How long usher's worker has been ready to run and had no core to do so.
+fn waited_for_a_core() -> Duration {
+    let threads = fs::read_dir("/proc/self/task").expect("it is Linux").flatten();
+    let is_worker = |thread: &fs::DirEntry| {
+        fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name == "worker-0\n")
+    };
+    let worker = threads.into_iter().find(is_worker).expect("usher runs");
+    let spent = fs::read_to_string(worker.path().join("schedstat")).expect("it is Linux");
+    let waited = spent.split(' ').nth(1).and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(waited.expect("the second number"))
+}
+
+/// Puts another configuration in its place at once.
+fn write(path: &Path, text: &str) {
+    let beside = path.with_extension("new");
+    fs::write(&beside, text).expect("it can be written");
+    fs::rename(beside, path).expect("it can be put there");
+}
+
+/// Another configuration each time.
+fn text(rules: usize, port: u16, turn: usize) -> String {
     let mut text = String::from(
         "listeners: [{ bind: 127.0.0.1:0 }]\ncontrol: { bind: 127.0.0.1:0 }\nmetrics: off\n\
          access_log: off\nworkers: 1\ndrain: { grace: 0s }\naudiences:\n",
@@ -222,7 +253,5 @@ fn write(path: &Path, rules: usize, port: u16, turn: usize) {
         }
         text.push_str("] }\n");
     }
-    let beside = path.with_extension("new");
-    fs::write(&beside, text).expect("it can be written");
-    fs::rename(beside, path).expect("it can be put there");
+    text
 }

@@ -9,6 +9,8 @@
 //! One reload at a time. Invariant: until the one store, nothing that a request can see has
 //! changed; after it, a request sees all of it or, having begun before, none.
 
+mod draft;
+mod leisure;
 mod mounts;
 mod watch;
 
@@ -27,7 +29,7 @@ use tokio::{
 
 use crate::{
     bind::Bind,
-    config::{self, Changes, Config, Examination, LoadOptions, Problem, Problems, Severity},
+    config::{self, Changes, Config, LoadOptions, Problem, Problems, Severity},
     discover::Directory,
     drain::Stage,
     edge::{self, Door, Order},
@@ -37,6 +39,8 @@ use crate::{
     systemd,
 };
 
+use draft::{Draft, Fair};
+use leisure::Leisure;
 use watch::{Fingerprint, Watch};
 
 /// How long a reload waits for new names; what is not known by then is a down endpoint.
@@ -49,8 +53,19 @@ pub struct Reloader {
     common: Arc<Common>,
     doors: mpsc::Sender<Order>,
     turn: Semaphore,
-    watch: Arc<Mutex<Watch>>,
+    leisure: Leisure,
     state: Mutex<State>,
+}
+
+/// One reload, while which there was no other.
+#[derive(Debug)]
+pub struct Turn {
+    /// What was in use before it.
+    pub before: Arc<Snapshot>,
+    /// What was in use after it.
+    pub after: Arc<Snapshot>,
+    /// What came of it.
+    pub reloaded: Reloaded,
 }
 
 /// What came of a reload.
@@ -83,6 +98,7 @@ pub struct Standing {
 struct State {
     standing: Standing,
     looked_at: Vec<PathBuf>,
+    watch: Watch,
     seen: Fingerprint,
     /// Snapshots that some worker may still hold. They are dropped here, not there.
     retired: Vec<Arc<Snapshot>>,
@@ -99,20 +115,25 @@ impl Reloader {
         common: Arc<Common>,
         doors: mpsc::Sender<Order>,
     ) -> Self {
-        let looked_at: Vec<PathBuf> = match &path {
-            Some(path) => config::inspect(path, &LoadOptions::default()).looked_at,
-            None => Vec::new(),
-        };
+        let mut watch = Watch::default();
+        let (mut looked_at, mut seen) = <(Vec<PathBuf>, Fingerprint)>::default();
+        if let Some(path) = &path {
+            let read = || config::inspect(path, &LoadOptions::default());
+            let (examined, fingerprint) = watch.look_and_read(vec![path.clone()], read);
+            // What has changed since the configuration in use was read is found at the first look.
+            let in_use = &common.published.current().config.hash;
+            if examined.result.is_ok_and(|(config, _)| config.hash == *in_use) {
+                seen = fingerprint;
+            }
+            looked_at = examined.looked_at;
+        }
         let stuck = mounts::warnings(&looked_at);
         stuck.iter().for_each(|warning| tracing::warn!("{warning}"));
         let warnings = warnings.into_iter().chain(stuck).collect();
         let standing = Standing { loaded_at: SystemTime::now(), warnings, refused: None };
-        let mut watch = Watch::default();
-        let seen = watch.look(&looked_at);
-        let state = State { standing, looked_at, seen, retired: Vec::new() };
-        let (turn, state) = (Semaphore::new(1), Mutex::new(state));
-        let watch = Arc::new(Mutex::new(watch));
-        Self { path, world, common, doors, turn, watch, state }
+        let state = State { standing, looked_at, watch, seen, retired: Vec::new() };
+        let (turn, leisure, state) = (Semaphore::new(1), Leisure::default(), Mutex::new(state));
+        Self { path, world, common, doors, turn, leisure, state }
     }
 
     /// How the configuration in use stands to its file.
@@ -126,39 +147,51 @@ impl Reloader {
     }
 
     /// Reloads when the content has changed since it was last read; what came of it, if it was.
-    pub async fn look(&self) -> Option<Reloaded> {
+    pub async fn look(&self) -> Option<Turn> {
         self.state.lock().retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         self.path.as_ref()?;
         // Whoever stops or has a successor changes nothing any more.
         if self.is_stopping() {
             return None;
         }
-        let looked_at = self.state.lock().looked_at.clone();
-        let watch = self.watch.clone();
-        let seen = blocking(move || watch.lock().look(&looked_at)).await?;
-        if seen == self.state.lock().seen {
-            return None;
+        let (looked_at, mut watch) = {
+            let state = self.state.lock();
+            (state.looked_at.clone(), state.watch.clone())
+        };
+        let look = move || {
+            let seen = watch.look(&looked_at);
+            (seen, watch)
+        };
+        let (seen, watch) = blocking(look).await?;
+        {
+            let mut state = self.state.lock();
+            // What it remembers is right whoever looked last.
+            state.watch = watch;
+            if seen == state.seen {
+                return None;
+            }
         }
         tracing::info!("the configuration's content has changed");
         Some(self.reload().await)
     }
 
     /// Reads the configuration again, and puts it to use when nothing is wrong with it.
-    pub async fn reload(&self) -> Reloaded {
+    pub async fn reload(&self) -> Turn {
         // The semaphore is never closed.
         let _turn = self.turn.acquire().await;
+        let before = self.common.published.current();
         systemd::reloading();
-        let reloaded = self.try_reload().await;
+        let reloaded = self.try_reload(&before).await;
         self.tell(&reloaded);
         systemd::ready();
-        reloaded
+        Turn { before, after: self.common.published.current(), reloaded }
     }
 
     fn is_stopping(&self) -> bool {
         self.common.drain.stage() > Stage::Running
     }
 
-    async fn try_reload(&self) -> Reloaded {
+    async fn try_reload(&self, old: &Arc<Snapshot>) -> Reloaded {
         if self.is_stopping() {
             return refused("usher", "is stopping, and ends with the configuration it has");
         }
@@ -166,51 +199,51 @@ impl Reloader {
             return refused("usher", "runs without a file; there is nothing to reload");
         };
         let name = path.display().to_string();
-        let watch = self.watch.clone();
-        let read = blocking(move || {
-            let Examination { result, looked_at } = config::inspect(&path, &LoadOptions::default());
-            let seen = watch.lock().look(&looked_at);
-            (result, looked_at, seen)
-        });
-        let Some((result, looked_at, seen)) = read.await else {
+        let (watch, looked_at) = {
+            let state = self.state.lock();
+            (state.watch.clone(), state.looked_at.clone())
+        };
+        let (bytes, known) = (watch.bytes(), old.config.clone());
+        let read = move || Draft::of(&path, &known, looked_at.clone(), watch.clone());
+        let read = self.leisure.spend(bytes, read);
+        let Some(Draft { result, looked_at, watch, seen }) = read.await else {
             return refused(&name, "cannot be read: reading it panicked");
         };
         {
             let mut state = self.state.lock();
             state.looked_at = looked_at;
+            state.watch = watch;
             state.seen = seen;
         }
         match result {
-            Ok((config, warnings)) => self.apply(&name, config, &warnings).await,
+            Ok(None) => Reloaded::Unchanged,
+            Ok(Some(fair)) => self.apply(&name, old, fair).await,
             Err(problems) => Reloaded::Refused(problems),
         }
     }
 
-    async fn apply(&self, name: &str, config: Config, warnings: &[Problem]) -> Reloaded {
-        let old = self.common.published.current();
-        if config.hash == old.config.hash {
-            return Reloaded::Unchanged;
-        }
-        let changes = config::changes(&old.config, &config);
+    async fn apply(&self, name: &str, old: &Arc<Snapshot>, fair: Fair) -> Reloaded {
+        let Fair { config, warnings, classifier, changes } = fair;
         // New doors are bound before anything is let go of.
         let order = match order(&old.config, &config) {
             Ok(order) => order,
             Err(error) => return refused(name, &error.to_string()),
         };
         let (world, generation) = (self.world.clone(), old.generation + 1);
-        let compile = blocking(move || world.compile(Arc::new(config), generation));
-        let Some(snapshot) = compile.await else {
+        // Not at leisure: members of pools are published on the way, with locks that requests take.
+        let build = blocking(move || world.build(config, classifier, generation));
+        let Some(snapshot) = build.await else {
             return refused(name, "cannot be compiled: compiling it panicked");
         };
-        resolve_new(self.world.directory(), &old, &snapshot).await;
+        resolve_new(self.world.directory(), old, &snapshot).await;
         self.common.published.publish(Arc::new(snapshot));
         // The acceptor takes an order at once; it has gone only when usher stops.
         let _ = self.doors.send(order).await;
         let mut state = self.state.lock();
-        state.retired.push(old);
+        state.retired.push(old.clone());
         state.standing.loaded_at = SystemTime::now();
-        let warnings = warnings.iter().map(Problem::headline);
-        state.standing.warnings = warnings.chain(mounts::warnings(&state.looked_at)).collect();
+        state.standing.warnings =
+            warnings.into_iter().chain(mounts::warnings(&state.looked_at)).collect();
         Reloaded::Applied { generation, changes }
     }
 

@@ -190,6 +190,12 @@ impl Decision {
 // === impl Snapshot ===
 
 impl Snapshot {
+    /// The rules of `config`, compiled: the one part of a snapshot that rests on nothing else.
+    pub fn classifier(config: &Config) -> Classifier {
+        let rules: Vec<_> = config.audiences.iter().map(|a| a.rules.as_slice()).collect();
+        Classifier::new(&rules)
+    }
+
     /// Who the request with these facts is for.
     pub fn decide(&self, facts: &Facts<'_>) -> Decision {
         let Ok(path) = PathView::of(facts.path) else {

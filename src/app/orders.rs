@@ -13,12 +13,12 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{sight::rfc3339, targets};
 use crate::{
-    config::{Config, Problem},
+    config::{Config, Problem, Severity},
     control::{Asked, By, Deed, Guard, Order, Ordered, OrderedView, Refused, VerbView},
     drain::Stage,
     meters::VerbGauges,
     proxy::Common,
-    reload::{Reloaded, blocking},
+    reload::{Reloaded, Turn, blocking},
     snapshot::{Snapshot, World},
     units::format_duration,
     verbs::{self, Action, Register, Store, Target, Verb},
@@ -135,14 +135,15 @@ impl Orders {
     }
 
     /// Writes down what came of a reload.
-    pub(super) fn note_reload(&self, by: &By, before: &Snapshot, reloaded: &Reloaded) {
-        let now = self.common.published.current();
-        let (result, detail) = match reloaded {
+    pub(super) fn note_reload(&self, by: &By, turn: &Turn) {
+        let (result, detail) = match &turn.reloaded {
             Reloaded::Applied { changes, .. } => ("done", Some(changes.to_string())),
             Reloaded::Unchanged => ("unchanged", None),
             Reloaded::Refused(problems) => {
-                let first = problems.as_slice().first().map(Problem::headline);
-                ("refused", first)
+                // Warnings stand among them, and have refused nothing.
+                let mut errors = problems.as_slice().iter();
+                let first = errors.find(|problem| problem.severity == Severity::Error);
+                ("refused", first.map(Problem::headline))
             }
         };
         let shown = |snapshot: &Snapshot| {
@@ -150,8 +151,8 @@ impl Orders {
             json!({ "generation": snapshot.generation, "hash": hash })
         };
         self.guard.audit.note(&Deed {
-            before: shown(before),
-            after: shown(&now),
+            before: shown(&turn.before),
+            after: shown(&turn.after),
             detail: detail.map(|text| text.trim_end().replace('\n', "; ")),
             ..by.deed("reload", result)
         });

@@ -102,17 +102,15 @@ impl HouseSight {
 
     /// Reloads the configuration because of `by`, and writes it down.
     pub(super) async fn reload_by(&self, by: &By) -> Reloaded {
-        let before = self.common.published.current();
-        let reloaded = self.reloader.reload().await;
-        self.orders.note_reload(by, &before, &reloaded);
-        reloaded
+        let turn = self.reloader.reload().await;
+        self.orders.note_reload(by, &turn);
+        turn.reloaded
     }
 
     /// Looks whether files have changed: the configuration, and those with tokens.
     pub(super) async fn look(&self) {
-        let before = self.common.published.current();
-        if let Some(reloaded) = self.reloader.look().await {
-            self.orders.note_reload(&By::itself("file"), &before, &reloaded);
+        if let Some(turn) = self.reloader.look().await {
+            self.orders.note_reload(&By::itself("file"), &turn);
         }
         let (guard, current) = (self.guard().clone(), self.common.published.current());
         blocking(move || guard.keys.renew(&current.config.operators.tokens)).await;

@@ -15,17 +15,25 @@ use std::{
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
+use crate::config::Examination;
+
 /// How long a file must have lain untouched before its stamp is trusted. Times of files are
 /// coarse: two changes within one tick of the clock have the same one.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// What a set of files and directories holds.
+/// How often a configuration is read anew because it names other files than a moment ago.
+const READS_MAX: u32 = 3;
+
+/// What a set of files and directories holds. The default is none that a look returns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
 
 /// Takes fingerprints, and remembers what files held that have not been touched since.
-#[derive(Debug, Default)]
-pub(super) struct Watch(FxHashMap<PathBuf, (Stamp, [u8; 32])>);
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watch {
+    settled: FxHashMap<PathBuf, (Stamp, [u8; 32])>,
+    bytes: u64,
+}
 
 /// Which file it is, and when it was last touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +50,8 @@ impl Watch {
     /// Looks at all of `paths`: of a file its content counts, of a directory the names in it. What
     /// cannot be read has a fingerprint too.
     pub(super) fn look(&mut self, paths: &[PathBuf]) -> Fingerprint {
-        self.0.retain(|path, _| paths.contains(path));
+        self.settled.retain(|path, _| paths.contains(path));
+        self.bytes = 0;
         let mut hash = Sha256::new();
         for path in paths {
             hash.update(path.as_os_str().as_encoded_bytes());
@@ -60,21 +69,51 @@ impl Watch {
         Fingerprint(hash.finalize().into())
     }
 
+    /// Has the configuration read that hung on `paths` when it was read last, and says what its
+    /// files held before: what is written to them meanwhile is found at the next look, and not
+    /// taken for what has been read.
+    pub(super) fn look_and_read(
+        &mut self,
+        mut paths: Vec<PathBuf>,
+        read: impl Fn() -> Examination,
+    ) -> (Examination, Fingerprint) {
+        let mut reads = 0;
+        loop {
+            let seen = self.look(&paths);
+            let examined = read();
+            reads += 1;
+            if examined.looked_at == paths {
+                return (examined, seen);
+            }
+            // It hangs on files that had not been looked at.
+            if reads == READS_MAX {
+                return (examined, Fingerprint::default());
+            }
+            paths.clone_from(&examined.looked_at);
+        }
+    }
+
+    /// How long all files together were when they were looked at last.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The hash of what is at `path`.
     fn content(&mut self, path: &Path) -> io::Result<[u8; 32]> {
         let about = fs::metadata(path)?;
         if about.is_dir() {
             return names(path);
         }
+        self.bytes += about.len();
         let stamp = Stamp::of(&about);
-        if let Some((_, hash)) = self.0.get(path).filter(|(known, _)| *known == stamp) {
+        if let Some((_, hash)) = self.settled.get(path).filter(|(known, _)| *known == stamp) {
             return Ok(*hash);
         }
         let mut hash = Sha256::new();
         io::copy(&mut fs::File::open(path)?, &mut Hashing(&mut hash))?;
         let hash: [u8; 32] = hash.finalize().into();
         if stamp.is_settled() && Stamp::of(&fs::metadata(path)?) == stamp {
-            self.0.insert(path.to_owned(), (stamp, hash));
+            self.settled.insert(path.to_owned(), (stamp, hash));
         }
         Ok(hash)
     }
@@ -144,6 +183,68 @@ mod tests {
         assert_ne!(watch.look(&paths), before, "so is a link that was swapped");
     }
 
+    /// `usher.yaml` is a link to `..data/usher.yaml`, and `..data` one to a directory of its own for
+    /// each version: that link is replaced by a rename, and nothing else is touched.
+    #[test]
+    fn kubernetes_swap_of_a_directory_is_a_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for version in ["..1", "..2"] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("usher.yaml"), version).unwrap();
+        }
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, at(name)).unwrap();
+        link("..1", "..data");
+        link("..data/usher.yaml", "usher.yaml");
+        let paths = [at("usher.yaml")];
+        let mut watch = Watch::default();
+        let before = watch.look(&paths);
+        link("..2", "..data_tmp");
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        assert_ne!(watch.look(&paths), before);
+    }
+
+    #[test]
+    fn a_copy_over_the_file_that_keeps_its_time_and_length_is_a_change() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "one").unwrap();
+        let time = fs::metadata(file.path()).unwrap().modified().unwrap();
+        let paths = [file.path().to_owned()];
+        let mut watch = Watch::default();
+        let before = watch.look(&paths);
+        fs::write(file.path(), "two").unwrap();
+        file.as_file().set_modified(time).unwrap();
+        assert_ne!(watch.look(&paths), before);
+        assert_eq!(watch.bytes(), 3);
+    }
+
+    #[test]
+    fn what_is_written_while_a_configuration_is_read_is_a_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, two) = (directory.path().join("1"), directory.path().join("2"));
+        fs::write(&one, "old").unwrap();
+        fs::write(&two, "old").unwrap();
+        let reads = std::cell::Cell::new(0);
+        let read = |looked_at: &[PathBuf]| {
+            reads.set(reads.get() + 1);
+            fs::write(&one, format!("new {}", reads.get())).unwrap();
+            let result = Err(crate::config::Problems::new(Vec::new()));
+            Examination { result, looked_at: looked_at.to_vec() }
+        };
+        let mut watch = Watch::default();
+        let (examined, seen) = watch.look_and_read(vec![one.clone()], || read(&[one.clone()]));
+        assert_eq!(reads.take(), 1);
+        assert_ne!(watch.look(&examined.looked_at), seen);
+        // Where it hangs on other files than before, these have to be looked at first.
+        let both = [one.clone(), two.clone()];
+        let (examined, seen) = watch.look_and_read(vec![one.clone()], || read(&both));
+        assert_eq!((reads.take(), &examined.looked_at[..]), (2, &both[..]));
+        assert_ne!(watch.look(&both), seen);
+        let growing = || read(&vec![one.clone(); reads.get() + 2]);
+        let (_, seen) = watch.look_and_read(vec![one.clone()], growing);
+        assert_eq!((reads.get(), seen), (3, Fingerprint::default()));
+    }
+
     #[test]
     fn a_file_that_comes_into_a_directory_is_a_change() {
         let directory = tempfile::tempdir().unwrap();
@@ -161,18 +262,18 @@ mod tests {
         let paths = [file.path().to_owned()];
         let mut watch = Watch::default();
         let before = watch.look(&paths);
-        assert!(watch.0.is_empty(), "it was touched just now");
+        assert!(watch.settled.is_empty(), "it was touched just now");
         let stamp = Stamp::of(&fs::metadata(file.path()).unwrap());
-        watch.0.insert(paths[0].clone(), (stamp, [7; 32]));
+        watch.settled.insert(paths[0].clone(), (stamp, [7; 32]));
         assert_ne!(watch.look(&paths), before, "what is remembered counts");
         fs::write(file.path(), "two").unwrap();
         let stale = Stamp { changed: (stamp.changed.0 - 1, 0), ..stamp };
-        watch.0.insert(paths[0].clone(), (stale, [7; 32]));
+        watch.settled.insert(paths[0].clone(), (stale, [7; 32]));
         let after = watch.look(&paths);
         assert_eq!(after, Watch::default().look(&paths), "and not for what was touched since");
         assert_ne!(after, before);
         assert!(Stamp { changed: (stamp.changed.0 - 10, 0), ..stamp }.is_settled());
         watch.look(&[]);
-        assert!(watch.0.is_empty(), "nothing is remembered of what is not looked at");
+        assert!(watch.settled.is_empty(), "nothing is remembered of what is not looked at");
     }
 }

@@ -124,13 +124,17 @@ impl World {
 
     /// Compiles `config`. Names of endpoints are looked up by whoever runs the pools.
     pub fn compile(&self, config: Arc<Config>, generation: u64) -> Snapshot {
+        let classifier = Snapshot::classifier(&config);
+        self.build(config, classifier, generation)
+    }
+
+    /// Compiles what is left of `config` when `classifier` has been made of it.
+    pub fn build(&self, config: Arc<Config>, classifier: Classifier, generation: u64) -> Snapshot {
         self.directory.configure(&config.resolver);
         let pools: Vec<Pool> = config.pools.iter().map(|pool| self.pool(pool)).collect();
         let mut audiences: Vec<Audience> =
             config.audiences.iter().map(|it| self.audience(it, &config, &pools)).collect();
         audiences.push(self.none());
-        let rules: Vec<_> = config.audiences.iter().map(|a| a.rules.as_slice()).collect();
-        let classifier = Classifier::new(&rules);
         let servers = self.servers(&config);
         let identities = self.identities(&config);
         let graphql = self.graphql(&config);

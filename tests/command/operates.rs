@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, process::Output};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
@@ -164,4 +165,131 @@ async fn what_operators_type_is_done_shown_written_down_and_ended() {
     for line in ["action=\"pause\"", "action=\"resume\"", "action=\"drain\""] {
         assert!(usher.log().contains(line), "{line}: {}", usher.log());
     }
+}
+
+/// Puts `text` in the place of the configuration, all at once.
+fn put(usher: &Binary, text: &str) {
+    let beside = usher.directory().join("beside.yaml");
+    fs::write(&beside, text).expect("it can be written");
+    fs::rename(beside, usher.config()).expect("it can be put there");
+}
+
+/// The first line of the audit, of those after the first `known`, about a reload by `who` with this
+/// `result`, or with any but a refusal.
+async fn reload_by(usher: &Binary, known: usize, who: &str, result: Option<&str>) -> Value {
+    let fits = |line: &Value| match result {
+        Some(result) => line["who"] == who && line["result"] == result,
+        None => line["who"] == who && line["result"] != "refused",
+    };
+    let told = async {
+        loop {
+            let lines = audit(usher.directory()).split_off(known);
+            let mut reloads = lines.into_iter().filter(|line| line["action"] == "reload");
+            if let Some(line) = reloads.find(fits) {
+                return line;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("{}", usher.log()))
+}
+
+/// A reload is asked for by `ask` until it is the one that puts a change to use: usher looks at the
+/// file by itself as well, and may be first. Returns the audit's line about it.
+async fn done_by(usher: &Binary, who: &str, ask: impl Fn(&Binary)) -> Value {
+    let text = fs::read_to_string(usher.config()).expect("it is there");
+    for capacity in 6..30 {
+        let known = audit(usher.directory()).len();
+        put(usher, &text.replace("capacity: 5", &format!("capacity: {capacity}")));
+        ask(usher);
+        let line = reload_by(usher, known, who, None).await;
+        if line["result"] == "done" {
+            return line;
+        }
+    }
+    panic!("{who} has never been first:\n{}", usher.log());
+}
+
+#[tokio::test]
+async fn every_reload_is_written_down_whoever_asked_for_it() {
+    let text = "listeners: [{ bind: 127.0.0.1:0 }]\nmetrics: { bind: 127.0.0.1:0 }\n\
+         control: { bind: 127.0.0.1:0, audit: { path: audit.json } }\n\
+         audiences: [{ name: everyone, pool: rails }]\n\
+         pools: { rails: { endpoints: [127.0.0.1:1], capacity: 5 } }\n";
+    let usher = Binary::start_whole(text).await;
+    let control = usher.control.to_string();
+    let by_port = |_: &Binary| {
+        assert_eq!(told(&say(&control, "", &["reload", "--reason", "more slots"])).0, Some(0));
+    };
+    let signal = done_by(&usher, "signal", |usher| usher.signal(Signal::HUP)).await;
+    let known = audit(usher.directory()).len();
+    put(&usher, text);
+    let file = reload_by(&usher, known, "file", Some("done")).await;
+    let port = done_by(&usher, "loopback", by_port).await;
+    for (line, who, why) in [
+        (&signal, "signal", Value::Null),
+        (&file, "file", Value::Null),
+        (&port, "loopback", "more slots".into()),
+    ] {
+        let generation = |when: &str| line[when]["generation"].as_u64().expect("a number");
+        assert_eq!(generation("after"), generation("before") + 1, "{line}");
+        assert_ne!(line["before"]["hash"], line["after"]["hash"], "{line}");
+        assert_eq!((&line["why"], &line["result"]), (&why, &"done".into()), "{line}");
+        assert!(line["detail"].as_str().is_some_and(|it| it.contains("pool rails")), "{line}");
+        // The log for people has the same, for whoever has no file.
+        let told = format!("after={:?} result=\"done\"", line["after"].to_string());
+        usher.says(&told).await;
+        let log = usher.log();
+        let said = log.lines().find(|said| said.contains(&told)).expect("it was said");
+        assert!(said.contains(&format!("audit who=\"{who}\" ")), "{said}");
+        assert!(said.contains("action=\"reload\"") && said.contains("before="), "{said}");
+    }
+    put(&usher, &text.replace("capacity", "capcity"));
+    usher.signal(Signal::HUP);
+    let refused = reload_by(&usher, 0, "signal", Some("refused")).await;
+    assert_eq!(refused["before"], refused["after"]);
+    assert!(refused["detail"].as_str().is_some_and(|it| it.contains("capcity")), "{refused}");
+}
+
+#[tokio::test]
+async fn every_order_is_written_down_with_what_held_before_and_what_holds_now() {
+    let text = "listeners: [{ bind: 127.0.0.1:0 }]\nmetrics: { bind: 127.0.0.1:0 }\n\
+         control: { bind: 127.0.0.1:0, audit: { path: audit.json } }\n\
+         audiences: [{ name: everyone, pool: rails }]\n\
+         pools: { rails: { endpoints: [127.0.0.1:1, 127.0.0.1:2], capacity: 5 } }\n";
+    let usher = Binary::start_whole(text).await;
+    let control = usher.control.to_string();
+    let orders = [
+        ("pause", "everyone"),
+        ("resume", "everyone"),
+        ("maintenance", "pool:rails"),
+        ("resume", "pool:rails"),
+        ("drain", "127.0.0.1:1"),
+        ("undrain", "127.0.0.1:1"),
+    ];
+    for (verb, target) in orders {
+        let why = format!("because of {verb}");
+        let begins = ["pause", "maintenance", "drain"].contains(&verb);
+        let reason: &[&str] = if begins { &["--reason", &why] } else { &[] };
+        let (code, text) = told(&say(&control, "", &[&[verb, target], reason].concat()));
+        assert_eq!(code, Some(0), "{text}");
+    }
+    let (code, _) = told(&say(&control, "", &["pause", "nobody"]));
+    assert_eq!(code, Some(1));
+    let lines = audit(usher.directory());
+    assert_eq!(lines.len(), orders.len() + 1, "one for each");
+    for (line, (verb, target)) in lines.iter().zip(orders) {
+        let fields = ["who", "operator", "action", "target", "result"].map(|key| &line[key]);
+        assert_eq!(fields, ["loopback", "alice", verb, target, "done"], "{line}");
+        assert!(line["from"].as_str().is_some_and(|from| from.starts_with("127.0.0.1:")), "{line}");
+        let (before, after) = (line["before"].to_string(), line["after"].to_string());
+        let (holds, ended) = match verb {
+            "resume" | "undrain" => (before, after),
+            _ => (after, before),
+        };
+        assert!(holds.contains("alice") && !ended.contains("alice"), "{line}");
+    }
+    assert_eq!(lines[0]["why"], "because of pause");
+    let refused = &lines[orders.len()];
+    assert_eq!((&refused["action"], &refused["result"]), (&"pause".into(), &"refused".into()));
 }

@@ -1,0 +1,144 @@
+//! Work that has time: it gets what is left of the machine when everybody else has had enough.
+//!
+//! Reading and compiling a large configuration takes a core for tens of milliseconds. On a machine
+//! with few cores that core is a worker's, and the system would give the two equal shares of it, in
+//! turns of some milliseconds each: every request of that time would feel it. So the work runs on a
+//! thread of its own that the system runs only on a core that nobody else wants (`SCHED_IDLE`), and
+//! takes off it at once when somebody does.
+//!
+//! **Invariant:** what is done at leisure holds no lock. A thread that waits for its turn with a lock
+//! in hand would keep whoever wants that lock from running, at whatever priority.
+
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
+use tokio::sync::oneshot;
+
+use super::blocking;
+
+/// Work on fewer bytes than these is not worth a thread: it is done in less time than the system
+/// lets a thread run before it looks at the next.
+const BYTES_MIN: u64 = 32 << 10;
+
+/// How long work may wait for a machine that has nothing left for it. After that it is done once
+/// more, with the rights of everybody else: a reload is wanted most when there is much to do.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Does work at leisure, one piece at a time.
+#[derive(Debug, Default)]
+pub(super) struct Leisure {
+    /// The last piece, which may still wait for its turn when nobody wants its result any more.
+    last: Mutex<Option<JoinHandle<()>>>,
+}
+
+// === impl Leisure ===
+
+impl Leisure {
+    /// Does `work` on so many bytes; `None` when it panicked. It may be done twice at once, so that it must change
+    /// nothing.
+    #[expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
+    pub(super) async fn spend<T: Send + 'static>(
+        &self,
+        bytes: u64,
+        work: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Option<T> {
+        if bytes < BYTES_MIN {
+            return blocking(work).await;
+        }
+        let work = Arc::new(work);
+        if let Some(done) = self.begin(work.clone()) {
+            if let Ok(done) = tokio::time::timeout(PATIENCE, done).await {
+                return done.ok();
+            }
+            tracing::info!("there is no time left to read the configuration in: it takes some");
+        }
+        blocking(move || work()).await
+    }
+
+    /// Begins with `work`, unless the piece before has still not had its turn.
+    fn begin<T: Send + 'static>(
+        &self,
+        work: Arc<impl Fn() -> T + Send + Sync + 'static>,
+    ) -> Option<oneshot::Receiver<T>> {
+        let mut last = self.last.lock();
+        if last.as_ref().is_some_and(|last| !last.is_finished()) {
+            return None;
+        }
+        let (tell, done) = oneshot::channel();
+        let work = move || {
+            step_back();
+            // Nobody may want to know any more.
+            let _ = tell.send(work());
+        };
+        *last = Some(thread::Builder::new().name("leisure".to_owned()).spawn(work).ok()?);
+        Some(done)
+    }
+}
+
+/// Lets everybody else go first, for the rest of this thread's life: who has no special rights may
+/// not take that back. Where a system does not allow it, the work costs what it costs.
+fn step_back() {
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let told = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
+    if let Err(error) = told {
+        tracing::debug!(?error, "the system does not let a thread step back");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use thread_priority::thread_schedule_policy;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_done_is_told_and_of_what_panicked_nothing() {
+        let leisure = Leisure::default();
+        assert_eq!(leisure.spend(0, || 1).await, Some(1));
+        assert_eq!(leisure.spend(BYTES_MIN, || 2).await, Some(2));
+        assert_eq!(leisure.spend(BYTES_MIN, || -> u8 { panic!("on purpose") }).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_get_its_turn_is_done_beside_it() {
+        let leisure = Leisure::default();
+        let (turn, turns) = sync_channel::<()>(0);
+        let turns = Arc::new(Mutex::new(turns));
+        let spend = || {
+            let turns = turns.clone();
+            leisure.spend(BYTES_MIN, move || {
+                // The one that waits is told by its name, and the other has no patience.
+                if thread::current().name() == Some("leisure") {
+                    let _ = turns.lock().recv();
+                }
+            })
+        };
+        assert_eq!(spend().await, Some(()));
+        // The first piece waits still: there is no second thread that waits.
+        assert_eq!(spend().await, Some(()));
+        drop(turn);
+        let last = leisure.last.lock().take().expect("it began");
+        last.join().expect("it gets its turn in the end");
+    }
+
+    #[test]
+    fn whoever_steps_back_runs_only_where_nobody_else_does() {
+        let policy = thread::spawn(|| {
+            step_back();
+            thread_schedule_policy()
+        });
+        let policy = policy.join().expect("it does not panic").expect("it can be asked");
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        assert_eq!(policy, idle);
+    }
+}
