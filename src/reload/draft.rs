@@ -1,5 +1,5 @@
-//! A configuration that has been read and is not in use yet, with all that can be made of it without
-//! touching what is in use.
+//! A configuration that has been read and is not in use yet, with all that can be made of it
+//! without touching what is in use.
 
 use std::{
     path::{Path, PathBuf},

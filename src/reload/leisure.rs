@@ -6,8 +6,8 @@
 //! thread of its own that the system runs only on a core that nobody else wants (`SCHED_IDLE`), and
 //! takes off it at once when somebody does.
 //!
-//! **Invariant:** what is done at leisure holds no lock. A thread that waits for its turn with a lock
-//! in hand would keep whoever wants that lock from running, at whatever priority.
+//! **Invariant:** what is done at leisure holds no lock. A thread that waits for its turn with a
+//! lock in hand would keep whoever wants that lock from running, at whatever priority.
 
 use std::{
     sync::Arc,
@@ -42,8 +42,8 @@ pub(super) struct Leisure {
 // === impl Leisure ===
 
 impl Leisure {
-    /// Does `work` on so many bytes; `None` when it panicked. It may be done twice at once, so that it must change
-    /// nothing.
+    /// Does `work` on so many bytes; `None` when it panicked. It may be done twice at once, so that
+    /// it must change nothing.
     #[expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
     pub(super) async fn spend<T: Send + 'static>(
         &self,

@@ -183,8 +183,8 @@ mod tests {
         assert_ne!(watch.look(&paths), before, "so is a link that was swapped");
     }
 
-    /// `usher.yaml` is a link to `..data/usher.yaml`, and `..data` one to a directory of its own for
-    /// each version: that link is replaced by a rename, and nothing else is touched.
+    /// `usher.yaml` is a link to `..data/usher.yaml`, and `..data` one to a directory of its own
+    /// for each version: that link is replaced by a rename, and nothing else is touched.
     #[test]
     fn kubernetes_swap_of_a_directory_is_a_change() {
         let directory = tempfile::tempdir().unwrap();

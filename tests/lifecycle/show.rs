@@ -76,7 +76,8 @@ fn config(address: SocketAddr, shops: &[Shop; 2], tunnels: Duration, round: u32)
          - {{ name: round, pool: rails, match: [{{ path: /round/{round} }}] }}\n\
          - {{ name: everyone, pool: rails }}\n\
          pools: {{ rails: {{ endpoints: [{endpoints}], {key}: {CAPACITY}, \
-                             keep_alive: {{ idle: 1s }}, queue: {{ length: 2000, wait: 20s }} }} }}\n",
+                             keep_alive: {{ idle: 1s }}, \
+                             queue: {{ length: 2000, wait: 20s }} }} }}\n",
         tunnels.as_secs()
     );
     text
