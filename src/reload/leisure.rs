@@ -32,6 +32,10 @@ const BYTES_MIN: u64 = 32 << 10;
 /// more, with the rights of everybody else: a reload is wanted most when there is much to do.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How much longer it may take for each byte, so that what is merely large is not done twice: three
+/// times as long as reading one takes.
+const PATIENCE_PER_BYTE: Duration = Duration::from_nanos(200);
+
 /// Does work at leisure, one piece at a time.
 #[derive(Debug, Default)]
 pub(super) struct Leisure {
@@ -55,7 +59,9 @@ impl Leisure {
         }
         let work = Arc::new(work);
         if let Some(done) = self.begin(work.clone()) {
-            if let Ok(done) = tokio::time::timeout(PATIENCE, done).await {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let patience = PATIENCE + PATIENCE_PER_BYTE * bytes;
+            if let Ok(done) = tokio::time::timeout(patience, done).await {
                 return done.ok();
             }
             tracing::info!("there is no time left to read the configuration in: it takes some");
