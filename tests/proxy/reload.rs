@@ -320,3 +320,29 @@ async fn what_did_not_change_is_carried_over_with_all_that_is_known_of_it() {
     assert_eq!(samples.sum("usher_requests_total", &["pool=\"rails\"", "\"200\""]), 2.0);
     assert_eq!(samples.sum("usher_requests_total", &["failed"]), 0.0);
 }
+
+/// It is read by a thread that waits for a core to spare, or once that has taken too long by one
+/// that does not.
+#[tokio::test]
+async fn a_large_file_is_put_to_use_as_well_and_a_wrong_one_is_not() {
+    let (first, second) = (Origin::start().await, Origin::start().await);
+    let large = format!("# {}\n", "-".repeat(98)).repeat(1_000);
+    let texts = [&first, &second].map(|origin| large.clone() + &one_pool(&[origin.endpoint()], ""));
+    let file = File::new(&texts[0]);
+    first.serve(|_| ok("first"));
+    second.serve(|_| ok("second"));
+    let usher = Usher::start_at(&file.path).await;
+    let mut client = Client::connect(usher.address()).await;
+    assert_eq!(client.get("/").await.text(), "first");
+    file.write(&texts[1]);
+    reload(&usher).await;
+    usher.reaches(GENERATION, 2.0).await;
+    assert_eq!(client.get("/").await.text(), "second");
+    file.write(&texts[0].replace("capacity", "capcity"));
+    let (answer, view) = reload(&usher).await;
+    assert_eq!(answer.status, 422, "{view}");
+    assert!(view["problems"].to_string().contains(":1011:5: error: unknown key"), "{view}");
+    assert_eq!(client.get("/").await.text(), "second");
+    drop(client);
+    usher.stop().await;
+}
