@@ -30,6 +30,17 @@ async fn a_connection_too_many_waits_until_another_closes() {
     let nothing = third.stream.try_read(&mut [0]);
     assert_eq!(nothing.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(usher.samples().sum("usher_connections", &[]), 2.0);
+    // The operators' ports have room of their own.
+    for (port, path) in [
+        (usher.addresses.control, "/api/v1/status"),
+        (usher.addresses.control, "/live"),
+        (usher.addresses.metrics, "/metrics"),
+        (usher.addresses.metrics, "/ready"),
+    ] {
+        let mut operator = Client::connect(port.expect("it is on")).await;
+        operator.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        assert_eq!(operator.answer().await.status, 200, "{path}");
+    }
     drop(first);
     assert_eq!(third.answer().await.text(), "served");
     drop((second, third));

@@ -3,6 +3,7 @@
 
 mod crowds;
 mod http1;
+mod sharing;
 #[path = "suite.rs"]
 mod suite;
 

@@ -173,10 +173,12 @@ async fn whoever_finds_the_queue_full_or_waits_too_long_is_told_so_with_a_time_t
 #[tokio::test]
 async fn nobody_waits_where_nobody_may() {
     for queue in ["{ length: 0 }", "{ wait: 0s }"] {
-        let (_origin, usher, first, line) = taken(&format!("    queue: {queue}\n")).await;
+        let (_origin, usher, mut first, mut line) = taken(&format!("    queue: {queue}\n")).await;
         let mut second = Client::connect(usher.address()).await;
         assert_eq!(second.get("/").await.status, 503, "{queue}");
-        drop((first, second, line));
+        line.write(ok("served")).await;
+        assert_eq!(first.answer().await.text(), "served", "{queue}");
+        drop((first, second));
         usher.stop().await;
     }
 }
