@@ -112,6 +112,9 @@ pub enum KeyError {
     /// There is a private key.
     #[error("there is a private key in it, which usher must not hold: `openssl pkey -pubout`")]
     Private,
+    /// There is a private key in a set.
+    #[error("there is a private key in it (`d`), which usher must not hold")]
+    PrivateJwk,
     /// The key is broken, or of a kind that is not supported.
     #[error("the key is broken, or neither RSA, P-256, P-384, P-521 nor Ed25519")]
     Unusable,

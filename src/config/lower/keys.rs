@@ -191,6 +191,10 @@ impl Lowered {
 fn hint(error: KeyError) -> Option<&'static str> {
     match error {
         KeyError::ShortSecret => Some("`openssl rand -hex 32` makes one"),
+        KeyError::PrivateJwk => Some(
+            "make the file anew without `d`, `p`, `q`, `dp`, `dq`, `qi` and `oth` of its keys: \
+             what is left is public",
+        ),
         KeyError::NoAlgorithm => Some("write one that fits, or leave `algorithms` out"),
         _ => None,
     }

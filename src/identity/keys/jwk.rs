@@ -22,9 +22,14 @@ pub struct PassedOver {
 }
 
 /// The keys of a set. Those of other kinds, for encryption or for algorithms that are not allowed
-/// are passed over, as RFC 7517 §5 has it; a set without any that can be used is an error.
+/// are passed over, as RFC 7517 §5 has it; a set without any that can be used is an error. So is
+/// one with a private key, of whatever kind and use: whoever can read usher's files could then
+/// sign.
 pub fn key_set(text: &[u8], allowed: &[Algorithm]) -> Result<Vec<Key>, KeyError> {
     let written = written(text)?;
+    if written.iter().filter_map(Value::as_object).any(is_private) {
+        return Err(KeyError::PrivateJwk);
+    }
     let mut keys = Vec::new();
     for jwk in written.iter().filter_map(Value::as_object).filter(|jwk| is_for_signing(jwk)) {
         match key(jwk, allowed) {
@@ -57,7 +62,7 @@ fn published(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Result<Key, Key
     if jwk.get("kty").is_some_and(|kind| kind == "oct") || jwk.contains_key("k") {
         return Err(KeyError::PublishedSecret);
     }
-    if jwk.contains_key("d") {
+    if is_private(jwk) {
         return Err(KeyError::PublishedPrivate);
     }
     if !is_for_signing(jwk) {
@@ -79,6 +84,12 @@ fn written(text: &[u8]) -> Result<Vec<Value>, KeyError> {
         serde_json::from_slice(text).map_err(|_| KeyError::NoKeySet)?;
     let Some(Value::Array(written)) = set.remove("keys") else { return Err(KeyError::NoKeySet) };
     if written.len() > KEYS_MAX { Err(KeyError::Many) } else { Ok(written) }
+}
+
+/// Whether a key holds what only its owner may know: RSA, elliptic curves and octet pairs all call
+/// it `d` (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
+fn is_private(jwk: &Map<String, Value>) -> bool {
+    jwk.contains_key("d")
 }
 
 fn is_for_signing(jwk: &Map<String, Value>) -> bool {
