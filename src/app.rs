@@ -30,6 +30,7 @@ mod signals;
 mod sockets;
 mod stop;
 mod succession;
+mod tallies;
 mod targets;
 mod threads;
 mod upgrade;
@@ -180,7 +181,8 @@ pub fn build_on(
     let guard = open_guard(addresses.control.as_ref(), &config)?;
     let operators = orders::Orders::new(common.clone(), world, guard, &config);
     let books = open_books(&common, &config)?;
-    let means = sight::Means { reloader, orders: operators, books, succession };
+    let tallies = tallies::Tallies::open(config.state_dir.as_deref(), &common.published.current());
+    let means = sight::Means { reloader, orders: operators, books, tallies, succession };
     let sight = sight::HouseSight::new(common.clone(), census.clone(), means);
     Ok(Bound {
         addresses,

@@ -4,6 +4,7 @@ mod endpoints;
 mod issuers;
 mod names;
 mod promises;
+mod versions;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use endpoints::Endpoints;
 use issuers::Issuers;
 use names::Names;
 use promises::{Gate, Promises};
+use versions::Versions;
 
 /// All of them.
 pub(super) struct Estates<'a>(Vec<Box<dyn Estate + 'a>>);
@@ -40,6 +42,7 @@ impl<'a> Estates<'a> {
             Box::new(Issuers(sight)),
             Box::new(Promises(sight.books())),
             Box::new(Gate(sight)),
+            Box::new(Versions::new(sight)),
         ])
     }
 

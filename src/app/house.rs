@@ -39,6 +39,9 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 /// How often what was counted for promises is written down: as much is lost by a power failure.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// How often is written down which versions of apps came. It matters over a day.
+const KEEP_VERSIONS_EVERY: Duration = Duration::from_secs(60);
+
 /// How often the configuration's content is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -121,10 +124,15 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     let left = sight.succession().has_handed_over();
     files.iter().for_each(|(file, _)| if left { file.leave() } else { file.remove() });
     tasks.shutdown().await;
-    // Nobody counts any more: what is written now is all there was.
+    write_down(&sight);
+    ended
+}
+
+/// Nobody counts any more: what is written now is all there was.
+fn write_down(sight: &HouseSight) {
     sight.books().read();
     sight.books().keep();
-    ended
+    sight.keep_versions();
 }
 
 /// Takes on what a predecessor that has handed over would have taken away: `files` are in use, and
@@ -146,6 +154,7 @@ fn take_on(files: &[(Arc<SocketFile>, Access)], abandoned: &[Arc<SocketFile>]) {
 fn begin(tasks: &mut JoinSet<()>, sight: &Arc<HouseSight>, common: &Arc<Common>) {
     tasks.spawn(read(sight.clone()));
     tasks.spawn(keep(sight.clone()));
+    tasks.spawn(keep_versions(sight.clone()));
     tasks.spawn(ask_fleet(sight.clone()));
     tasks.spawn(upkeep(common.clone()));
     tasks.spawn(health::mind(common.clone()));
@@ -267,6 +276,17 @@ async fn keep(sight: Arc<HouseSight>) {
         ticks.tick().await;
         let sight = sight.clone();
         blocking(move || sight.books().keep()).await;
+    }
+}
+
+/// Keeps which versions of apps came.
+async fn keep_versions(sight: Arc<HouseSight>) {
+    let mut ticks = interval(KEEP_VERSIONS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let sight = sight.clone();
+        blocking(move || sight.keep_versions()).await;
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
         two_capacities,
     },
     succession::Succession,
+    tallies::Tallies,
     upgrade, versions,
 };
 use crate::{
@@ -53,6 +54,7 @@ pub struct HouseSight {
     reloader: Reloader,
     orders: Orders,
     books: Books,
+    tallies: Tallies,
     started: Instant,
     resolved: AtomicBool,
     recent: Mutex<Recent>,
@@ -66,6 +68,7 @@ pub(super) struct Means {
     pub(super) reloader: Reloader,
     pub(super) orders: Orders,
     pub(super) books: Books,
+    pub(super) tallies: Tallies,
     pub(super) succession: Succession,
 }
 
@@ -73,7 +76,7 @@ pub(super) struct Means {
 
 impl HouseSight {
     pub(super) fn new(common: Arc<Common>, census: Arc<Census>, means: Means) -> Arc<Self> {
-        let Means { reloader, orders, books, succession } = means;
+        let Means { reloader, orders, books, tallies, succession } = means;
         let mut recent = Recent::new(WINDOW);
         recent.note(Instant::now(), common.meters.audiences());
         Arc::new(Self {
@@ -82,6 +85,7 @@ impl HouseSight {
             reloader,
             orders,
             books,
+            tallies,
             started: Instant::now(),
             resolved: AtomicBool::new(false),
             recent: Mutex::new(recent),
@@ -125,6 +129,13 @@ impl HouseSight {
     /// Where everything is counted.
     pub(super) fn meters(&self) -> &Meters {
         &self.common.meters
+    }
+
+    /// Writes down which versions of apps came, unless another process does. Waits for the disk.
+    pub(super) fn keep_versions(&self) {
+        if !self.succession.has_handed_over() {
+            self.tallies.keep(&self.snapshot());
+        }
     }
 
     /// What hands over to another process.

@@ -42,7 +42,7 @@ pub(super) fn view(
         looking(snapshot).filter(|(it, _)| audience.is_none_or(|name| it.name.as_str() == name));
     let audiences = asked.map(|(audience, versions)| app(audience, versions, if_min)).collect();
     let note = format!(
-        "Counted by this replica alone since it started, over the last {HOURS_MIN} to {HOURS_MAX} \
+        "Counted by this replica alone, over the last {HOURS_MIN} to {HOURS_MAX} \
          hours; clients are counted by user, device or address, to about 5 %."
     );
     Ok(VersionsView { note, audiences })

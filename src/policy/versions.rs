@@ -11,6 +11,7 @@
 //! Those refused are always the same clients: a share takes whoever stands below it (see
 //! [`Place`]), so that who was refused once stays refused while the share grows.
 
+mod kept;
 mod schedule;
 mod sketch;
 mod tally;
@@ -23,8 +24,9 @@ use crate::{
     meters::Band,
 };
 
+pub use kept::KeptTally;
 pub use schedule::{Schedule, Step};
-pub use tally::{Counted, HOURS_MAX, HOURS_MIN, Reading, Tally, VERSIONS_MAX};
+pub use tally::{ClientHasher, Counted, HOURS_MAX, HOURS_MIN, Reading, Tally, VERSIONS_MAX};
 
 /// What was written for one audience.
 #[derive(Clone, Debug, Default, PartialEq)]

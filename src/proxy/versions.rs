@@ -17,7 +17,10 @@ use crate::{
     fault::Fault,
     meters::Band,
     peer::Client,
-    policy::{sticky::Place, versions::Standing},
+    policy::{
+        sticky::Place,
+        versions::{ClientHasher, Standing},
+    },
     snapshot::{Deprecation, Versions},
 };
 
@@ -148,7 +151,7 @@ impl<'a> Key<'a> {
 
     /// For counting: the same on every worker, and of no use to anybody else.
     fn hash(&self) -> u64 {
-        let mut hash = std::hash::DefaultHasher::new();
+        let mut hash = ClientHasher::new();
         match self {
             Self::Text(text) => hash.write(text),
             Self::Address(Client::Ip(IpAddr::V4(address))) => hash.write_u32(address.to_bits()),

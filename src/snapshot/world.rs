@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Weak},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -91,8 +91,7 @@ pub struct World {
     guests: Mutex<FxHashMap<(Name, Name), Weak<upstream::Guests>>>,
 }
 
-/// The TLS of a listener that is kept while its configuration stays the same, and what of it stays
-/// even then.
+/// The TLS of a listener, kept while its configuration stays the same; its tickets stay longer.
 #[derive(Debug)]
 struct Host {
     spec: Arc<ServerSpec>,
@@ -334,7 +333,8 @@ impl World {
         known.retain(|_, tally| tally.strong_count() > 0);
         let living = known.get(&config.name).and_then(Weak::upgrade);
         let tally = living.unwrap_or_else(|| {
-            let tally = Arc::new(Tally::new(self.meters.rows(), Instant::now()));
+            let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let tally = Arc::new(Tally::new(self.meters.rows(), Instant::now(), at));
             known.insert(config.name.clone(), Arc::downgrade(&tally));
             tally
         });

@@ -118,3 +118,86 @@ async fn a_share_that_is_too_large_and_a_question_that_is_wrong_have_exit_codes(
     let all = said(&["versions"].into_iter().chain(address).collect::<Vec<_>>());
     assert_eq!(all.status.code(), Some(4), "nobody asked for `legacy`");
 }
+
+/// Requests of all of `customer`'s versions, by what came: `5.1 3, none 1`.
+fn came(binary: &Binary) -> String {
+    let (code, text) = told(binary, &["--audience", "customer", "--format", "json"]);
+    let view: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{code:?} {text}"));
+    let versions = view["audiences"][0]["versions"].as_array().expect("a list").iter();
+    let each = versions.map(|it| {
+        let (version, requests) = (it["version"].as_str(), it["requests"].as_u64());
+        format!("{} {}", version.expect("text"), requests.expect("a number"))
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Waits until that is what came.
+async fn shows(binary: &Binary, expected: &str) {
+    let shown = async {
+        while came(binary) != expected {
+            tokio::task::yield_now().await;
+        }
+    };
+    let shown = tokio::time::timeout(PATIENCE, shown).await;
+    assert!(shown.is_ok(), "{} instead of {expected}: {}", came(binary), binary.log());
+}
+
+#[tokio::test]
+async fn which_versions_came_is_known_in_the_processes_that_take_over() {
+    let origin = Origin::start().await;
+    let endpoint = origin.endpoint();
+    origin.serve(|_| ok("fine"));
+    let mut binary = Binary::start(&configuration(&endpoint, "")).await;
+    for client in 0..3 {
+        assert_eq!(asks(&binary, client, "5.1").await, 200);
+    }
+    let version =
+        |version| format!("GET / HTTP/1.1\r\nHost: a\r\nX-App-Version: {version}\r\n\r\n");
+    let mut open = Client::connect(binary.clients).await;
+    open.send(version("")).await;
+    assert_eq!(open.answer().await.status, 200);
+    binary.upgrade().expect("the same binary serves");
+    shows(&binary, "5.1 3, none 1").await;
+    assert_eq!(asks(&binary, 7, "5.2").await, 200);
+    // The old process answers once more, on what is open, and says so.
+    open.send(version("5.3")).await;
+    let last = open.answer().await;
+    assert_eq!((last.status, last.field("connection")), (200, Some("close")));
+    shows(&binary, "5.3 1, 5.2 1, 5.1 3, none 1").await;
+    assert!(binary.first_ended().await.success(), "{}", binary.log());
+    binary.says("the old usher has finished what it had begun").await;
+    binary.upgrade().expect("the same binary serves");
+    assert_eq!(asks(&binary, 7, "5.2").await, 200);
+    shows(&binary, "5.3 1, 5.2 2, 5.1 3, none 1").await;
+    let (_, text) = told(&binary, &["--audience", "customer", "--if-min", "5.2"]);
+    assert!(text.contains("min 5.2 would lock out 3 of "), "{text}");
+}
+
+#[tokio::test]
+async fn which_versions_came_is_known_after_a_restart_where_there_is_a_state_directory() {
+    let origin = Origin::start().await;
+    let endpoint = origin.endpoint();
+    origin.serve(|_| ok("fine"));
+    let state = tempfile::tempdir().expect("a directory");
+    let file = state.path().join("versions.json");
+    let text = configuration(&endpoint, "") + &format!("state_dir: {}\n", state.path().display());
+    for round in 1..=3 {
+        let mut binary = Binary::start(&text).await;
+        for client in 0..4 {
+            assert_eq!(asks(&binary, client, "5.1").await, 200);
+        }
+        shows(&binary, &format!("5.1 {}", 4 * round)).await;
+        let (_, told) = told(&binary, &["--audience", "customer", "--if-min", "5.2"]);
+        assert!(told.contains("lock out 4 of 4 clients"), "they are the same ones: {told}");
+        binary.signal(rustix::process::Signal::TERM);
+        assert!(binary.ended().success(), "{}", binary.log());
+    }
+    let kept = fs::read_to_string(&file).expect("it was written");
+    assert!(!kept.contains("192.0.2."), "nothing in it says who came: {kept}");
+    fs::write(&file, &kept[..kept.len() / 2]).expect("it can be written");
+    let binary = Binary::start(&text).await;
+    assert_eq!(asks(&binary, 0, "5.1").await, 200);
+    shows(&binary, "5.1 1").await;
+    binary.says("versions of apps are counted anew").await;
+    assert!(state.path().join("versions.json.broken").exists());
+}

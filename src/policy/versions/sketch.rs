@@ -4,6 +4,8 @@
 //! estimation algorithms for HyperLogLog sketches", 2017, algorithm 6), which needs no tables and
 //! no special case for few things.
 
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+
 /// Bits of a hash that choose a register: 512 registers, an error of 4.6 %.
 const INDEX_BITS: u32 = 9;
 const REGISTERS: usize = 1 << INDEX_BITS;
@@ -41,6 +43,21 @@ impl Sketch {
         for (own, others) in self.0.iter_mut().zip(&other.0) {
             *own = (*own).max(*others);
         }
+    }
+
+    /// As text, which is empty where there were none.
+    pub(super) fn to_text(&self) -> String {
+        STANDARD_NO_PAD.encode(&self.0)
+    }
+
+    /// Out of text; what is none counts nothing.
+    pub(super) fn from_text(text: &str) -> Self {
+        let mut registers = STANDARD_NO_PAD.decode(text).unwrap_or_default();
+        if registers.len() != REGISTERS {
+            return Self::default();
+        }
+        registers.iter_mut().for_each(|register| *register = (*register).min(RANKS as u8));
+        Self(registers.into())
     }
 
     /// About how many there were.
@@ -131,6 +148,18 @@ mod tests {
         assert_eq!(none, once);
         none.join(&Sketch::default());
         assert_eq!(none, once);
+    }
+
+    #[test]
+    fn text_holds_all_of_it_and_what_is_none_counts_nothing() {
+        for sketch in [of(0..0), of(0..1), of(0..5_000)] {
+            assert_eq!(Sketch::from_text(&sketch.to_text()), sketch);
+        }
+        let wild = STANDARD_NO_PAD.encode([255; REGISTERS]);
+        assert!(Sketch::from_text(&wild).0.iter().all(|register| usize::from(*register) == RANKS));
+        for text in ["!", "AAAA", &wild[1..]] {
+            assert_eq!(Sketch::from_text(text), Sketch::default(), "{text}");
+        }
     }
 
     #[test]

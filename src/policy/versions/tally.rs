@@ -8,9 +8,14 @@
 //! A worker writes to a table of its own. A table holds the versions that come most (Space-Saving:
 //! Metwally, Agrawal and El Abbadi, 2005): a version that makes up more than one in
 //! [`VERSIONS_MAX`] requests is always in it, whatever others a client makes up.
+//!
+//! Tables begin at the same moments in all processes, so that what another one has counted is a row
+//! like those of workers (`kept`).
 
 use std::{
     collections::BTreeMap,
+    hash::{DefaultHasher, Hasher},
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -33,11 +38,26 @@ pub const HOURS_MIN: u64 = (TABLES - 1) * 6;
 /// How far back it can be seen at most.
 pub const HOURS_MAX: u64 = TABLES * 6;
 
+/// What makes a number of whatever tells a client from others. A version of usher may have another
+/// one, so that what it counted cannot be counted on with; [`probe`] shows that.
+pub type ClientHasher = DefaultHasher;
+
 /// What an audience's requests came from. Outlives snapshots, so that a reload forgets nothing.
 #[derive(Debug)]
 pub struct Tally {
     origin: Instant,
+    /// The origin, counted from 1970.
+    origin_at: Duration,
     rows: Box<[CachePadded<Mutex<[Table; TABLES as usize]>>]>,
+    carried: Mutex<Carried>,
+}
+
+/// What another process has counted.
+#[derive(Debug)]
+pub(super) struct Carried {
+    /// Since when, counted from 1970; the origin where there was no other.
+    pub(super) since: Duration,
+    pub(super) tables: Vec<Table>,
 }
 
 /// What was counted of one version. Cheap to add up, over workers and time.
@@ -45,7 +65,7 @@ pub struct Tally {
 pub struct Counted {
     /// Requests, of which as many more may have come as were counted for others before.
     pub requests: u64,
-    clients: Sketch,
+    pub(super) clients: Sketch,
 }
 
 /// What was counted, over all workers.
@@ -65,27 +85,30 @@ pub struct Reading {
 
 /// What one worker has counted in one part of time.
 #[derive(Debug, Default)]
-struct Table {
-    number: u64,
-    requests: u64,
-    versions: FxHashMap<Version, Entry>,
-    none: Counted,
-    other: Counted,
+pub(super) struct Table {
+    /// Which part, counted from 1970.
+    pub(super) number: u64,
+    pub(super) requests: u64,
+    pub(super) versions: FxHashMap<Version, Entry>,
+    pub(super) none: Counted,
+    pub(super) other: Counted,
 }
 
 #[derive(Debug, Default)]
-struct Entry {
-    counted: Counted,
+pub(super) struct Entry {
+    pub(super) counted: Counted,
     /// What of its requests may have been another version's.
-    error: u64,
+    pub(super) error: u64,
 }
 
 // === impl Tally ===
 
 impl Tally {
-    /// Nobody has asked yet; `rows` threads count.
-    pub fn new(rows: usize, now: Instant) -> Self {
-        Self { origin: now, rows: (0..rows).map(|_| CachePadded::default()).collect() }
+    /// Nobody has asked yet; `rows` threads count. It is `now`, and `at` counted from 1970.
+    pub fn new(rows: usize, now: Instant, at: Duration) -> Self {
+        let rows = (0..rows).map(|_| CachePadded::default()).collect();
+        let carried = Mutex::new(Carried { since: at, tables: Vec::new() });
+        Self { origin: now, origin_at: at, rows, carried }
     }
 
     /// `worker` has had a request of `version` at `now`, from a client whose hash is `client`.
@@ -102,25 +125,61 @@ impl Tally {
 
     /// What has been counted until `now`.
     pub fn read(&self, now: Instant) -> Reading {
-        let last = self.number(now);
-        let first = last.saturating_sub(TABLES - 1);
-        let begun = self.origin + TABLE * u32::try_from(first).unwrap_or(u32::MAX);
-        let over = now.saturating_duration_since(begun);
+        let range = self.range(now);
+        let begun = TABLE * u32::try_from(*range.start()).unwrap_or(u32::MAX);
+        let over = self.at(now).saturating_sub(begun.max(self.since()));
         let mut reading = Reading { over, ..Reading::default() };
-        for row in &self.rows {
-            // One table at a time: who counts is not to wait for all of them.
-            for index in 0..TABLES as usize {
-                let table = &row.lock()[index];
-                if (first..=last).contains(&table.number) {
-                    reading.add(table);
-                }
-            }
+        for number in range {
+            self.each_of(number, |table| reading.add(table));
         }
         reading
     }
 
+    /// How many requests have been counted here and are not forgotten yet, whoever reads.
+    pub fn requests(&self) -> u64 {
+        let row = |row: &Mutex<[Table; TABLES as usize]>| -> u64 {
+            row.lock().iter().map(|table| table.requests).sum()
+        };
+        self.rows.iter().map(|each| row(each)).sum()
+    }
+
+    /// Since when it is counted, here or in processes before this one; counted from 1970.
+    pub(super) fn since(&self) -> Duration {
+        self.carried.lock().since
+    }
+
+    /// Another process has counted this, and nothing else. May come again.
+    pub(super) fn carry(&self, carried: Carried) {
+        let since = carried.since.min(self.origin_at);
+        *self.carried.lock() = Carried { since, ..carried };
+    }
+
+    /// The parts of time that are not forgotten yet.
+    pub(super) fn range(&self, now: Instant) -> RangeInclusive<u64> {
+        let last = self.number(now);
+        last.saturating_sub(TABLES - 1)..=last
+    }
+
+    /// All that was counted in one part of time.
+    pub(super) fn each_of(&self, number: u64, mut look: impl FnMut(&Table)) {
+        for row in &self.rows {
+            // One table at a time: who counts is not to wait for all of them.
+            let table = &row.lock()[(number % TABLES) as usize];
+            if table.number == number {
+                look(table);
+            }
+        }
+        let carried = self.carried.lock();
+        carried.tables.iter().filter(|table| table.number == number).for_each(look);
+    }
+
     fn number(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.origin).as_secs() / TABLE.as_secs()
+        self.at(now).as_secs() / TABLE.as_secs()
+    }
+
+    /// Counted from 1970, by the clock that was read once.
+    fn at(&self, now: Instant) -> Duration {
+        self.origin_at + now.saturating_duration_since(self.origin)
     }
 }
 
@@ -137,7 +196,7 @@ impl Counted {
         self.clients.add(client);
     }
 
-    fn join(&mut self, other: &Counted) {
+    pub(super) fn join(&mut self, other: &Counted) {
         self.requests += other.requests;
         self.clients.join(&other.clients);
     }
@@ -167,7 +226,7 @@ impl Reading {
         })
     }
 
-    fn add(&mut self, table: &Table) {
+    pub(super) fn add(&mut self, table: &Table) {
         let mut known = table.none.requests + table.other.requests;
         self.none.join(&table.none);
         self.other.join(&table.other);
@@ -215,9 +274,19 @@ impl Table {
     }
 }
 
+/// What [`ClientHasher`] makes of something that is always the same.
+pub(super) fn probe() -> u64 {
+    let mut hasher = ClientHasher::new();
+    hasher.write(b"usher");
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// At the beginning of a table.
+    const BEGINNING: Duration = Duration::from_secs(80_000 * 6 * 3_600);
 
     fn version(text: &str) -> Version {
         Version::parse_exact(text).expect("a version")
@@ -235,7 +304,7 @@ mod tests {
     #[test]
     fn requests_and_clients_of_all_workers_are_read_together() {
         let start = Instant::now();
-        let tally = Tally::new(2, start);
+        let tally = Tally::new(2, start, BEGINNING);
         for who in 0..20 {
             tally.note(0, known("5.1"), client(who), start);
             tally.note(1, known("5.1"), client(who), start);
@@ -260,7 +329,7 @@ mod tests {
     #[test]
     fn what_is_old_is_forgotten_and_the_last_hours_are_not() {
         let start = Instant::now();
-        let tally = Tally::new(1, start);
+        let tally = Tally::new(1, start, BEGINNING);
         let seen = |hours: u64| {
             let reading = tally.read(start + Duration::from_secs(hours * 3_600));
             (reading.versions.keys().map(ToString::to_string).collect(), reading.over.as_secs())
@@ -279,7 +348,7 @@ mod tests {
     #[test]
     fn made_up_versions_drive_out_no_real_one() {
         let start = Instant::now();
-        let tally = Tally::new(1, start);
+        let tally = Tally::new(1, start, BEGINNING);
         // First the flood, so that the real one has to make its way in.
         for made_up in 0..10_000_u32 {
             tally.note(0, known(&format!("9.{made_up}")), 1, start);
