@@ -234,7 +234,7 @@ impl Proxy {
         let mut asked = Asked::of(peer, protocol, head, brought.client, request_id);
         asked.identity = found.identity;
         let ask = look.as_ref().and_then(|look| look.body);
-        asked.operation = look.map(|look| Box::new(look.operation));
+        asked.operation = look.map(|look| Arc::new(look.operation));
         asked.secure = brought.secure;
         let exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
         let (client, refused) = (brought.client, found.refused);

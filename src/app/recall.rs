@@ -53,6 +53,7 @@ fn not_found(reach: Reach, now: SystemTime) -> String {
 fn view(request: &Remembered, endpoints: &Endpoints) -> RequestView {
     let rule = request.rule.and_then(|rule| request.told.labels.get(rule as usize));
     let text = |text: String| (!text.is_empty()).then_some(text);
+    let operation = request.operation.as_ref().and_then(|operation| operation.shown());
     let times = request.times;
     RequestView {
         request_id: request.request_id.text(),
@@ -60,6 +61,7 @@ fn view(request: &Remembered, endpoints: &Endpoints) -> RequestView {
         client: request.client.to_string(),
         method: text(request.method.text()),
         path: text(request.path.text()),
+        operation: operation.map(str::to_owned),
         generation: request.told.generation,
         audience: request.told.audience.to_string(),
         rule: rule.map(ToString::to_string),

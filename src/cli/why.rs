@@ -92,6 +92,8 @@ fn text(request: &RequestView) -> String {
             None => format!("pool: {}", request.pool),
         },
     ];
+    // By its own word: letters, digits and `_`, or visible ASCII.
+    lines.extend(request.operation.as_ref().map(|it| format!("operation: {it}")));
     for (index, attempt) in request.attempts.iter().enumerate() {
         lines.push(format!("attempt {}: {}", index + 1, attempted(attempt)));
     }
@@ -144,6 +146,7 @@ mod tests {
             client: "10.0.0.9".into(),
             method: Some("GET".into()),
             path: Some("/admin/reports/7".into()),
+            operation: Some("Report7".into()),
             generation: 3,
             audience: "admin".into(),
             rule: Some("path /admin/**".into()),
@@ -166,6 +169,7 @@ mod tests {
             "GET /admin/reports/7 from 10.0.0.9, ended 2026-11-25T03:12:07.114Z\n\
              audience: admin, because of path /admin/** (generation 3)\n\
              pool: admin\n\
+             operation: Report7\n\
              attempt 1: 127.0.0.1:3030: no connection after 12ms\n\
              attempt 2: 127.0.0.1:3031: upstream broke after 12ms, sent again after a reused \
              connection had died\n\

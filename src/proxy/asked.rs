@@ -24,7 +24,7 @@ pub struct Asked {
     /// Who that is, as far as it was proved.
     pub identity: Option<Arc<Identity>>,
     /// What it asks for, where it is a GraphQL request that a rule about those may take.
-    pub operation: Option<Box<Operation>>,
+    pub operation: Option<Arc<Operation>>,
     /// By what its client is known again, in audiences of which something asks that.
     pub visitor: Option<Visitor>,
     /// Whether it came by https.

@@ -25,6 +25,7 @@ use http::{Method, StatusCode};
 use parking_lot::Mutex;
 
 use crate::{
+    classify::Operation,
     fault::{Fault, Outcome},
     peer::Client,
     snapshot::Told,
@@ -36,8 +37,8 @@ use shelf::Shelf;
 /// The most attempts that are told apart; there are never more of one request but its replays.
 pub const TRIES_MAX: usize = 4;
 
-/// Bytes of an entry, at most.
-pub const ENTRY_BYTES_MAX: usize = 256;
+/// Bytes of an entry, at most; what a request asked for is beside it.
+pub const ENTRY_BYTES_MAX: usize = 264;
 
 /// How many entries a reader looks at before it lets the worker go on.
 const READ_AT_ONCE: usize = 256;
@@ -55,6 +56,9 @@ pub struct Remembered {
     pub path: Brief<56>,
     /// Its method, where it got so far.
     pub method: Brief<8>,
+    /// What it asked for, where a rule wanted to know; shared with the request, and of bounded
+    /// length.
+    pub operation: Option<Arc<Operation>>,
     /// What the snapshot that decided it calls its audience, pool and rules.
     pub told: Arc<Told>,
     /// The rule that took it; `None` for the catch-all.

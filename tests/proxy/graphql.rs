@@ -2,7 +2,7 @@
 //! sent.
 
 use crate::support::{
-    client::{Answer, Client},
+    client::{Answer, CLOSE, Client},
     origin::{Asked, Origin, ok},
     usher::{Samples, Usher, one_pool},
     wire,
@@ -10,6 +10,7 @@ use crate::support::{
 
 const JSON: &str = "Content-Type: application/json\r\n";
 const PLACING: &str = r#"{"operationName":"PlaceOrder","variables":{"note":"ü"}}"#;
+const SLOW: &str = "body_timeout";
 const OTHERS: &str = r#"{"query":"query Menu { menu { name } }"}"#;
 
 /// Orders go by their operation, and all else to everyone.
@@ -26,7 +27,12 @@ async fn answering(settings: &str, pool: &str) -> Usher {
     origin.serve(|asked: &Asked| {
         let audience = asked.field("x-audience").expect("an audience");
         let body = String::from_utf8_lossy(&asked.body);
-        ok(&format!("{audience} {}{body}", asked.trailers))
+        // As Rails does.
+        let id = asked.field("x-request-id").expect("usher gives one");
+        let body = format!("{audience} {}{body}", asked.trailers);
+        let length = body.len();
+        format!("HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: {length}\r\n\r\n{body}")
+            .into_bytes()
     });
     usher
 }
@@ -240,4 +246,98 @@ async fn the_access_log_says_what_was_asked_for_where_a_rule_wants_to_know() {
         .collect();
     let expected = [Some("PlaceOrder"), Some("a\"b"), Some("sha256:7f"), None];
     assert_eq!(operations, expected.map(|it| it.map(str::to_owned)));
+}
+
+/// What `usher why` tells of the request that was answered so.
+async fn told(usher: &Usher, answer: &Answer) -> serde_json::Value {
+    let id = answer.field("x-request-id").expect("every answer has an id");
+    let mut control = Client::plain(usher.addresses.control.expect("a control port")).await;
+    let get = format!("GET /api/v1/requests/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    control.send(get).await;
+    let view: serde_json::Value =
+        serde_json::from_str(control.answer().await.text()).expect("JSON");
+    view["requests"][0].clone()
+}
+
+/// A body that stalls is refused before any endpoint is asked, with or without gathering.
+async fn stalls(pool: &str) {
+    let settings = "graphql: { body: 64KiB }\nlimits: { body_rate: 1MiB/s }\n";
+    let usher = answering(settings, pool).await;
+    let mut client = Client::connect(usher.address()).await;
+    let request = post(JSON, PLACING);
+    client.send(&request[..request.len() - 5]).await;
+    let answer = client.answer().await;
+    let fault = answer.field("x-usher-fault");
+    assert_eq!((answer.status, fault, answer.field("connection")), (408, Some(SLOW), CLOSE));
+    drop(client);
+    let samples = usher.stop().await;
+    let refused = ["\"everyone\"", "\"408\"", "refused"];
+    assert_eq!(samples.sum("usher_faults_total", &["\"everyone\"", SLOW, "\"client\""]), 1.0);
+    assert_eq!(samples.sum("usher_requests_total", &refused), 1.0);
+    assert_eq!(samples.sum("usher_requests_total", &["\"orders\"", "\"408\""]), 0.0);
+    assert_eq!(samples.sum("usher_upstream_seconds_count", &[]), 0.0, "no slot was taken");
+    assert_eq!(samples.sum("usher_graphql_bodies_total", &[]), 0.0, "it never said anything");
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_a_408_for_whom_its_head_leads_to_and_reaches_nobody() {
+    tokio::join!(stalls(""), stalls("    buffer: { request: off }\n"));
+}
+
+#[tokio::test]
+async fn what_is_no_plain_json_is_told_apart_by_its_head_alone() {
+    let usher = answering("graphql: { body: 64KiB }\n", "").await;
+    let mut client = Client::connect(usher.address()).await;
+    // As Apollo's clients upload files (the multipart request specification).
+    let upload = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"operations\"\r\n\r\n{PLACING}\r\n--b\r\n\
+         Content-Disposition: form-data; name=\"map\"\r\n\r\n{{\"0\":[\"variables.photo\"]}}\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"0\"; filename=\"a.jpg\"\r\n\r\nphoto\r\n\
+         --b--\r\n"
+    );
+    let multipart = "Content-Type: multipart/form-data; boundary=b\r\n";
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let name = "X-Apollo-Operation-Name: PlaceOrder\r\n";
+    let gzip = format!("{JSON}Content-Encoding: gzip\r\n");
+    let document = "mutation PlaceOrder { a }";
+    for (lines, body, audience) in [
+        (multipart, upload.as_str(), "everyone"),
+        (&format!("{multipart}{name}"), &upload, "orders"),
+        (form, "operationName=PlaceOrder", "everyone"),
+        ("Content-Type: application/graphql\r\n", document, "everyone"),
+        (&format!("{gzip}{name}"), "not looked at", "orders"),
+        (&gzip, "not looked at", "everyone"),
+        ("Content-Type: Application/JSON ; charset=utf-8\r\n", PLACING, "orders"),
+    ] {
+        let answer = ask(&mut client, &post(lines, body)).await;
+        assert_eq!(answer.text(), format!("{audience} {body}"), "{lines}");
+    }
+    let samples = usher.stop().await;
+    assert_eq!((asked_bodies(&samples, "encoded"), asked_bodies(&samples, "found")), (1.0, 1.0));
+    assert_eq!(samples.sum("usher_graphql_bodies_total", &[]), 2.0, "no other body was asked");
+}
+
+#[tokio::test]
+async fn why_tells_the_operation_as_its_client_said_it_where_a_rule_wanted_to_know() {
+    let usher = answering("graphql: { body: 1KiB }\n", "").await;
+    let mut client = Client::connect(usher.address()).await;
+    let long = "A".repeat(256);
+    for (lines, body, operation) in [
+        (JSON, PLACING, Some("PlaceOrder")),
+        (JSON, r#"{"operationName":"\u001b[31mRed"}"#, None),
+        (JSON, "{}", None),
+        (&format!("X-Apollo-Operation-Name: {long}\r\n"), "", Some(long.as_str())),
+        (&format!("X-Apollo-Operation-Name: {long}A\r\n"), "", None),
+    ] {
+        let answer = ask(&mut client, &post(lines, body)).await;
+        usher.reaches("usher_requests_in_flight{audience=\"everyone\"}", 0.0).await;
+        usher.reaches("usher_requests_in_flight{audience=\"orders\"}", 0.0).await;
+        let request = told(&usher, &answer).await;
+        assert_eq!(request["operation"].as_str(), operation, "{body} {request}");
+    }
+    let elsewhere = client.get("/other?operationName=PlaceOrder").await;
+    usher.reaches("usher_requests_in_flight{audience=\"everyone\"}", 0.0).await;
+    assert!(told(&usher, &elsewhere).await["operation"].is_null(), "no rule wanted to know");
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["PlaceOrder"]), 0.0, "it is no label");
 }

@@ -24,6 +24,9 @@ pub struct RequestView {
     pub method: Option<String>,
     /// The beginning of its path, without the query.
     pub path: Option<String>,
+    /// What it asked for by its own word: the name of a GraphQL operation, else the id of a
+    /// document. Only where a rule wanted to know.
+    pub operation: Option<String>,
     /// The configuration that decided it.
     pub generation: u64,
     /// Who it was for.

@@ -1,5 +1,7 @@
 //! What becomes known of a request after its ledger was opened, before it is admitted.
 
+use std::sync::Arc;
+
 use http::request::Parts;
 
 use super::Exchange;
@@ -20,7 +22,7 @@ impl Exchange {
             self.view.audience(decision.audience).meter.open(worker);
         }
         self.decision = decision;
-        self.asked.operation = Some(Box::new(operation));
+        self.asked.operation = Some(Arc::new(operation));
     }
 
     /// It is decided for good: what its audience wants to know of its head is looked at, and

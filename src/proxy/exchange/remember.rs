@@ -23,6 +23,7 @@ impl Exchange {
             request_id: Brief::of(asked.request_id.as_bytes()),
             path: Brief::of(path.as_bytes()),
             method: brief_method(asked.method.as_ref()),
+            operation: asked.operation.as_ref().filter(|it| it.shown().is_some()).cloned(),
             told: self.view.told(self.decision.audience).clone(),
             rule: self.decision.rule.and_then(|rule| u32::try_from(rule).ok()),
             at: self.arrived_at + total,

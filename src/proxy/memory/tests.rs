@@ -19,6 +19,7 @@ fn request(id: &str, second: u64, told: &Arc<Told>) -> Remembered {
         request_id: Brief::of(id.as_bytes()),
         path: Brief::of(b"/orders"),
         method: brief_method(Some(&Method::GET)),
+        operation: None,
         told: told.clone(),
         rule: None,
         at: SystemTime::UNIX_EPOCH + Duration::from_secs(second),
