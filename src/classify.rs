@@ -37,7 +37,8 @@ mod trie;
 pub use self::{
     covers::{Reach, covers},
     graphql::{
-        Ask, Look, Operation, Operations, Places, Reading, is_operation_name, operation_of_body,
+        Ask, Look, OPERATION_BYTES_MAX, Operation, Operations, Places, Reading, is_operation_name,
+        operation_of_body,
     },
     host::HostPattern,
     identity::{Claim, Identity},

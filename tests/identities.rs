@@ -7,6 +7,8 @@ use std::{fs, path::Path, process::Command};
 
 #[path = "identity/cookies.rs"]
 mod cookies;
+#[path = "identities/operations.rs"]
+mod operations;
 #[path = "support/puma.rs"]
 mod puma;
 #[path = "support/mod.rs"]

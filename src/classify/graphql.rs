@@ -139,7 +139,9 @@ impl Operations {
         }
         let operation = self.of_head(facts);
         let lacks = self.names && operation.name.is_none() || self.ids && operation.id.is_none();
-        let bytes_max = self.places.body_bytes_max.filter(|_| lacks);
+        // A document in the target is the one that Rails hands on, whatever the body holds.
+        let settled = || facts.query.is_some_and(|it| rack::parameter(it, "query").is_some());
+        let bytes_max = self.places.body_bytes_max.filter(|_| lacks && !settled());
         let body = bytes_max.and_then(|max| ask(facts.method, facts.headers, max));
         Some(Look { operation, body })
     }
