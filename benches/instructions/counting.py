@@ -27,8 +27,8 @@ metrics: {{ bind: "127.0.0.1:{metrics}" }}
 access_log: off
 workers: 1
 drain: {{ grace: 0s }}
-audiences:
-  - {{ name: admin, pool: admin, match: [{{ path: /admin/** }}] }}
+{settings}audiences:
+{rules}  - {{ name: admin, pool: admin, match: [{{ path: /admin/** }}] }}
   - name: driver
     pool: driver
     match: [{{ path: /api/driver/** }}, {{ header: {{ X-App: driver }} }}]
@@ -38,12 +38,34 @@ audiences:
   - name: customer
     pool: customer
     slo: {{ availability: 99.9%, latency: {{ within: 300ms, target: 99% }} }}
-pools:
+{customer}pools:
   admin: {{ endpoints: ["127.0.0.1:{origin}"], capacity: 64 }}
   driver: {{ endpoints: ["127.0.0.1:{origin}"], capacity: 64 }}
   restaurant: {{ endpoints: ["127.0.0.1:{origin}"], capacity: 64 }}
   customer: {{ endpoints: ["127.0.0.1:{origin}"], capacity: 64 }}
 """
+
+# As that of `customer`, so that a rule is all that differs.
+PROMISE = "slo: { availability: 99.9%, latency: { within: 300ms, target: 99% } }"
+
+# What else the configuration knows, by what a shape is about: settings, rules of an audience before
+# all others, and what is said of `customer`.
+ABOUT = {
+    None: ("", "", ""),
+    "users": ("identity: [{ jwt: { keys: [{ secret_file: secret }], audience: shop } }]\n",
+              f"  - {{ name: vip, pool: customer, {PROMISE}, match: [{{ user: 42 }}] }}\n", ""),
+    "operations": ("graphql: { body: 64KiB }\n",
+                   f"  - name: orders\n    pool: customer\n    {PROMISE}\n"
+                   "    match: [{ path: /graphql, graphql: { operation: PlaceOrder } }]\n", ""),
+    "documents": ("graphql: { body: 64KiB }\n",
+                  f"  - name: orders\n    pool: customer\n    {PROMISE}\n"
+                  "    match: [{ path: /graphql, graphql: { id: \"ecf4edb4*\" } }]\n", ""),
+    "versions": ("versions: { from: [{ header: X-App-Version }, { user_agent: Shop/ }] }\n", "",
+                 "    versions: { min: 5.2, warn_below: 5.6 }\n"),
+    # Looks where a client stands, and refuses nobody yet.
+    "brownout": ("versions: { from: [{ header: X-App-Version }, { user_agent: Shop/ }] }\n", "",
+                 "    versions: { min: 5.2, brownout: [{ at: 2020-01-01, share: 0% }] }\n"),
+}
 
 # What the allocator is asked by: each call from elsewhere is one allocation.
 ALLOCATES = re.compile(r"^mi_(malloc|zalloc|calloc|realloc|rezalloc)(_aligned)?$")
@@ -52,8 +74,8 @@ ALLOCATES = re.compile(r"^mi_(malloc|zalloc|calloc|realloc|rezalloc)(_aligned)?$
 class Usher:
     """Runs under callgrind until it is left."""
 
-    def __init__(self, profile):
-        self.profile = profile
+    def __init__(self, profile, about):
+        self.profile, self.about = profile, about
         self.room = tempfile.TemporaryDirectory()
         self.dumps = 0
 
@@ -62,9 +84,13 @@ class Usher:
         ports = {name: shapes.free_port() for name in ("plain", "tls", "metrics")}
         self.ports = ports
         self.certificate()
+        with open(self.path("secret"), "w") as file:
+            file.write(shapes.SECRET)
         configuration = self.path("usher.yaml")
+        settings, rules, customer = ABOUT[self.about]
         with open(configuration, "w") as file:
-            file.write(CONFIGURATION.format(origin=self.origin.port, **ports))
+            more = {"settings": settings, "rules": rules, "customer": customer}
+            file.write(CONFIGURATION.format(origin=self.origin.port, **more, **ports))
         self.program = subprocess.Popen(
             ["valgrind", "--tool=callgrind", "--instr-atstart=no",
              f"--callgrind-out-file={self.path('counts')}", USHER, "run", "--config", configuration],

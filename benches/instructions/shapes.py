@@ -1,10 +1,15 @@
 """The requests that are counted, the stand-in that answers them, and who sends them."""
 
+import base64
+import hashlib
+import hmac
+import json
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 
 # What a phone sends: an app's own fields, a session's cookie, a token of 500 bytes.
 PHONE = "".join(f"{name}: {value}\r\n" for name, value in [
@@ -51,6 +56,7 @@ def answer(length, fields=""):
 
 ANSWERS = {
     b"/menus/1": answer(1024),
+    b"/graphql": answer(1024),
     b"/orders": answer(1024, RAILS),
     b"/large": answer(1 << 20),
 }
@@ -107,7 +113,7 @@ class Origin:
                     return
                 rest += read
             head, _, rest = rest.partition(b"\r\n\r\n")
-            path = head.split(b" ", 2)[1]
+            path = head.split(b" ", 2)[1].partition(b"?")[0]
             if path == b"/cable":
                 connection.sendall(SWITCHING)
                 return self.echo(connection)
@@ -129,8 +135,9 @@ SLACK = 0.05
 class Http1:
     """One request after the other on a connection; the answers are all alike."""
 
-    def __init__(self, few, path, method="GET", fields="", body=b"", tls=False, slack=SLACK):
-        self.few, self.slack = few, slack
+    def __init__(self, few, path, method="GET", fields="", body=b"", tls=False, slack=SLACK,
+                 about=None):
+        self.few, self.slack, self.about = few, slack, about
         length = f"Content-Length: {len(body)}\r\n" if body else ""
         self.request = (f"{method} {path} HTTP/1.1\r\nHost: shop.example\r\n{fields}{length}"
                         "\r\n").encode() + body
@@ -170,7 +177,7 @@ class Http1:
 class Http2:
     """By h2load, one stream at a time."""
 
-    slack = SLACK
+    slack, about = SLACK, None
 
     def __init__(self, few, path, tls=False):
         self.few, self.path, self.tls = few, path, tls
@@ -188,7 +195,7 @@ class Http2:
 class Messages:
     """WebSocket messages, each answered by one."""
 
-    few, slack = 1000, SLACK
+    few, slack, about = 1000, SLACK, None
 
     def run(self, ports, requests):
         with socket.create_connection(("127.0.0.1", ports["plain"])) as connection:
@@ -209,6 +216,44 @@ class Messages:
 
 SMALL = "Accept: text/html, */*\r\nCookie: visitor=1\r\n"
 
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def token():
+    """A JSON Web Token of user 42, signed with SECRET."""
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    claims = {"iss": "https://id.example.com/", "sub": "42", "aud": "shop",
+              "exp": int(time.time()) + 86400, "scope": "openid profile email",
+              "jti": "3f2a91c0-8d3e-4c55-9d1b-2b6f0f7f3c11"}
+    signed = part(b'{"alg":"HS256","typ":"JWT"}') + b"." + part(json.dumps(claims).encode())
+    mac = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
+    return (signed + b"." + part(mac)).decode()
+
+
+# What Apollo's clients send.
+QUERY = ("mutation PlaceOrder($order: OrderInput!) {\n  placeOrder(order: $order) {\n    id state\n"
+         "    restaurant { id name }\n    items { id count price { amount currency } }\n  }\n}")
+OPERATION = json.dumps({
+    "operationName": "PlaceOrder", "query": QUERY,
+    "variables": {"order": {"items": [{"id": "8f14e45f-ceea-467f", "count": 2}],
+                            "note": "leave it at the door"}}}).encode()
+HASH = "ecf4edb46db40b5132295c0291d62fb65d6759a9eedfa4d5d612dd5ec54a6b38"
+PERSISTED = ("/graphql?extensions=%7B%22persistedQuery%22%3A%7B%22version%22%3A1%2C"
+             f"%22sha256Hash%22%3A%22{HASH}%22%7D%7D")
+JSON = "Content-Type: application/json\r\n"
+NAMED = JSON + "X-Apollo-Operation-Name: PlaceOrder\r\n"
+BEARER = f"Authorization: Bearer {token()}\r\n"
+NEW = "X-App-Version: 5.9.1\r\nX-Device-Id: 9b2f4c1e-6f0a-4b57-9a2c-0d6f3f1f7f10\r\n"
+OLD = NEW.replace("5.9.1", "5.1.1")
+AGENT = "User-Agent: Shop/5.9.1 (iPhone; iOS 17.4; Scale/3.00)\r\n"
+
+
+def graphql(path, fields, about):
+    # How many reads the body takes depends on how it arrives.
+    return Http1(300, path, "POST", SMALL + fields, OPERATION, slack=0.1, about=about)
+
+
 ALL = {
     "GET of 1 KiB": Http1(500, "/menus/1", fields=SMALL),
     "GET of 1 KiB by a phone, Rails' fields": Http1(500, "/orders", fields=PHONE),
@@ -218,4 +263,24 @@ ALL = {
     "GET of 1 KiB, HTTP/2": Http2(500, "/menus/1"),
     "GET of 1 KiB, HTTP/2 over TLS": Http2(500, "/menus/1", tls=True),
     "WebSocket message and answer": Messages(),
+    "GET with a token, nobody looks at it": Http1(500, "/menus/1", fields=SMALL + BEARER),
+    "GET with a token that is remembered": Http1(
+        500, "/menus/1", fields=SMALL + BEARER, about="users"),
+    "GET without a token, where one may come": Http1(500, "/menus/1", fields=SMALL, about="users"),
+    "GET of 1 KiB, a rule by operation elsewhere": Http1(
+        500, "/menus/1", fields=SMALL, about="operations"),
+    "POST of an operation, no rule by it": graphql("/graphql", NAMED, None),
+    "POST of an operation, said by a field": graphql("/graphql", NAMED, "operations"),
+    "POST of an operation, said in the target": graphql(
+        "/graphql?operationName=PlaceOrder", JSON, "operations"),
+    "POST of an operation, by a document's id": graphql(PERSISTED, JSON, "documents"),
+    "POST of an operation, said in the body": graphql("/graphql", JSON, "operations"),
+    "GET by an app, no versions": Http1(500, "/menus/1", fields=SMALL + NEW),
+    "GET by an app, its version in a field": Http1(
+        500, "/menus/1", fields=SMALL + NEW, about="versions"),
+    "GET by an app, its version in User-Agent": Http1(
+        500, "/menus/1", fields=SMALL + AGENT, about="versions"),
+    "GET by an app, User-Agent, no versions": Http1(500, "/menus/1", fields=SMALL + AGENT),
+    "GET by an old app, in a brown-out": Http1(
+        500, "/menus/1", fields=SMALL + OLD, about="brownout"),
 }
