@@ -58,6 +58,7 @@ use crate::{
         AccessLog,
         access_log::{Target, Writer},
     },
+    upstream::Shelves,
     verbs::Gates,
 };
 
@@ -153,10 +154,9 @@ pub fn build_on(
     let config = Arc::new(config);
     let meters = Meters::new(workers, &edges(&config));
     let world = Arc::new(World::new(meters.clone()));
-    let snapshot = world.compile(config.clone(), 1);
     let (drainer, drain) = drain::channel();
     let common = Arc::new(Common {
-        published: Published::new(Arc::new(snapshot)),
+        published: Published::new(Arc::new(world.compile(config.clone(), 1))),
         meters,
         log,
         gates: Gates::default(),
@@ -166,6 +166,7 @@ pub fn build_on(
         drain: drain.clone(),
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
+        shelves: Arc::new(Shelves::of(workers)),
         pulse: Pulse::of(workers),
         crew: Crew::of(workers),
     });

@@ -62,6 +62,7 @@ fn common(fault_header: &str) -> Common {
         drain: drain::channel().1,
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
+        shelves: Arc::new(usher::upstream::Shelves::of(1)),
         pulse: Pulse::of(1),
         crew: Crew::of(1),
     }

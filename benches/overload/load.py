@@ -132,6 +132,23 @@ async def closed(port, clients, work, seconds, warm=1.0):
     return tally
 
 
+async def at_leisure(port, clients, work, pause, seconds):
+    """`clients` that keep their connections and pause between requests, for so long on average."""
+    tally = Tally()
+    random_ = random.Random(7)
+    end = time.monotonic() + seconds
+
+    async def client():
+        line = await asyncio.open_connection("127.0.0.1", port)
+        while time.monotonic() < end:
+            await asyncio.sleep(random_.expovariate(1 / pause))
+            tally.latencies.append(await ask(line, work))
+        line[1].close()
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return tally
+
+
 async def offered(port, rate, mix, seconds, leaves=0.0, until=None, host="bench", paced=False,
                   mark=lambda: None):
     """`rate` requests a second, each from a client of its own, whatever comes of the others.

@@ -82,7 +82,7 @@ impl Desk {
 }
 
 /// Serves the connections that come out of `outbox`, until there will be no more, the last one has
-/// closed, and the other workers are as far: their requests may be on connections of this one.
+/// closed, and the other workers are as far: they may be about to use connections of this one.
 pub async fn work(worker: Arc<Worker>, mut outbox: mpsc::Receiver<Handed>, load: Load) {
     let mut tasks = JoinSet::new();
     let mut sweep = worker.wheel.at(Instant::now() + SWEEP);

@@ -181,8 +181,7 @@ impl Journey<'_> {
             total_at: self.total_at,
             lost: self.lost,
         };
-        let Grant { lease, connection } =
-            slot(self.exchange, errand).await.map_err(Failed::Fault)?;
+        let Grant { lease, spare } = slot(self.exchange, errand).await.map_err(Failed::Fault)?;
         if self.exchange.is_away()
             && let Some(pool) = self.exchange.pool()
         {
@@ -191,11 +190,8 @@ impl Journey<'_> {
         let endpoint = lease.endpoint().clone();
         self.tried.push(endpoint.id());
         self.exchange.attempt(lease);
-        let connection = match connection {
-            Some(connection) => self.again(connection),
-            None => self.idle(&endpoint),
-        };
-        let mut connection = match connection {
+        let came = spare.and_then(|spare| self.accept(spare));
+        let mut connection = match came.or_else(|| self.idle(&endpoint)) {
             Some(connection) => connection,
             None => self.connect().await?,
         };

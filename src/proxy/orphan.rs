@@ -25,7 +25,7 @@ use crate::{
     drain::Stage,
     meters::Interim,
     snapshot::View,
-    upstream::{Broken, Connection, GuestPlace, Lease},
+    upstream::{Broken, Connection, GuestPlace, Home, Lease},
 };
 
 /// So much of an answer is thrown away; of a longer one the connection is closed.
@@ -172,10 +172,7 @@ impl Orphan {
     fn end(mut self, connection: Option<Connection>) {
         let idle = self.view.pool(self.pool).config.keep_alive_idle;
         let Some((lease, worker)) = self.settle() else { return };
-        let endpoint = lease.endpoint().clone();
-        if let Some(connection) = lease.give_back(connection) {
-            worker.connections.put(&endpoint, connection, idle);
-        }
+        lease.give_back(connection, Home { connections: &worker.connections, idle });
     }
 
     /// Strikes the lease off the books; it is given back when it is dropped.

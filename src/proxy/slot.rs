@@ -91,7 +91,7 @@ async fn own_slot(
     let lacking = match exchange.worker().lease(pool, &asking) {
         Ok(lease) => {
             exchange.waited(Duration::ZERO);
-            return Ok(Grant { lease, connection: None });
+            return Ok(Grant { lease, spare: None });
         }
         Err(lacking) => lacking,
     };

@@ -20,14 +20,15 @@ use crate::{
     meters::Meters,
     snapshot::{Identities, Pool, Published, View, Viewer},
     telemetry::AccessLog,
-    upstream::{Asking, Connections, Lacking, Lease},
+    upstream::{Asking, Connections, Lacking, Lease, Shelves},
     verbs::Gates,
 };
 
 /// How often a worker says what a client has done.
 const COMPLAINTS_APART: Duration = Duration::from_secs(1);
 
-/// One worker's means. Only its own thread touches them, so that its locks are never contended.
+/// One worker's means. Only its own thread touches them, so that its locks are never contended; but
+/// for the idle connections, which another worker may take before it makes one.
 #[derive(Debug)]
 pub struct Worker {
     /// Its number, from 0: which cell of a meter it writes.
@@ -35,7 +36,7 @@ pub struct Worker {
     /// Its deadlines.
     pub wheel: Wheel,
     /// Its connections to endpoints.
-    pub connections: Connections,
+    pub connections: Arc<Connections>,
     /// Its slots whose request has gone.
     pub orphanage: Orphanage,
     /// What it shares with the others.
@@ -66,6 +67,8 @@ pub struct Common {
     pub pseudonym: String,
     /// Tunnels that are open.
     pub tunnels: Arc<Tunnels>,
+    /// Idle connections to endpoints.
+    pub shelves: Arc<Shelves>,
     /// Whether workers live.
     pub pulse: Pulse,
     /// Who still has clients when usher stops.
@@ -78,8 +81,8 @@ pub struct Pulse(Box<[CachePadded<AtomicU64>]>);
 
 /// Workers that may still have clients.
 ///
-/// A connection to an endpoint lives with the worker that made it, also while a request of another
-/// worker is on it, or a tunnel. So no worker ends before the last of them has nothing to do.
+/// A connection to an endpoint that is on its way from one worker to another is still watched by
+/// the first. So no worker ends before the last of them has nothing to do.
 #[derive(Debug)]
 pub struct Crew(watch::Sender<usize>);
 
@@ -122,7 +125,7 @@ impl Worker {
         Arc::new(Self {
             index,
             wheel: Wheel::start(),
-            connections: Connections::default(),
+            connections: Arc::new(Connections::of(index, common.shelves.clone())),
             orphanage: Orphanage::start(),
             common,
             own: Mutex::new(own),

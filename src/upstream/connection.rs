@@ -31,6 +31,8 @@ pub struct Connection {
     reused: bool,
     /// The number of the dialect in which it was begun.
     dialect: u32,
+    /// The worker on whose shelf it lay last, whose runtime watches it.
+    home: usize,
     /// On whose behalf, where the endpoint has been told: nobody else's requests may go there.
     behalf: Option<Box<Behalf>>,
     /// How hands were shaken for it, where it is encrypted and this is its first request.
@@ -62,7 +64,7 @@ impl Connection {
     }
 
     fn on(line: Line) -> Self {
-        Self { line, reused: false, dialect: 0, behalf: None, handshake: None }
+        Self { line, reused: false, dialect: 0, home: 0, behalf: None, handshake: None }
     }
 
     /// It was begun in the dialect of this number, on behalf of this client where the endpoint was
@@ -137,9 +139,22 @@ impl Connection {
         self.reused
     }
 
-    /// It has carried a request, and carries another.
-    pub(super) fn reuse(&mut self) {
-        self.reused = true;
+    /// It has carried a request, and lies on the shelf of `worker` until it carries another.
+    pub(super) fn rest(&mut self, worker: usize) {
+        (self.reused, self.home) = (true, worker);
+    }
+
+    /// It for a request of `worker`, on whose thread this is called; `None` when it is closed.
+    pub(super) fn for_use(mut self, worker: usize) -> Option<Self> {
+        if !self.is_ready() {
+            return None;
+        }
+        if let Line::Http1(line) = &mut self.line
+            && self.home != worker
+        {
+            line.adopt().ok()?;
+        }
+        Some(self)
     }
 
     /// The request on it ended as `broken` says. Where that is the end of what carries others too,
@@ -169,15 +184,6 @@ impl Connection {
             Line::Http1(line) => line.is_resting() && line.is_quiet(),
             Line::Http2(seated) => !seated.trunk().has_ended(),
         }
-    }
-
-    /// The connection for another request, right after an answer; `None` when it has been closed.
-    pub fn again(mut self) -> Option<Self> {
-        if !self.is_ready() {
-            return None;
-        }
-        self.reused = true;
-        Some(self)
     }
 
     /// How much has been heard on it so far: bytes, or where it carries others too, interim answers

@@ -1,11 +1,7 @@
-//! One worker's connections to endpoints: those that are idle, and how one comes back.
+//! One worker's connections to endpoints: those that are idle, and those that carry many requests.
 //!
-//! Idle connections are reused last in, first out: the one used last is the least likely to have
-//! been closed by Puma, and a Puma thread stays up to 0.2 s with the connection that it has just
-//! answered (`FAST_TRACK_KA_TIMEOUT`, puma/lib/puma/const.rb). Nobody waits on an idle one: whether
-//! it was closed, or something has come on it, is seen when it is taken, and every second by
-//! `sweep`. Idle ones never leave their worker; one that goes to a waiter together with its slot
-//! may be used by another worker, while the runtime that made it goes on telling when it is ready.
+//! Those that are idle lie on the worker's shelf (`shelves`), where other workers find them. One
+//! over HTTP/2 carries the requests of its own worker alone, beside one another.
 
 use std::{
     sync::Arc,
@@ -21,24 +17,20 @@ use super::{
     dialect::{Behalf, Dialect},
     endpoint::Endpoint,
     seated::Seated,
+    shelves::{Key, Shelves, Wanted},
     trunk::Trunk,
 };
-
-/// The most idle connections that one worker keeps to one endpoint.
-const IDLE_MAX: usize = 256;
 
 /// How long a trunk stays without requests until its pool has said.
 const TRUNK_IDLE: Duration = Duration::from_secs(15);
 
-/// One worker's connections: those that are idle, and those that carry many requests.
-#[derive(Debug, Default)]
+/// One worker's connections.
+#[derive(Debug)]
 pub struct Connections {
-    idle: Mutex<FxHashMap<Key, Vec<Idle>>>,
+    worker: usize,
+    shelves: Arc<Shelves>,
     trunks: Mutex<FxHashMap<Key, Trunks>>,
 }
-
-/// The numbers of an endpoint and of a dialect.
-type Key = (u32, u32);
 
 /// Connections over HTTP/2 to one endpoint.
 #[derive(Debug)]
@@ -49,17 +41,40 @@ struct Trunks {
     idle: Duration,
 }
 
+/// Where a connection goes that has been answered: to the connections of its worker, for so long.
+#[derive(Clone, Copy, Debug)]
+pub struct Home<'a> {
+    /// The worker's.
+    pub connections: &'a Arc<Connections>,
+    /// How long it stays there at most.
+    pub idle: Duration,
+}
+
+/// A connection that was put there a moment ago.
 #[derive(Debug)]
-struct Idle {
+pub(super) struct Left<'a> {
+    home: Home<'a>,
+    key: Key,
+}
+
+/// A connection on its way to whoever gets the slot that it came free with.
+#[derive(Debug)]
+pub struct Spare {
     connection: Connection,
-    until: Instant,
+    connections: Arc<Connections>,
+    idle: Duration,
 }
 
 // === impl Connections ===
 
 impl Connections {
-    /// The connection to `endpoint` in `dialect`, on this client's behalf where it is told, that
-    /// was used last and is still good.
+    /// Those of `worker`, whose shelf is one of `shelves`.
+    pub fn of(worker: usize, shelves: Arc<Shelves>) -> Self {
+        Self { worker, shelves, trunks: Mutex::default() }
+    }
+
+    /// A connection to `endpoint` in `dialect`, on this client's behalf where it is told, that is
+    /// still good.
     pub fn take(
         &self,
         endpoint: &Endpoint,
@@ -69,23 +84,28 @@ impl Connections {
         if dialect.is_shared() {
             return self.sit(endpoint.id(), dialect);
         }
-        let now = Instant::now();
-        let mut idle = self.idle.lock();
-        let stack = idle.get_mut(&(endpoint.id(), dialect.number()))?;
-        // Those that were closed or have expired are left for `sweep`.
-        let usable = |idle: &mut Idle| {
-            let Idle { connection, until } = idle;
-            now < *until && connection.is_for(behalf) && connection.is_ready()
-        };
-        let last = stack.iter_mut().rposition(usable)?;
-        Some(stack.remove(last).connection)
+        let key = (endpoint.id(), dialect.number());
+        self.shelves.take(self.worker, Wanted { key, behalf, now: Instant::now() })
     }
 
-    /// Keeps `connection` for the next request, for at most `idle`.
-    pub fn put(&self, endpoint: &Endpoint, mut connection: Connection, idle: Duration) {
-        // A drained endpoint is to be left alone once it has answered.
+    /// The connection that came with a slot, if it is still good for a request in `dialect`, on
+    /// this client's behalf where endpoints are told.
+    pub fn accept(
+        &self,
+        spare: Spare,
+        dialect: &Dialect,
+        behalf: Option<Behalf>,
+    ) -> Option<Connection> {
+        let Spare { connection, .. } = spare;
+        if connection.suits(dialect, behalf) { connection.for_use(self.worker) } else { None }
+    }
+
+    /// Keeps `connection` for the next request, for at most `idle`. Answers where it lies.
+    fn put(&self, endpoint: &Endpoint, connection: Connection, idle: Duration) -> Option<Key> {
+        // A drained endpoint is to be left alone once it has answered, and one that answered before
+        // it had taken the whole request is not to be asked again there.
         if !connection.is_good() || endpoint.is_drained() {
-            return;
+            return None;
         }
         let key = (endpoint.id(), connection.dialect());
         if connection.is_shared() {
@@ -93,23 +113,15 @@ impl Connections {
             if let Some(known) = self.trunks.lock().get_mut(&key) {
                 known.idle = idle;
             }
-            return;
+            return None;
         }
-        connection.reuse();
-        let mut all = self.idle.lock();
-        let stack = all.entry(key).or_default();
-        if stack.len() < IDLE_MAX {
-            stack.push(Idle { connection, until: Instant::now() + idle });
-        }
+        self.shelves.put(self.worker, key, connection, (Instant::now(), idle));
+        Some(key)
     }
 
     /// Closes what has been idle for too long or was closed from the other side.
     pub fn sweep(&self, now: Instant) {
-        let mut idle = self.idle.lock();
-        idle.retain(|_, stack| {
-            stack.retain_mut(|idle| now < idle.until && idle.connection.is_ready());
-            !stack.is_empty()
-        });
+        self.shelves.sweep(self.worker, now);
         self.trunks.lock().retain(|_, known| {
             known.trunks.retain(|trunk| !trunk.is_over(now, known.idle));
             !known.trunks.is_empty() || Arc::strong_count(&known.turn) > 1
@@ -123,7 +135,7 @@ impl Connections {
         // The first that has room: few of them are to be many.
         let seat = known.trunks.iter().find_map(Trunk::seat)?;
         let mut connection = Connection::seated(Seated::new(seat, dialect), dialect);
-        connection.reuse();
+        connection.rest(self.worker);
         Some(connection)
     }
 
@@ -140,24 +152,55 @@ impl Connections {
 
     /// Closes those to `endpoint`.
     pub fn leave(&self, endpoint: &Endpoint) {
-        self.idle.lock().retain(|(id, _), _| *id != endpoint.id());
+        self.shelves.leave(self.worker, endpoint.id());
         self.trunks.lock().retain(|(id, _), _| *id != endpoint.id());
     }
 
     /// Closes all of them.
     pub fn clear(&self) {
-        self.idle.lock().clear();
+        self.shelves.clear(self.worker);
         self.trunks.lock().clear();
     }
 
-    /// How many there are.
+    /// How many are idle.
     pub fn len(&self) -> usize {
-        self.idle.lock().values().map(Vec::len).sum()
+        self.shelves.len(self.worker)
     }
 
-    /// Whether there are none.
+    /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+// === impl Home ===
+
+impl<'a> Home<'a> {
+    /// Puts a connection to `endpoint` there; nothing is there to be taken back where it is of no
+    /// more use, or shared anyway.
+    pub(super) fn leave(self, endpoint: &Endpoint, connection: Connection) -> Option<Left<'a>> {
+        let key = self.connections.put(endpoint, connection, self.idle)?;
+        Some(Left { home: self, key })
+    }
+}
+
+// === impl Left ===
+
+impl Left<'_> {
+    /// The connection, to be handed on; `None` where another worker has taken it meanwhile.
+    pub(super) fn take_back(self) -> Option<Spare> {
+        let Self { home: Home { connections, idle }, key } = self;
+        let connection = connections.shelves.take_back(connections.worker, key)?;
+        Some(Spare { connection, connections: connections.clone(), idle })
+    }
+}
+
+// === impl Spare ===
+
+impl Spare {
+    /// The connection, where it came from, and how long it may stay there.
+    pub(super) fn into_parts(self) -> (Connection, Arc<Connections>, Duration) {
+        (self.connection, self.connections, self.idle)
     }
 }
 

@@ -34,10 +34,7 @@ use http::{HeaderMap, Method, Response, StatusCode, request::Parts};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-use super::{
-    broken::Broken,
-    wire::{Socket, Stream},
-};
+use super::{broken::Broken, wire::Stream};
 use crate::body::Body;
 
 use body::Rest;
@@ -117,10 +114,7 @@ impl Http1 {
         let mut byte = [0; 1];
         let quiet = match &mut self.stream {
             Stream::Plain(socket) => {
-                let read = match socket {
-                    Socket::Tcp(socket) => socket.try_read(&mut byte),
-                    Socket::Unix(socket) => socket.try_read(&mut byte),
-                };
+                let read = socket.try_read(&mut byte);
                 read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
             // Tickets of the session are no word of the endpoint.
@@ -134,6 +128,11 @@ impl Http1 {
             self.stage = Stage::Broken;
         }
         quiet
+    }
+
+    /// Has it watched by the runtime that is current. What has come before is seen all the same.
+    pub(super) fn adopt(&mut self) -> io::Result<()> {
+        self.stream.adopt()
     }
 
     /// Begins a request. It is sent while its answer is waited for.

@@ -18,7 +18,12 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::{
-    connection::Connection, endpoint::Endpoint, kept::millis, queue::Queue, slots::Slots,
+    connection::Connection,
+    connections::{Home, Left},
+    endpoint::Endpoint,
+    kept::millis,
+    queue::Queue,
+    slots::Slots,
     warm::Warming,
 };
 
@@ -67,18 +72,20 @@ impl Lease {
     }
 
     /// Gives the slot back together with the connection that it was used with. Whoever waits for a
-    /// slot gets both; when nobody does, the connection comes back.
-    pub fn give_back(mut self, connection: Option<Connection>) -> Option<Connection> {
-        self.end(connection)
+    /// slot gets both; when nobody does, the connection stays at `home`.
+    pub fn give_back(mut self, connection: Option<Connection>, home: Home<'_>) {
+        self.end(connection.map(|connection| (connection, home)));
     }
 
-    fn end(&mut self, connection: Option<Connection>) -> Option<Connection> {
-        let Some(endpoint) = self.endpoint.take() else { return connection };
+    fn end(&mut self, connection: Option<(Connection, Home<'_>)>) {
+        let Some(endpoint) = self.endpoint.take() else { return };
         if self.orphaned {
             endpoint.berth.orphans.fetch_sub(1, Ordering::Relaxed);
         }
+        // Before anybody can see the slot free: whoever takes it is to find the connection.
+        let left = connection.and_then(|(connection, home)| home.leave(&endpoint, connection));
         endpoint.berth.slots.give_back();
-        endpoint.hand_over(connection)
+        endpoint.hand_over(left);
     }
 }
 
@@ -214,22 +221,21 @@ impl Endpoint {
     }
 
     /// Gives free slots to those who wait, the pool with the oldest waiter first; the first one of
-    /// them gets `connection`, which comes back when nobody waits.
-    fn hand_over(self: &Arc<Self>, mut connection: Option<Connection>) -> Option<Connection> {
+    /// them gets the connection that was `left`.
+    fn hand_over(self: &Arc<Self>, mut left: Option<Left<'_>>) {
         let seats = self.berth.seats.load();
         match &***seats {
-            [] => connection,
-            [Seat { queue, .. }] if queue.waiting() == 0 => connection,
-            [Seat { queue, .. }] => queue.serve(self, connection),
+            [] => {}
+            [Seat { queue, .. }] if queue.waiting() == 0 => {}
+            [Seat { queue, .. }] => queue.serve(self, &mut left),
             seats => {
                 let queues = seats.iter().map(|seat| &seat.queue);
                 let waiting = queues.filter(|queue| queue.waiting() > 0);
                 let mut waiting: Vec<_> = waiting.map(|queue| (queue.oldest(), queue)).collect();
                 waiting.sort_by_key(|(oldest, _)| *oldest);
                 for (_, queue) in waiting {
-                    connection = queue.serve(self, connection);
+                    queue.serve(self, &mut left);
                 }
-                connection
             }
         }
     }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{
     balance::{Asking, Members},
-    connection::Connection,
+    connections::{Home, Left, Spare},
     endpoint::Endpoint,
     lease::Lease,
     line::{Leaving, Terms, Ticket},
@@ -58,7 +58,7 @@ pub struct Grant {
     /// The slot.
     pub lease: Lease,
     /// A connection to its endpoint, and to the very thread of Puma that has just become free.
-    pub connection: Option<Connection>,
+    pub spare: Option<Spare>,
 }
 
 /// Why there is no slot.
@@ -173,7 +173,7 @@ impl Queue {
             members.iter().map(|member| Offer::of(&member.endpoint, &members)).collect::<Vec<_>>()
         };
         let (entered, released) = self.room.enter((stake.clone(), waiter), terms, now, sources);
-        tell_all(released, None);
+        tell_all(released, &mut None);
         match entered {
             Ok(ticket) => {
                 let (queue, own) = (self.clone(), terms.own);
@@ -183,15 +183,11 @@ impl Queue {
         }
     }
 
-    /// Gives free slots of `endpoint` to those who wait. The first one gets `connection`, which
-    /// comes back when nobody does.
-    pub(super) fn serve(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        connection: Option<Connection>,
-    ) -> Option<Connection> {
+    /// Gives free slots of `endpoint` to those who wait. The first one gets the connection that was
+    /// `left`.
+    pub(super) fn serve(&self, endpoint: &Arc<Endpoint>, left: &mut Option<Left<'_>>) {
         let released = self.room.serve(&Offer::of(endpoint, &self.members.load()), Instant::now());
-        tell_all(released, connection)
+        tell_all(released, left);
     }
 
     /// Since when the one waits who has waited longest.
@@ -276,6 +272,26 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.queue.room.leave(self.ticket, Leaving::Gone, Instant::now());
+        // Whatever comes later comes back to who sends it.
+        self.told.close();
+        if let Ok(Ok(grant)) = self.told.try_recv() {
+            grant.pass_on();
+        }
+    }
+}
+
+// === impl Grant ===
+
+impl Grant {
+    /// The slot and the connection go to the next, since whoever they were for has gone.
+    fn pass_on(self) {
+        match self.spare.map(Spare::into_parts) {
+            Some((connection, connections, idle)) => {
+                let home = Home { connections: &connections, idle };
+                self.lease.give_back(Some(connection), home);
+            }
+            None => drop(self.lease),
+        }
     }
 }
 
@@ -302,17 +318,14 @@ impl Source<Waiter> for Offer {
     }
 }
 
-/// Tells everyone what has come of it, outside of all locks. A grant whose waiter has gone is
-/// dropped, which passes it on.
-fn tell_all(
-    released: Released<Waiter, Lease>,
-    mut connection: Option<Connection>,
-) -> Option<Connection> {
+/// Tells everyone what has come of it, outside of all locks. A grant whose waiter has gone passes
+/// on.
+fn tell_all(released: Released<Waiter, Lease>, left: &mut Option<Left<'_>>) {
     for (waiter, lease) in released.served {
-        let grant = Grant { lease, connection: connection.take() };
-        if let Err(Ok(returned)) = waiter.tell.send(Ok(grant)) {
-            connection = returned.connection;
-            drop(returned.lease);
+        // Where another has taken it meanwhile, what that one came free with is there.
+        let spare = left.take().and_then(Left::take_back);
+        if let Err(Ok(grant)) = waiter.tell.send(Ok(Grant { lease, spare })) {
+            grant.pass_on();
         }
     }
     for waiter in released.late {
@@ -321,5 +334,4 @@ fn tell_all(
     for waiter in released.crowded {
         let _ = waiter.tell.send(Err(Refused::Full));
     }
-    connection
 }

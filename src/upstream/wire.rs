@@ -22,6 +22,8 @@ pub enum Socket {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// None any more: another runtime did not take it over.
+    Lost,
 }
 
 /// A stream to an endpoint.
@@ -43,9 +45,44 @@ pub enum Far {
     Shared(Box<Duplex<Bytes>>),
 }
 
-/// Reads and writes whichever of two streams there is.
+// === impl Socket ===
+
+impl Socket {
+    /// Reads what has come, if anything has.
+    pub(super) fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => socket.try_read(bytes),
+            Socket::Unix(socket) => socket.try_read(bytes),
+            Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Has it watched by the runtime that is current instead of the one that did so.
+    fn adopt(&mut self) -> io::Result<()> {
+        *self = match std::mem::replace(self, Socket::Lost) {
+            Socket::Tcp(socket) => Socket::Tcp(TcpStream::from_std(socket.into_std()?)?),
+            Socket::Unix(socket) => Socket::Unix(UnixStream::from_std(socket.into_std()?)?),
+            Socket::Lost => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        Ok(())
+    }
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// Has its socket watched by the runtime that is current instead of the one that did so.
+    pub(super) fn adopt(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.adopt(),
+            Stream::Tls(stream) => stream.get_mut().0.adopt(),
+        }
+    }
+}
+
+/// Reads and writes whichever of two streams there is; neither any more is an error.
 macro_rules! either {
-    ($type:ident: $one:ident or $other:ident) => {
+    ($type:ident: $one:ident or $other:ident $(or $neither:ident)?) => {
         impl AsyncRead for $type {
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -55,6 +92,7 @@ macro_rules! either {
                 match self.get_mut() {
                     $type::$one(stream) => Pin::new(stream).poll_read(cx, buffer),
                     $type::$other(stream) => Pin::new(stream).poll_read(cx, buffer),
+                    $($type::$neither => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),)?
                 }
             }
         }
@@ -68,6 +106,7 @@ macro_rules! either {
                 match self.get_mut() {
                     $type::$one(stream) => Pin::new(stream).poll_write(cx, bytes),
                     $type::$other(stream) => Pin::new(stream).poll_write(cx, bytes),
+                    $($type::$neither => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),)?
                 }
             }
 
@@ -75,6 +114,7 @@ macro_rules! either {
                 match self.get_mut() {
                     $type::$one(stream) => Pin::new(stream).poll_flush(cx),
                     $type::$other(stream) => Pin::new(stream).poll_flush(cx),
+                    $($type::$neither => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),)?
                 }
             }
 
@@ -82,6 +122,7 @@ macro_rules! either {
                 match self.get_mut() {
                     $type::$one(stream) => Pin::new(stream).poll_shutdown(cx),
                     $type::$other(stream) => Pin::new(stream).poll_shutdown(cx),
+                    $($type::$neither => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),)?
                 }
             }
 
@@ -97,12 +138,13 @@ macro_rules! either {
                 match self.get_mut() {
                     $type::$one(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
                     $type::$other(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+                    $($type::$neither => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),)?
                 }
             }
         }
     };
 }
 
-either!(Socket: Tcp or Unix);
+either!(Socket: Tcp or Unix or Lost);
 either!(Stream: Plain or Tls);
 either!(Far: Alone or Shared);

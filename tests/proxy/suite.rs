@@ -3,6 +3,7 @@
 
 pub mod ahead;
 pub mod answers;
+pub mod between_workers;
 pub mod bodies;
 pub mod checks;
 pub mod drain;

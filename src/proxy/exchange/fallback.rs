@@ -58,7 +58,7 @@ impl Exchange {
         guests.count(Welcome::Taken);
         self.away = true;
         self.place = Some(place);
-        Some(Grant { lease, connection: None })
+        Some(Grant { lease, spare: None })
     }
 
     /// Whether no operator has closed or paused the pool.

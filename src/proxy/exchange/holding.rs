@@ -10,7 +10,7 @@ use crate::{
         memory::Ended,
         orphan::Orphan,
     },
-    upstream::{Connection, GuestPlace, Lease},
+    upstream::{Connection, GuestPlace, Home, Lease},
 };
 
 /// A lease, and since when.
@@ -69,13 +69,8 @@ impl Exchange {
         if let Some(stake) = self.stake() {
             stake.gave_back(self.worker.index);
         }
-        // One that was answered before it had taken the whole request is of no use to anybody.
-        let connection = connection.filter(Connection::is_good);
-        if let Some(connection) = held.lease.give_back(connection)
-            && let Some(endpoint) = &self.endpoint
-        {
-            self.worker.connections.put(endpoint, connection, self.keep_alive_idle());
-        }
+        let home = Home { connections: &self.worker.connections, idle: self.keep_alive_idle() };
+        held.lease.give_back(connection, home);
         // Only now: who waited behind it is to find the slot free.
         self.turns.clear();
     }

@@ -12,7 +12,7 @@ use crate::{
     fault::Fault,
     meters::SecretEnd,
     proxy::asked::Asked,
-    upstream::{Behalf, ConnectError, Connection, Dialect, Endpoint, Way, reach},
+    upstream::{Behalf, ConnectError, Connection, Dialect, Endpoint, Spare, Way, reach},
 };
 
 // === impl Journey ===
@@ -39,15 +39,14 @@ impl Journey<'_> {
         Some(Behalf { source, destination: peer.local.unwrap_or_else(nowhere) })
     }
 
-    /// An idle connection of this worker to `endpoint`.
+    /// An idle connection to `endpoint`.
     pub(super) fn idle(&self, endpoint: &Endpoint) -> Option<Connection> {
         self.exchange.worker().connections.take(endpoint, self.dialect()?, self.behalf())
     }
 
     /// The connection that came with the slot, if it is good for this request.
-    pub(super) fn again(&self, connection: Connection) -> Option<Connection> {
-        let suits = connection.suits(self.dialect()?, self.behalf());
-        if suits { connection.again() } else { None }
+    pub(super) fn accept(&self, spare: Spare) -> Option<Connection> {
+        self.exchange.worker().connections.accept(spare, self.dialect()?, self.behalf())
     }
 
     /// A new connection to the endpoint of the lease.

@@ -9,7 +9,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::{fault::Fault, upstream::trunk::Break};
+use crate::{
+    fault::Fault,
+    upstream::{trunk::Break, wire::Socket},
+};
 
 /// A connection, and the endpoint's side of it.
 fn pair() -> (Http1, UnixStream) {

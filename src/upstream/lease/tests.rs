@@ -8,7 +8,11 @@ use super::*;
 use crate::{
     config::{AddressSpec, Balance, Dialect, EndpointSpec},
     name::Name,
-    upstream::{Asking, Endpoints, Grant, Lacking, Patience, Pool, Refused, Stake, Terms, Waiting},
+    upstream::{
+        Asking, Connections, Endpoints, Grant, Lacking, Patience, Pool, Refused, Shelves, Stake,
+        Terms, Waiting,
+        wire::{Socket, Stream},
+    },
 };
 
 /// A pool of endpoints at these ports.
@@ -77,6 +81,26 @@ fn a_grant_whose_waiter_has_gone_passes_on() {
     assert_eq!(pool.queue().waiting(), 0, "whoever leaves is not there any more");
     drop(held);
     assert_eq!(lease(&pool).expect("a slot").endpoint().in_flight(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_goes_with_its_slot_past_whoever_has_gone_and_stays_when_nobody_waits() {
+    let pool = pool(&[1], 1, &Arc::default());
+    let connections = Arc::new(Connections::of(0, Arc::new(Shelves::of(2))));
+    let home = Home { connections: &connections, idle: Duration::from_secs(15) };
+    let (ours, _theirs) = tokio::net::UnixStream::pair().expect("sockets");
+    let connection = Connection::alone(Stream::Plain(Socket::Unix(ours)));
+    let held = lease(&pool).expect("a slot");
+    let (gone, next, last) = (enter(&pool, &[]), enter(&pool, &[]), enter(&pool, &[]));
+    held.give_back(Some(connection), home);
+    assert!(connections.is_empty(), "it is on its way");
+    drop(gone);
+    let granted = told(next).expect("a slot");
+    let (connection, ..) = granted.spare.expect("and the connection").into_parts();
+    granted.lease.give_back(Some(connection), home);
+    drop(last);
+    assert_eq!(connections.len(), 1, "it came back from the last one");
+    assert!(lease(&pool).is_ok(), "and so did the slot");
 }
 
 #[test]

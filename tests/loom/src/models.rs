@@ -14,6 +14,7 @@ use crate::{
     line::{Lane, Leaving, Terms, Ticket},
     room::{Room, Source},
     slots::Slots,
+    sync::Mutex,
 };
 
 macro_rules! models {
@@ -29,6 +30,7 @@ models! {
     a_newcomer_that_takes_the_slot_passes_it_on,
     whoever_leaves_was_served_or_is_gone_and_its_slot_goes_to_the_next,
     more_slots_reach_whoever_begins_to_wait,
+    whoever_takes_a_slot_finds_the_connection_that_it_came_free_with,
     without_a_fence_a_wake_up_is_lost,
 }
 
@@ -234,6 +236,40 @@ fn more_slots_reach_whoever_begins_to_wait() {
         let (_, waiter) = pool.enter();
         grown.join().unwrap();
         assert_eq!(waiter.load(Ordering::Acquire), 1);
+    });
+}
+
+/// As `Lease::end`: a connection lies on the shelf before its slot is seen to be free, and goes
+/// from there to whoever has waited. One who gets the slot otherwise looks for it there.
+fn whoever_takes_a_slot_finds_the_connection_that_it_came_free_with() {
+    loom::model(|| {
+        let (pool, shelf) = (Pool::new(1), Arc::new(Mutex::new(0)));
+        assert!(pool.take());
+        let giver = thread::spawn({
+            let (pool, shelf) = (pool.clone(), shelf.clone());
+            move || {
+                *shelf.lock() += 1;
+                pool.working.fetch_sub(1, Ordering::Relaxed);
+                pool.slots.give_back();
+                let mut carried = 0;
+                if pool.room.waiting() > 0 {
+                    let released = pool.room.serve(&Endpoint(&pool.slots), pool.now);
+                    if !released.served.is_empty() {
+                        carried = std::mem::take(&mut *shelf.lock());
+                    }
+                    released.served.iter().for_each(|(waiter, ())| pool.grant(waiter));
+                }
+                carried
+            }
+        });
+        let taken = pool.take();
+        let found = if taken { std::mem::take(&mut *shelf.lock()) } else { 0 };
+        let waiter = (!taken).then(|| pool.enter().1);
+        let carried = giver.join().unwrap();
+        let left = *shelf.lock();
+        assert_eq!(found + carried + left, 1, "it is in one place");
+        assert!(!taken || found == 1, "who finds the slot free finds the connection");
+        assert!(waiter.is_none_or(|waiter| waiter.load(Ordering::Acquire) == 1));
     });
 }
 
