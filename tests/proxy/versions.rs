@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use usher::policy::sticky::Place;
 
 use crate::support::{
     client::{Answer, Client},
@@ -185,4 +186,44 @@ async fn before_a_brownout_begins_old_apps_are_told_when_they_end() {
     let ageing = asked(&usher, "GET /", "X-App-Version: 5.3\r\n").await;
     assert_eq!((ageing.field("deprecation"), ageing.field("sunset")), (Some("@1793491200"), None));
     usher.stop().await;
+}
+
+#[tokio::test]
+async fn who_stands_below_the_share_is_known_by_device_then_cookie_then_address() {
+    let origin = Origin::start().await;
+    let endpoint = origin.endpoint();
+    origin.serve(|_| ok("fine"));
+    let began = moment(-3_600);
+    let mut refused_before = 0;
+    for share in ["25%", "60%"] {
+        let versions = format!("min: 5.2, brownout: [{{ at: {began}, share: {share} }}]");
+        let cookie = "sticky: { header: X-Device-Id, cookie: { name: visitor, set: off } }";
+        let config = text(&endpoint, &versions).replace("sticky: { header: X-Device-Id }", cookie);
+        let usher = Usher::start(&config).await;
+        let ratio = if share == "25%" { 0.25 } else { 0.6 };
+        let mut refused = 0;
+        for who in 1..=20 {
+            // A client without any of it, of which many may stand behind one address.
+            let from = format!("X-App-Version: 5\r\nX-Forwarded-For: 192.0.2.{who}\r\n");
+            let network = format!("X-App-Version: 5\r\nX-Forwarded-For: 2001:db8:{who}::7\r\n");
+            let browser = format!("{from}Cookie: visitor=browser-{who}\r\n");
+            let phone = format!("{browser}X-Device-Id: phone-{who}\r\n");
+            for (fields, known_by) in [
+                (from, format!("192.0.2.{who}")),
+                (network, format!("2001:db8:{who}::/64")),
+                (browser, format!("browser-{who}")),
+                (phone, format!("phone-{who}")),
+            ] {
+                let place = Place::of("versions/everyone", known_by.as_bytes());
+                let answer = asked(&usher, "GET /", &fields).await;
+                let expected = if place.is_within(ratio) { 426 } else { 200 };
+                assert_eq!(answer.status, expected, "{known_by} at {share}");
+                assert_eq!(answer.field("set-cookie"), None);
+                refused += u32::from(expected == 426);
+            }
+        }
+        assert!(refused > refused_before, "{refused} at {share}");
+        refused_before = refused;
+        usher.stop().await;
+    }
 }
