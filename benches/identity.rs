@@ -2,6 +2,9 @@
 //!
 //! `decide` is the decision alone; `remembered` is the same with a token that was seen before, from
 //! the field to the user; `verified` is a token that nobody has seen. `table` looks users up.
+//! `operation` is the decision with a rule about GraphQL operations, by where a request says its
+//! own; `version` is what is read, counted and judged of an app's version. What all of it costs a
+//! request within a whole usher is counted in instructions by `benches/instructions/run`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -9,6 +12,7 @@ use std::{
     hint::black_box,
     net::{IpAddr, Ipv4Addr},
     sync::OnceLock,
+    time::{Duration, Instant},
 };
 
 use aws_lc_rs::{
@@ -23,12 +27,15 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use divan::Bencher;
-use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{AUTHORIZATION, USER_AGENT},
+};
 use serde_json::{Value, json};
 use usher::{
     classify::{
-        Choice, Classifier, Facts, Matcher, PathPattern, PathView, RuleSpec, Table, TableBuilder,
-        UserPattern,
+        Choice, Classifier, Facts, Matcher, PathPattern, PathView, Product, RuleSpec, Table,
+        TableBuilder, UserPattern, VersionSource, read_version,
     },
     identity::{
         Cache, Evidence, Found, Identities, Invalid, Key, Keys, Kind, Moment, Place, Source, Terms,
@@ -36,11 +43,26 @@ use usher::{
     },
     name::Name,
     peer::Client,
+    policy::{
+        sticky::Place as Standing,
+        versions::{Policy, Schedule, Step, Tally},
+    },
 };
+
+#[path = "identity/asking.rs"]
+mod asking;
+
+use asking::Asking;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const KINDS: [&str; 4] = ["HS256", "ES256", "EdDSA", "RS256"];
 const LINES: usize = 1_000_000;
+
+/// Where a request says its operation; `elsewhere` goes to a path that the rule does not concern.
+const SAYING: [&str; 6] = ["elsewhere", "nothing", "field", "query", "persisted", "body"];
+
+/// How an app's version is found, and what is made of it.
+const VERSIONS: [&str; 4] = ["none", "field", "user_agent", "brownout"];
 
 /// A request with a token, and what it takes to read it.
 struct Asked {
@@ -100,15 +122,60 @@ fn table(bencher: Bencher<'_, '_>) {
     });
 }
 
+/// The decision with a rule about operations, from the head or the body to the audience.
+#[divan::bench(args = SAYING)]
+fn operation(bencher: Bencher<'_, '_>, said: &str) {
+    let asking = Asking::new(said);
+    let taken = said != "elsewhere" && said != "nothing";
+    assert_eq!(asking.decide().map(|choice| choice.audience), Some(if taken { 0 } else { 1 }));
+    bencher.bench_local(|| asking.decide());
+}
+
+/// The version of an app: read, counted and judged.
+#[divan::bench(args = VERSIONS)]
+fn version(bencher: Bencher<'_, '_>, found: &str) {
+    let mut headers = phone();
+    match found {
+        "none" => {}
+        "user_agent" => {
+            let value = HeaderValue::from_static("Shop/5.1.9 (iPhone; iOS 17.4; Scale/3.00)");
+            headers.insert(USER_AGENT, value);
+        }
+        _ => {
+            headers.insert("x-app-version", HeaderValue::from_static("5.1.9"));
+        }
+    }
+    let from = [
+        VersionSource::Header(HeaderName::from_static("x-app-version")),
+        VersionSource::UserAgent(Product::Named("Shop/".into())),
+    ];
+    let step = Step { at: Duration::ZERO, share: 0.25, until: None };
+    let brownout = (found == "brownout").then(|| Schedule::new(vec![step]).unwrap());
+    let version = |text: &str| usher::classify::Version::parse_exact(text).unwrap();
+    let policy = Policy {
+        min: Some(version("5.2")),
+        warn_below: Some(version("5.6")),
+        brownout,
+        ..Policy::default()
+    };
+    let arrived = Instant::now();
+    let tally = Tally::new(1, arrived, Duration::ZERO);
+    bencher.bench_local(|| {
+        let version = read_version(&from, black_box(&headers));
+        let band = policy.band(version);
+        let place = || Standing::of("versions/customer", black_box(b"9b2f4c1e-6f0a-4b57-9a2c"));
+        let standing = policy.standing(band, place);
+        tally.note(0, version, black_box(7), arrived);
+        policy.refuses(standing, Duration::from_secs(1))
+    });
+}
+
 // === impl Asked ===
 
 impl Asked {
     fn new(kind: &str) -> Self {
         let (token, key) = minted(kind);
-        let mut headers = HeaderMap::new();
-        for name in ["accept", "accept-encoding", "accept-language", "user-agent", "cookie"] {
-            headers.insert(name, HeaderValue::from_static("something that a browser sends"));
-        }
+        let mut headers = phone();
         let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
         headers.insert(AUTHORIZATION, bearer);
         let terms = Terms { user: "sub".into(), roles: Some("roles".into()), ..Terms::default() };
@@ -152,6 +219,15 @@ impl Asked {
         let path = PathView::of(facts.path).expect("a path that is served");
         self.classifier.classify(&facts, &path)
     }
+}
+
+/// What a phone sends with every request.
+fn phone() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in ["accept", "accept-encoding", "accept-language", "user-agent", "cookie"] {
+        headers.insert(name, HeaderValue::from_static("something that a browser sends"));
+    }
+    headers
 }
 
 /// A token as identity providers make them, and the key to it.
