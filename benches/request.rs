@@ -32,6 +32,7 @@ use usher::{
     proxy::{Common, Crew, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
     snapshot::{Published, World},
     telemetry::{AccessLog, access_log::Target},
+    upstream::Shelves,
     verbs::Gates,
 };
 
@@ -224,6 +225,7 @@ fn common(origin: SocketAddr, target: Target, remembered: usize, drain: drain::D
         pseudonym: Common::draw_pseudonym(),
         tunnels: Arc::new(Tunnels::default()),
         pulse: Pulse::of(1),
+        shelves: Arc::new(Shelves::of(1)),
         crew: Crew::of(1),
     }
 }

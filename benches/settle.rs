@@ -104,6 +104,7 @@ fn remember(bencher: Bencher<'_, '_>, requests: usize) {
             bytes_out: 1_024,
             times: Times { first_byte: time.into(), total: time.into(), ..Times::default() },
             tries,
+            operation: None,
             away: false,
         };
         memory.keep(0, black_box(request));

@@ -232,11 +232,12 @@ mod tests {
             Examination { result, looked_at: looked_at.to_vec() }
         };
         let mut watch = Watch::default();
-        let (examined, seen) = watch.look_and_read(vec![one.clone()], || read(&[one.clone()]));
+        let (examined, seen) =
+            watch.look_and_read(vec![one.clone()], || read(std::slice::from_ref(&one)));
         assert_eq!(reads.take(), 1);
         assert_ne!(watch.look(&examined.looked_at), seen);
         // Where it hangs on other files than before, these have to be looked at first.
-        let both = [one.clone(), two.clone()];
+        let both = [one.clone(), two];
         let (examined, seen) = watch.look_and_read(vec![one.clone()], || read(&both));
         assert_eq!((reads.take(), &examined.looked_at[..]), (2, &both[..]));
         assert_ne!(watch.look(&both), seen);

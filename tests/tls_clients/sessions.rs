@@ -135,6 +135,7 @@ async fn the_keys_of_tickets_change_every_six_hours_and_old_ones_are_good_for_as
     assert_eq!(shaken(&usher, &new).await, HandshakeKind::Full, "and so has this one");
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test waits with patience, and has no wheel")]
 #[tokio::test]
 async fn keys_of_tickets_stay_in_their_process_and_another_asks_for_whole_handshakes() {
     let authority = Authority::new("root");

@@ -289,6 +289,7 @@ fn all_three(work: Work, demand: f64, impatient: f64) -> [Outcome; 3] {
     outcomes
 }
 
+#[expect(clippy::print_stdout, reason = "the table of docs/slots.md")]
 #[test]
 fn more_than_there_is_becomes_whole_answers_and_what_there_is_room_for_is_not_refused() {
     println!(
