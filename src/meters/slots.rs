@@ -14,6 +14,8 @@ use std::sync::atomic::{
 
 use crossbeam_utils::CachePadded;
 
+use super::cells::COUNTS;
+
 /// The held slots of one thread. Times are microseconds since a common origin.
 #[derive(Default)]
 pub(super) struct SlotClock(CachePadded<Words>);
@@ -51,6 +53,9 @@ impl SlotClock {
 
     /// Arithmetic wraps: single words may be negative, the integral is not.
     fn write(&self, held: u64, base: u64) {
+        if !COUNTS {
+            return;
+        }
         let words = &*self.0;
         let sequence = words.sequence.load(Relaxed);
         words.sequence.store(sequence.wrapping_add(1), Relaxed);

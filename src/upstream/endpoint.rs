@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    mem::offset_of,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -30,11 +31,12 @@ const TEXTS_MAX: usize = 10_000;
 
 /// One address at which the monolith is served.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Endpoint {
     // What every worker writes for each request stands first, beside the `Arc`'s own counters, so
     // that taking a lease touches one shared cache line.
-    pub(super) berth: Berth,
     latency: Latency,
+    pub(super) berth: Berth,
     tunnels: AtomicU32,
     id: u32,
     place: Place,
@@ -84,6 +86,18 @@ struct Known {
 /// A tunnel that leads to an endpoint. Dropping it says that it has ended.
 #[derive(Debug)]
 pub struct TunnelTo(Arc<Endpoint>);
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// The two counters of an `Arc`, before what it holds.
+const COUNTERS: usize = 2 * size_of::<usize>();
+
+// All that each request writes is on the first line, if the allocation begins with one.
+const _: () = assert!(
+    COUNTERS + offset_of!(Endpoint, berth) + Berth::WRITTEN <= LINE,
+    "what each request writes at an endpoint lies on one cache line"
+);
 
 // === impl Endpoint ===
 

@@ -37,6 +37,7 @@ pub struct Lease {
 
 /// The part of an endpoint that has to do with its slots.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Berth {
     slots: Slots,
     orphans: AtomicU32,
@@ -98,6 +99,9 @@ impl Drop for Lease {
 // === impl Berth ===
 
 impl Berth {
+    /// So many bytes at its beginning are written for each request.
+    pub(super) const WRITTEN: usize = size_of::<Slots>();
+
     /// Without bounds until a pool tells its capacity.
     pub(super) fn new() -> Self {
         Self {

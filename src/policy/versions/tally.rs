@@ -39,7 +39,7 @@ pub const HOURS_MIN: u64 = (TABLES - 1) * 6;
 pub const HOURS_MAX: u64 = TABLES * 6;
 
 /// What makes a number of whatever tells a client from others. A version of usher may have another
-/// one, so that what it counted cannot be counted on with; [`probe`] shows that.
+/// one, so that what it counted cannot be counted on with; `probe` shows that.
 pub type ClientHasher = DefaultHasher;
 
 /// What an audience's requests came from. Outlives snapshots, so that a reload forgets nothing.
