@@ -97,10 +97,11 @@ fn known() -> Vec<(Asked, Option<&'static str>)> {
 fn document(random: &mut fastrand::Rng) -> (String, bool) {
     let of = |random: &mut fastrand::Rng, all: &[&str]| all[random.usize(..all.len())].to_owned();
     let mut text = String::new();
-    for _ in 0..random.usize(1..4) {
+    // No two of a document have one name (GraphQL, October 2021, §5.2.1.1).
+    let several = if random.bool() { 1 } else { random.usize(2..4) };
+    for name in random.choose_multiple(NAMES, several) {
         text += &of(random, BETWEEN);
-        let name = of(random, NAMES);
-        text += &of(random, DEFINITIONS).replace("NAME", &name);
+        text += &of(random, DEFINITIONS).replace("NAME", name);
     }
     let whole = random.u8(..10) > 3;
     if !whole {
@@ -226,6 +227,6 @@ fn an_operation_that_is_named_is_the_one_that_would_run() {
             Some(_) | None => nothing += 1,
         }
     }
-    assert!(named > 1_000 && nothing > 500, "{named} named, {nothing} of which nothing runs");
+    assert!(named > 500 && nothing > 500, "{named} named, {nothing} of which nothing runs");
     assert!(missed * 50 < named, "{missed} were not found, {named} were");
 }

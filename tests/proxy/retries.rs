@@ -85,10 +85,11 @@ async fn what_is_safe_is_answered_by_another_endpoint_and_what_is_not_is_told() 
     ] {
         let endpoints = [faulty(fault).await.0, well("well").await];
         for request in [GET, KEYED] {
-            let (statuses, samples) = ask(&endpoints, NEVER_EJECTED, request, 12).await;
-            assert_eq!(statuses, [200; 12], "{fault:?} {request}");
+            // So many that chance leaves none of them out.
+            let (statuses, samples) = ask(&endpoints, NEVER_EJECTED, request, 40).await;
+            assert_eq!(statuses, [200; 40], "{fault:?} {request}");
             let retries = samples.sum("usher_retries_total", &[reason]);
-            assert!((1.0..=12.0).contains(&retries), "{fault:?}: {retries} retries");
+            assert!((1.0..=40.0).contains(&retries), "{fault:?}: {retries} retries");
         }
         let (statuses, samples) = ask(&endpoints, NEVER_EJECTED, POST, 20).await;
         assert!(statuses.contains(&status) && statuses.contains(&200), "{fault:?}: {statuses:?}");
