@@ -3,8 +3,7 @@
 //! Reading and compiling a large configuration takes a core for tens of milliseconds. On a machine
 //! with few cores that core is a worker's, and the system would give the two equal shares of it, in
 //! turns of some milliseconds each: every request of that time would feel it. So the work runs on a
-//! thread of its own that the system runs only on a core that nobody else wants (`SCHED_IDLE`), and
-//! takes off it at once when somebody does.
+//! thread of its own that is as nice as can be.
 //!
 //! **Invariant:** what is done at leisure holds no lock. A thread that waits for its turn with a
 //! lock in hand would keep whoever wants that lock from running, at whatever priority.
@@ -16,10 +15,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
-};
 use tokio::sync::oneshot;
 
 use super::blocking;
@@ -35,6 +30,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How much longer it may take for each byte, so that what is merely large is not done twice: three
 /// times as long as reading one takes.
 const PATIENCE_PER_BYTE: Duration = Duration::from_nanos(200);
+
+/// How nice a thread is that has time: where others want all of a core, it gets about a seventieth.
+const NICEST: i32 = 19;
 
 /// Does work at leisure, one piece at a time.
 #[derive(Debug, Default)]
@@ -92,18 +90,16 @@ impl Leisure {
 /// Lets everybody else go first, for the rest of this thread's life: who has no special rights may
 /// not take that back. Where a system does not allow it, the work costs what it costs.
 fn step_back() {
-    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let told = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
-    if let Err(error) = told {
-        tracing::debug!(?error, "the system does not let a thread step back");
+    // On Linux it is the thread that is nice and not its process (setpriority(2), "C library/kernel
+    // differences").
+    if let Err(error) = rustix::process::setpriority_process(None, NICEST) {
+        tracing::debug!(%error, "the system does not let a thread step back");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::sync_channel;
-
-    use thread_priority::thread_schedule_policy;
 
     use super::*;
 
@@ -138,13 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_steps_back_runs_only_where_nobody_else_does() {
-        let policy = thread::spawn(|| {
+    fn whoever_steps_back_is_as_nice_as_can_be_and_nobody_else_is() {
+        let nice = || rustix::process::getpriority_process(None).expect("it can be asked");
+        let before = nice();
+        let stepped_back = thread::spawn(move || {
             step_back();
-            thread_schedule_policy()
+            nice()
         });
-        let policy = policy.join().expect("it does not panic").expect("it can be asked");
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        assert_eq!(policy, idle);
+        assert_eq!(stepped_back.join().expect("it does not panic"), NICEST);
+        assert_eq!(nice(), before);
     }
 }
