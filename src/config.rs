@@ -117,6 +117,8 @@ pub struct Config {
     pub audiences: Vec<Audience>,
     /// In the order in which they were written.
     pub pools: Vec<Pool>,
+    /// The fields of a request that anything in here looks at, each once.
+    pub fields_asked: Vec<HeaderName>,
     /// SHA-256 over the resolved content of every file read, in lower-case hex.
     pub hash: String,
     /// What was written, as JSON and includes merged, with `${NAME}` for what came from the

@@ -4,5 +4,8 @@
 //! means, and for whom, is said by those who read.
 
 pub mod chunked;
+pub mod cut;
 pub mod fields;
+pub mod lines;
+pub mod names;
 pub mod text;

@@ -134,6 +134,11 @@ impl Identities {
         self.sources.iter().map(|source| &*source.name)
     }
 
+    /// The fields of a request that any source looks at.
+    pub fn fields(&self) -> impl Iterator<Item = HeaderName> {
+        self.sources.iter().flat_map(Source::fields)
+    }
+
     /// Fields that say who asks when a trusted proxy writes them, and that nobody else may write.
     pub fn vouched(&self) -> impl Iterator<Item = &HeaderName> {
         self.sources.iter().flat_map(Source::vouched)

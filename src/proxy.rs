@@ -47,6 +47,7 @@ use crate::{
     classify::Facts,
     config::Listener,
     fault::Fault,
+    http1::lines::Lines,
     identity::{Evidence, Found},
     peer::{Peer, Protocol},
     snapshot::View,
@@ -81,6 +82,8 @@ pub struct Arrival {
     pub arrived: Instant,
     /// The request, or why there is none.
     pub request: Result<Request<Body>, Refusal>,
+    /// Those of its fields that lie outside of its map, and go on as they came.
+    pub lines: Lines,
 }
 
 /// A request that a door refused, and what of its head could be read.
@@ -125,11 +128,11 @@ impl Proxy {
 
     /// Takes one request from its arrival to the head of its answer.
     pub fn handle(&self, arrival: Arrival) -> Handling {
-        let (proxy, Arrival { peer, protocol, arrived, request }) = (self.clone(), arrival);
+        let (proxy, Arrival { peer, protocol, arrived, request, lines }) = (self.clone(), arrival);
         Handling(match request {
             Ok(request) => {
                 let (head, body) = request.into_parts();
-                panics::caught(proxy.serve(peer, protocol, arrived, head, body))
+                panics::caught(proxy.serve(peer, protocol, arrived, head, lines, body))
             }
             Err(refusal) => {
                 panics::caught(async move { proxy.refuse(peer, protocol, arrived, &refusal) })
@@ -147,11 +150,12 @@ impl Proxy {
         protocol: Protocol,
         arrived: Instant,
         mut head: Parts,
+        mut lines: Lines,
         body: Body,
     ) -> impl Future<Output = Response<Settling>> + Send {
         async move {
             let Opened { mut exchange, brought, hsts, question } =
-                self.open(peer, protocol, arrived, &mut head);
+                self.open(peer, protocol, arrived, &mut head, &mut lines);
             let body = match question {
                 None => Ok(body),
                 // On the heap, so that all other requests' futures stay as small as they are.
@@ -167,12 +171,15 @@ impl Proxy {
                 Ok(body)
             });
             let said = match admitted {
-                Ok(body) => forward(&mut exchange, &mut head, brought, body).await,
+                Ok(body) => forward(&mut exchange, &mut head, lines, brought, body).await,
                 Err(fault) => Err(fault),
             };
             let deprecation = exchange.deprecation().filter(|_| said.is_ok());
             let mut response = match said {
-                Ok(Said::Answer(mut head, answer)) => {
+                Ok(Said::Answer(mut head, mut answer)) => {
+                    if visitor::has_news(&exchange) || deprecation.is_some() || hsts.is_some() {
+                        headers::bring_told(&mut head.headers, answer.lines());
+                    }
                     visitor::tell(&exchange, &mut head.headers);
                     Response::from_parts(head, Settling::answer(answer, exchange))
                 }
@@ -204,16 +211,19 @@ impl Proxy {
         protocol: Protocol,
         arrived: Instant,
         head: &mut Parts,
+        lines: &mut Lines,
     ) -> Opened {
         let view = self.worker.view();
+        // Whoever looks into the map finds there what this configuration asks for.
+        view.fields_asked().iter().for_each(|name| lines.bring(name, &mut head.headers));
         let trusted = &view.config.trusted_proxies;
-        let brought = headers::clean(&head.method, &mut head.headers, &peer, trusted);
+        let brought = headers::clean(&head.method, &mut head.headers, lines, &peer, trusted);
         let found = self.identify(&view, head, &peer);
         let mut facts = Facts {
             method: &head.method,
             path: head.uri.path(),
             query: head.uri.query(),
-            host: headers::host_of(&head.headers),
+            host: headers::host_of(&head.headers, lines),
             headers: &head.headers,
             client: brought.client,
             subject: peer.client_subject(),
@@ -231,7 +241,7 @@ impl Proxy {
         };
         let hsts = listener.and_then(|it| it.hsts.clone()).filter(|_| brought.secure);
         let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
-        let mut asked = Asked::of(peer, protocol, head, brought.client, request_id);
+        let mut asked = Asked::of(peer, protocol, head, lines, brought.client, request_id);
         asked.identity = found.identity;
         let ask = look.as_ref().and_then(|look| look.body);
         asked.operation = look.map(|look| Arc::new(look.operation));

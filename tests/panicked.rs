@@ -18,6 +18,7 @@ use usher::{
     config::{self, LoadOptions},
     drain,
     fault::Fault,
+    http1::lines::Lines,
     meters::Meters,
     peer::{Peer, Protocol},
     proxy::{Arrival, Common, Crew, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
@@ -81,6 +82,7 @@ async fn answered(proxy: &mut Proxy, accept: &str) -> (http::response::Parts, St
             tls: None,
         }),
         protocol: Protocol::Http11,
+        lines: Lines::default(),
         arrived: Instant::now(),
         request: Ok(request.body(Body::new(Broken)).expect("a request")),
     };

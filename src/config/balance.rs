@@ -1,6 +1,6 @@
 //! How requests are spread over the endpoints of a pool.
 
-use http::HeaderName;
+use http::{HeaderName, header::COOKIE};
 
 /// How requests are spread over a pool's endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,17 @@ impl Balance {
 // === impl HashBy ===
 
 impl HashBy {
+    /// Adds the fields that it looks at to `names`.
+    pub(super) fn fields(&self, names: &mut Vec<HeaderName>) {
+        match self {
+            HashBy::Header(name) => names.push(name.clone()),
+            HashBy::Cookie(_) => names.push(COOKIE),
+            HashBy::First(keys) => keys.iter().for_each(|by| by.fields(names)),
+            // What `sticky:` says is looked at whoever asks for it.
+            HashBy::Sticky | HashBy::Client | HashBy::User => {}
+        }
+    }
+
     fn is_sticky(&self) -> bool {
         match self {
             HashBy::Sticky => true,

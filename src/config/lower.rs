@@ -86,6 +86,7 @@ impl Lowered {
         for (audience, lowered) in config.audiences.iter_mut().zip(self.audiences) {
             audience.rules = lowered.rules.into_iter().map(|rule| rule.spec).collect();
         }
+        config.fields_asked = config.find_fields_asked();
         config
     }
 }
@@ -133,6 +134,7 @@ pub(crate) fn lower(
         graphql: graphql::lower(document.graphql.as_ref(), reader),
         sticky: sticky::lower(document.sticky.as_ref(), reader),
         tables,
+        fields_asked: Vec::new(),
         hash: hash(written, &audiences, reader),
         redacted: view::redacted(written),
         audiences: audiences.iter().map(|lowered| lowered.audience.clone()).collect(),

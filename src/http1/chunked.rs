@@ -164,7 +164,7 @@ impl Decoder {
             if line.len() == 2 {
                 self.state = State::End;
                 let lines = self.trailers.split().freeze();
-                let fields = fields::read(&lines, self.bounds.fields_max, |_, _| {});
+                let fields = fields::read(&lines, self.bounds.fields_max);
                 let fields = fields.map_err(|_| BadChunk)?;
                 return Ok(if fields.is_empty() { Step::End } else { Step::Trailers(fields) });
             }

@@ -1,56 +1,30 @@
-//! Lines of fields (RFC 9112 §5), read strictly: behind an answer's status line, or behind the last
-//! chunk of a body.
-//!
-//! Every line ends with CRLF. A folded line, a blank ahead of a field or of its colon, a name that
-//! is no token and a control byte in a value are no fields.
+//! Lines of fields behind the last chunk of a body, read strictly into a map.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::cut::Cuts;
 
 /// These are no fields, or too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a malformed field, or too many of them")]
 pub struct BadFields;
 
-/// Reads `lines`, of which the last one is empty, as at most `fields_max` fields, and shows each to
-/// `see`. Values share the memory of `lines`.
-pub fn read(
-    lines: &Bytes,
-    fields_max: usize,
-    mut see: impl FnMut(&HeaderName, &HeaderValue),
-) -> Result<HeaderMap, BadFields> {
-    let count = memchr::memchr_iter(b'\n', lines).count().saturating_sub(1);
-    if count > fields_max {
-        return Err(BadFields);
-    }
-    let mut fields = HeaderMap::with_capacity(count);
-    let mut from = 0;
-    for feed in memchr::memchr_iter(b'\n', lines) {
-        let line = lines[from..feed].strip_suffix(b"\r").ok_or(BadFields)?;
-        from = feed + 1;
-        if line.is_empty() {
-            // Nothing may stand behind it.
-            return if from == lines.len() { Ok(fields) } else { Err(BadFields) };
+/// Reads `lines`, of which the last one is empty, as at most `fields_max` fields. Values share the
+/// memory of `lines`.
+pub fn read(lines: &Bytes, fields_max: usize) -> Result<HeaderMap, BadFields> {
+    let mut fields = HeaderMap::new();
+    for (count, cut) in Cuts::of(lines, 0).enumerate() {
+        let cut = cut?;
+        if count == fields_max {
+            return Err(BadFields);
         }
-        let colon = memchr::memchr(b':', line).ok_or(BadFields)?;
-        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| BadFields)?;
-        let value = lines.slice_ref(trimmed(&line[colon + 1..]));
+        let name = HeaderName::from_bytes(cut.name).map_err(|_| BadFields)?;
+        let value = lines.slice_ref(cut.value);
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| BadFields)?;
-        see(&name, &value);
         fields.append(name, value);
     }
-    Err(BadFields)
-}
-
-/// Without blanks around it; no other byte is one (RFC 9110 §5.6.3).
-fn trimmed(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = value {
-        value = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
+    Ok(fields)
 }
 
 #[cfg(test)]
@@ -59,9 +33,7 @@ mod tests {
 
     fn check(lines: &str) -> Result<Vec<(String, String)>, BadFields> {
         let lines = Bytes::copy_from_slice(lines.as_bytes());
-        let mut seen = 0;
-        let fields = read(&lines, 3, |_, _| seen += 1)?;
-        assert_eq!(seen, fields.len());
+        let fields = read(&lines, 3)?;
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Ok(fields.iter().map(|(name, value)| (name.to_string(), text(value))).collect())
     }

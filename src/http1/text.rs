@@ -5,7 +5,11 @@ use http::HeaderName;
 
 /// Appends a field's line.
 pub fn append_field(text: &mut BytesMut, name: &HeaderName, value: &[u8]) {
-    let name = name.as_str().as_bytes();
+    append_line(text, name.as_str().as_bytes(), value);
+}
+
+/// The same, of a name as it came.
+pub fn append_line(text: &mut BytesMut, name: &[u8], value: &[u8]) {
     text.reserve(name.len() + value.len() + 4);
     text.extend_from_slice(name);
     text.extend_from_slice(b": ");

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use http::{HeaderName, header::AUTHORIZATION};
+use http::{
+    HeaderName,
+    header::{AUTHORIZATION, COOKIE},
+};
 
 use super::Evidence;
 use crate::classify::{cookie_value, field_value, parameter_value};
@@ -25,6 +28,16 @@ pub enum Place {
 // === impl Place ===
 
 impl Place {
+    /// The field that it is in; `None` for the target.
+    pub(super) fn field(&self) -> Option<HeaderName> {
+        match self {
+            Place::Header(name) => Some(name.clone()),
+            Place::Cookie(_) => Some(COOKIE),
+            Place::Protocol(_) => Some(PROTOCOL),
+            Place::Query(_) => None,
+        }
+    }
+
     /// What stands there.
     pub(super) fn read<'a>(&self, evidence: &Evidence<'a>) -> Option<Cow<'a, [u8]>> {
         match self {

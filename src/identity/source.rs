@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use http::HeaderName;
+use http::{HeaderName, header::COOKIE};
 
 use super::{
     Cache, Certificate, Evidence, Fields, Flaw, IssuerSpec, Moment, Published, RailsCookie, Signed,
@@ -112,6 +112,16 @@ impl Source {
     /// Where keys are published that it verifies with.
     pub fn publishers(&self) -> impl Iterator<Item = &IssuerSpec> {
         self.published().map(Published::spec)
+    }
+
+    /// The fields of a request that it looks at.
+    pub(super) fn fields(&self) -> Vec<HeaderName> {
+        match &self.kind {
+            Kind::Tokens(tokens) => tokens.fields().collect(),
+            Kind::Signed(_) | Kind::Rails(_) => vec![COOKIE],
+            Kind::Fields(fields) => fields.names().cloned().collect(),
+            Kind::Certificate(_) => Vec::new(),
+        }
     }
 
     /// Fields that say who asks when a trusted proxy writes them.

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use http::HeaderName;
+
 use super::{
     Evidence, Flaw, Keys, Moment, Place, Published, Terms, jose::Unverified, source::Proof,
 };
@@ -22,6 +24,11 @@ impl Tokens {
     /// ask for.
     pub fn new(places: Vec<Place>, keys: Keys, terms: Terms) -> Self {
         Self { places, keys, terms }
+    }
+
+    /// The fields that they stand in.
+    pub(super) fn fields(&self) -> impl Iterator<Item = HeaderName> {
+        self.places.iter().filter_map(Place::field)
     }
 
     /// The token in the first place that has one.

@@ -14,6 +14,7 @@ use super::ahead::Ahead;
 use crate::{
     deadline::{Deadline, Wheel},
     fault::Fault,
+    http1::lines::Lines,
     upstream::{Break, Broken, Connection, StreamPlace},
 };
 
@@ -27,6 +28,8 @@ use crate::{
 pub struct Answer {
     /// `None` once it has gone back, or the answer has broken off.
     connection: Option<Connection>,
+    /// Fields of its head that go on as they came, until somebody has written them.
+    lines: Lines,
     wheel: Wheel,
     between_bytes: Duration,
     silence: Option<Deadline>,
@@ -48,6 +51,7 @@ impl Answer {
     pub fn new(connection: Connection, wheel: &Wheel, between_bytes: Duration) -> Self {
         Self {
             connection: Some(connection),
+            lines: Lines::default(),
             wheel: wheel.clone(),
             between_bytes,
             silence: None,
@@ -57,6 +61,17 @@ impl Answer {
             ahead_max: 0,
             ahead: None,
         }
+    }
+
+    /// With these fields beside those of its head's map.
+    pub fn with(mut self, lines: Lines) -> Self {
+        self.lines = lines;
+        self
+    }
+
+    /// The fields that lie outside of its head's map.
+    pub fn lines(&mut self) -> &mut Lines {
+        &mut self.lines
     }
 
     /// With a place it is a stream of events, which ends when its reader goes.

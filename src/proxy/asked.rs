@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::HOST};
 use super::{Refusal, Visitor, headers, reply::Form, versions::App};
 use crate::{
     classify::{Identity, Operation},
+    http1::{lines::Lines, names::Known},
     name::Name,
     peer::{Client, Peer, Protocol},
     verbs::{Closed, Gates},
@@ -55,6 +56,7 @@ impl Asked {
         peer: Arc<Peer>,
         protocol: Protocol,
         head: &http::request::Parts,
+        lines: &Lines,
         client: Client,
         request_id: HeaderValue,
     ) -> Self {
@@ -68,11 +70,11 @@ impl Asked {
             app: None,
             protocol,
             request_id,
-            trace_parent: head.headers.get(TRACE_PARENT).cloned(),
+            trace_parent: of(lines, Known::TraceParent, &head.headers, &TRACE_PARENT),
             method: Some(head.method.clone()),
-            host: head.headers.get(HOST).cloned(),
+            host: of(lines, Known::Host, &head.headers, &HOST),
             target: Some(head.uri.clone()),
-            form: Form::wanted(&head.headers),
+            form: Form::wanted(&head.headers, lines),
         }
     }
 
@@ -107,4 +109,9 @@ impl Asked {
             form: refusal.form,
         }
     }
+}
+
+/// A field that lies among the lines, or in the map.
+fn of(lines: &Lines, known: Known, map: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    lines.share(known).or_else(|| map.get(name).cloned())
 }

@@ -31,6 +31,7 @@ use crate::{
     config::Timeouts,
     deadline::Wheel,
     fault::Fault,
+    http1::lines::Lines,
     meters::Retry,
     policy::retry::Failure,
     upstream::{Connection, Evidence, Grant},
@@ -41,6 +42,7 @@ use crate::{
 const REPLAYS_MAX: usize = 2;
 
 /// What the monolith said.
+#[expect(clippy::large_enum_variant, reason = "nearly all are answers, which then need no heap")]
 pub enum Said {
     /// An answer, whose body is still to come.
     Answer(http::response::Parts, Answer),
@@ -52,6 +54,8 @@ pub enum Said {
 struct Journey<'a> {
     exchange: &'a mut Exchange,
     head: &'a mut Parts,
+    /// What of the head lies outside of its map.
+    lines: Lines,
     upload: Upload,
     timeouts: Timeouts,
     total_at: Instant,
@@ -81,6 +85,7 @@ enum Failed {
 pub async fn forward(
     exchange: &mut Exchange,
     head: &mut Parts,
+    lines: Lines,
     brought: Brought,
     body: Body,
 ) -> Result<Said, Fault> {
@@ -100,6 +105,7 @@ pub async fn forward(
         total_at: Instant::now() + timeouts.total,
         exchange,
         head,
+        lines,
         upload,
         timeouts,
         tried: Vec::new(),
@@ -140,12 +146,13 @@ impl Journey<'_> {
             protocol: exchange.asked().protocol,
             audience: exchange.audience_header(),
             request_id: &exchange.asked().request_id,
+            host: exchange.asked().host.as_ref(),
             arrived_ms: exchange.arrived_ms(),
             pseudonym: &exchange.worker().common.pseudonym,
             framing,
             brought,
         };
-        headers::introduce(&mut self.head.headers, said);
+        headers::introduce(&mut self.head.headers, &mut self.lines, &said);
         self.head.version = http::Version::HTTP_11;
     }
 
@@ -218,7 +225,7 @@ impl Journey<'_> {
         }
         let body = self.upload.body().ok_or(Failed::Fault(Fault::UpstreamBroke))?;
         let read_before = connection.bytes_read();
-        connection.send(self.head, body);
+        connection.send(self.head, &self.lines, body);
         let wheel = self.exchange.worker().wheel.clone();
         let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
         let flow = self.upload.flow();

@@ -12,16 +12,20 @@ mod visitor;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri,
-    header::{self, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
+    header::{
+        self, CACHE_CONTROL, CONTENT_LENGTH, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRAILER,
+        TRANSFER_ENCODING, VIA,
+    },
 };
 
 use crate::{
+    http1::{lines::Lines, names::Known},
     peer::{Client, ClientCertificate, Network, Peer, Protocol},
     slo::Said,
     snapshot::Deprecation,
 };
 
-use forwarded::Origin;
+use forwarded::{Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO};
 use text::Text;
 
 pub use forwarded::request_id;
@@ -48,6 +52,21 @@ const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 /// Since when what was asked for is on its way out (RFC 9745), and when it ends (RFC 8594).
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
+/// Fields that usher itself says to Rails.
+const OWN: [HeaderName; 8] = [
+    VIA,
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PORT,
+    X_REQUEST_START,
+    X_REQUEST_ID,
+    X_AUDIENCE,
+];
+
+/// Fields of an answer that usher looks at before it adds some of its own.
+const TOLD: [HeaderName; 5] =
+    [CACHE_CONTROL, SET_COOKIE, STRICT_TRANSPORT_SECURITY, DEPRECATION, SUNSET];
 /// The one protocol that is switched to.
 pub const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
@@ -88,6 +107,8 @@ pub struct Introduction<'a> {
     pub protocol: Protocol,
     /// What the head brought.
     pub brought: Brought,
+    /// The host that it asked.
+    pub host: Option<&'a HeaderValue>,
     /// The audience's name.
     pub audience: &'a HeaderValue,
     /// The request's name.
@@ -107,17 +128,18 @@ pub struct Introduction<'a> {
 pub fn clean(
     method: &Method,
     headers: &mut HeaderMap,
+    lines: &mut Lines,
     peer: &Peer,
     trusted: &[Network],
 ) -> Brought {
-    let origin = Origin::of(headers, peer);
+    let origin = Origin::of(headers, lines, peer);
     let brought = Brought {
         client: forwarded::client_of(headers, peer, trusted),
         websocket: asks_for_websocket(method, headers),
         secure: origin.is_secure(),
         origin,
     };
-    hop::strip_request(headers, peer.trusted);
+    hop::strip_request(headers, lines, peer.trusted);
     brought
 }
 
@@ -128,20 +150,23 @@ pub fn distrust<'a>(headers: &mut HeaderMap, names: impl Iterator<Item = &'a Hea
     }
 }
 
-/// Writes into a clean head what Rails is told.
-pub fn introduce(headers: &mut HeaderMap, said: Introduction<'_>) {
-    let websocket = said.brought.websocket;
-    said.brought.origin.write(headers, said.peer);
-    if let Some(start) = Text::default().push("t=").push_number(said.arrived_ms).value() {
-        headers.insert(X_REQUEST_START, start);
+/// Says to Rails what usher says of a request whose head is clean: behind its lines, and instead of
+/// what the map says.
+pub fn introduce(headers: &mut HeaderMap, lines: &mut Lines, said: &Introduction<'_>) {
+    let mut text = Text::of(lines.add());
+    forwarded::append_via(headers, &mut text, said.protocol, said.pseudonym);
+    if !headers.is_empty() {
+        OWN.iter().for_each(|name| drop(headers.remove(name)));
     }
-    headers.insert(X_REQUEST_ID, said.request_id.clone());
-    headers.insert(X_AUDIENCE, said.audience.clone());
+    let websocket = said.brought.websocket;
+    said.brought.origin.write(&mut text, said.peer, said.host);
+    text.line(&X_REQUEST_START).push("t=").push_number(said.arrived_ms).end();
+    text.line(&X_REQUEST_ID).push_value(said.request_id).end();
+    text.line(&X_AUDIENCE).push_value(said.audience).end();
     if let Some(client) = said.peer.tls.as_ref().and_then(|tls| tls.client.as_ref()) {
         vouch(headers, client);
     }
-    forwarded::append_via(headers, said.protocol, said.pseudonym);
-    frame(headers, &said.framing);
+    frame(headers, lines, &said.framing);
     if websocket {
         switch(headers);
     }
@@ -158,6 +183,11 @@ fn vouch(headers: &mut HeaderMap, client: &ClientCertificate) {
             headers.insert(name, value);
         }
     }
+}
+
+/// Brings into the map what is looked at before an answer is added to.
+pub fn bring_told(headers: &mut HeaderMap, lines: &mut Lines) {
+    TOLD.iter().for_each(|name| lines.bring(name, headers));
 }
 
 /// Has browsers come by https alone, unless the monolith has said how.
@@ -193,23 +223,34 @@ pub fn by_https(host: &HeaderValue, target: &Uri, port: u16) -> Option<HeaderVal
     HeaderValue::try_from(url).ok()
 }
 
-fn frame(headers: &mut HeaderMap, framing: &Framing) {
+fn frame(headers: &mut HeaderMap, lines: &mut Lines, framing: &Framing) {
     match framing {
-        Framing::AsDeclared if headers.contains_key(CONTENT_LENGTH) => {}
+        Framing::AsDeclared if declares_length(headers, lines) => {}
         Framing::AsDeclared => say_chunked(headers),
         Framing::None => {
             headers.remove(TRAILER);
         }
         Framing::Length(bytes) => {
             headers.remove(TRAILER);
-            headers.insert(CONTENT_LENGTH, (*bytes).into());
+            // Mostly it is the one that came.
+            if lines.get(Known::ContentLength)
+                != Some(itoa::Buffer::new().format(*bytes).as_bytes())
+            {
+                lines.remove_known(Known::ContentLength);
+                headers.insert(CONTENT_LENGTH, (*bytes).into());
+            }
         }
         Framing::Trailers(names) => {
+            lines.remove_known(Known::ContentLength);
             headers.remove(CONTENT_LENGTH);
             headers.insert(TRAILER, names.clone());
             say_chunked(headers);
         }
     }
+}
+
+fn declares_length(headers: &HeaderMap, lines: &Lines) -> bool {
+    lines.has(Known::ContentLength) || headers.contains_key(CONTENT_LENGTH)
 }
 
 /// A body without a length has its end in its chunks.
@@ -228,8 +269,8 @@ pub fn says_safe(headers: &HeaderMap) -> bool {
 }
 
 /// Turns the monolith's head into the one that the client receives.
-pub fn toward_client(headers: &mut HeaderMap) {
-    hop::strip_answer(headers);
+pub fn toward_client(headers: &mut HeaderMap, lines: &mut Lines) {
+    hop::strip_answer(headers, lines);
 }
 
 /// Asks for a WebSocket, or grants one.
@@ -268,6 +309,8 @@ pub fn wants_no_buffering(headers: &HeaderMap) -> bool {
 }
 
 /// The host that a request names, as far as it is text.
-pub fn host_of(headers: &HeaderMap) -> &str {
-    headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("")
+pub fn host_of<'a>(headers: &'a HeaderMap, lines: &'a Lines) -> &'a str {
+    let kept = || headers.get(HOST).map(HeaderValue::as_bytes);
+    let host = lines.get(Known::Host).or_else(kept).filter(|host| host.is_ascii());
+    host.and_then(|host| std::str::from_utf8(host).ok()).unwrap_or("")
 }

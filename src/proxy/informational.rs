@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
 use super::headers;
+use crate::http1::lines::Lines;
 
 /// How many 1xx answers a request may have; more are dropped.
 pub const INFORMATIONAL_MAX: usize = 16;
@@ -44,7 +45,7 @@ impl Informational {
         }
         inner.sent += 1;
         let mut fields = fields.clone();
-        headers::toward_client(&mut fields);
+        headers::toward_client(&mut fields, &mut Lines::default());
         inner.waiting.push((status, fields));
         if let Some(door) = inner.door.take() {
             door.wake();

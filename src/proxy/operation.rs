@@ -18,7 +18,6 @@ use http_body_util::BodyExt;
 use super::{
     buffers::{Kind, Share},
     exchange::Exchange,
-    headers,
 };
 use crate::{
     body::Body,
@@ -113,7 +112,7 @@ fn decide(exchange: &mut Exchange, head: &Parts, question: Question, found: Oper
         method: &head.method,
         path: head.uri.path(),
         query: head.uri.query(),
-        host: headers::host_of(&head.headers),
+        host: asked.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(""),
         headers: &head.headers,
         client: question.client,
         subject: asked.peer.client_subject(),

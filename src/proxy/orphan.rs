@@ -23,6 +23,7 @@ use tokio::{runtime::Handle, task::JoinSet, time::Instant};
 use super::{exchange::Exchange, informational::Informational, upload::Flow, worker::Worker};
 use crate::{
     drain::Stage,
+    http1::{lines::Lines, names::Known},
     meters::Interim,
     snapshot::View,
     upstream::{Broken, Connection, GuestPlace, Home, Lease},
@@ -223,7 +224,8 @@ async fn finish(connection: &mut Connection, unwanted: Unwanted) -> bool {
     if unwanted == Unwanted::Unsaid {
         let answered = poll_fn(|cx| connection.poll_answer(cx, |_, _| {})).await;
         let Ok(response) = answered else { return false };
-        let wanted = !response.status().is_informational() && !is_event_stream(response.headers());
+        let events = is_event_stream(response.headers(), &connection.take_lines());
+        let wanted = !response.status().is_informational() && !events;
         if !wanted {
             return false;
         }
@@ -246,8 +248,9 @@ async fn discard(connection: &mut Connection) -> bool {
 }
 
 /// Whether an answer with these fields is a stream of events, which ends when its reader goes.
-pub fn is_event_stream(headers: &http::HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+pub fn is_event_stream(headers: &http::HeaderMap, lines: &Lines) -> bool {
+    let kept = || headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    let kind = lines.get(Known::ContentType).or_else(kept).unwrap_or_default();
     const EVENTS: &[u8] = b"text/event-stream";
     kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
 }

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     classify::Version,
     fault::{Fault, Outcome},
+    http1::{lines::Lines, names::Known},
 };
 
 /// What `Retry-After` says, in seconds: soon, but not at once, and not to all the same, so that
@@ -60,9 +61,10 @@ struct Told<'a> {
 
 impl Form {
     /// What the request's `Accept` asks for: a page only where it names HTML.
-    pub fn wanted(headers: &HeaderMap) -> Self {
-        let mut accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let html = accepts.any(|value| value.contains("text/html"));
+    pub fn wanted(headers: &HeaderMap, lines: &Lines) -> Self {
+        let kept = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
+        let mut accepts = lines.all(Known::Accept).chain(kept);
+        let html = accepts.any(|value| memchr::memmem::find(value, b"text/html").is_some());
         if html { Form::Page } else { Form::Problem }
     }
 
@@ -239,12 +241,12 @@ mod tests {
         let wanted = |accept: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static(accept));
-            Form::wanted(&headers)
+            Form::wanted(&headers, &Lines::default())
         };
         assert_eq!(wanted("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"), Form::Page);
         assert_eq!(wanted("*/*"), Form::Problem);
         assert_eq!(wanted("application/json"), Form::Problem);
-        assert_eq!(Form::wanted(&HeaderMap::new()), Form::Problem);
+        assert_eq!(Form::wanted(&HeaderMap::new(), &Lines::default()), Form::Problem);
         let lines = |lines: &str| Form::of_lines(format!("GET /\r\n{lines}").as_bytes());
         assert_eq!(lines("A: b\r\naccept: a/b, text/html\r\nX"), Form::Page);
         assert_eq!(lines("Accept: text/html"), Form::Problem, "the line may go on");

@@ -19,6 +19,7 @@ use super::{answer::Answer, exchange::Exchange, orphan::Unwanted};
 use crate::{
     body::Body,
     fault::{Blame, Fault},
+    http1::lines::Lines,
     upstream::Evidence,
 };
 
@@ -70,6 +71,14 @@ impl Settling {
     /// An answer made up by usher, or one without a body.
     pub fn made(bytes: Bytes, exchange: Option<Box<Exchange>>) -> Self {
         Self { source: Source::Made(Some(bytes)), owner: exchange.map(Owner::Exchange) }
+    }
+
+    /// Fields of the answer's head that lie outside of its map, once.
+    pub fn take_lines(&mut self) -> Lines {
+        match &mut self.source {
+            Source::Answer(answer) => std::mem::take(answer.lines()),
+            Source::Made(_) | Source::Body(_) => Lines::default(),
+        }
     }
 
     /// The last byte was handed to the connection.

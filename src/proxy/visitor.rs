@@ -81,6 +81,11 @@ pub fn said<'a>(headers: &'a HeaderMap, sticky: &Sticky) -> Option<Cow<'a, [u8]>
     })
 }
 
+/// Whether the client of `exchange` is to be told something.
+pub fn has_news(exchange: &Exchange) -> bool {
+    exchange.asked().visitor.as_ref().and_then(Visitor::news).is_some()
+}
+
 /// Tells the client of `exchange` by what it is known again, on an answer that goes to it alone.
 pub fn tell(exchange: &Exchange, answer: &mut HeaderMap) {
     let asked = exchange.asked();

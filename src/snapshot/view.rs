@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use arc_swap::{ArcSwap, Cache};
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::{Audience, Deprecation, Snapshot, Versions};
 use crate::name::Name;
@@ -22,6 +22,8 @@ pub struct View {
     snapshot: Arc<Snapshot>,
     /// The names of the audiences as `X-Audience` carries them, in the snapshot's order.
     headers: Box<[HeaderValue]>,
+    /// The fields of a request that anything in the snapshot looks at.
+    fields_asked: Box<[HeaderName]>,
     /// What is remembered of requests beyond the snapshot's own life, in the snapshot's order.
     told: Box<[Arc<Told>]>,
     /// What clients with old apps are told, in the snapshot's order.
@@ -81,7 +83,14 @@ impl View {
         let told = snapshot.audiences.iter().map(|audience| Arc::new(snapshot.told(audience)));
         let deprecation = |it: &Audience| it.versions.as_ref().and_then(Versions::deprecation);
         let deprecations = snapshot.audiences.iter().map(deprecation).collect();
-        Self { headers, told: told.collect(), deprecations, snapshot }
+        let copied = |name: &HeaderName| HeaderName::from_bytes(name.as_str().as_bytes());
+        let fields_asked = snapshot.config.fields_asked.iter().flat_map(copied).collect();
+        Self { headers, fields_asked, told: told.collect(), deprecations, snapshot }
+    }
+
+    /// The fields of a request that anything in the snapshot looks at.
+    pub fn fields_asked(&self) -> &[HeaderName] {
+        &self.fields_asked
     }
 
     /// What is remembered of requests of the audience at `index`.

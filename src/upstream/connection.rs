@@ -22,7 +22,7 @@ use super::{
     trunk::{Break, Trunk},
     wire::{Far, Stream},
 };
-use crate::body::Body;
+use crate::{body::Body, http1::lines::Lines};
 
 /// A connection to an endpoint. Dropping it closes it, or leaves the seat on it.
 #[derive(Debug)]
@@ -195,11 +195,20 @@ impl Connection {
         }
     }
 
-    /// Begins to send a request, whose head says how its body ends.
-    pub fn send(&mut self, head: &Parts, body: Body) {
+    /// Begins to send a request, whose head says how its body ends; `lines` are those of its fields
+    /// that go on as they came.
+    pub fn send(&mut self, head: &Parts, lines: &Lines, body: Body) {
         match &mut self.line {
-            Line::Http1(line) => line.begin(head, body),
-            Line::Http2(seated) => seated.send(head, body),
+            Line::Http1(line) => line.begin(head, lines, body),
+            Line::Http2(seated) => seated.send(head, lines.clone(), body),
+        }
+    }
+
+    /// The fields of the answer that go on as they came, once its head has been read.
+    pub fn take_lines(&mut self) -> Lines {
+        match &mut self.line {
+            Line::Http1(line) => line.take_lines(),
+            Line::Http2(_) => Lines::default(),
         }
     }
 

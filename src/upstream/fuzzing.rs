@@ -9,7 +9,7 @@ use super::{
     connection::Connection,
     wire::{Socket, Stream},
 };
-use crate::body::Body;
+use crate::{body::Body, http1::lines::Lines};
 
 /// An answer that was taken for whole.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub fn answer(bytes: &[u8], piece: usize) -> Option<Whole> {
         let (ours, mut theirs) = UnixStream::pair().ok()?;
         let mut connection = Connection::alone(Stream::Plain(Socket::Unix(ours)));
         let request = Request::get("/").header("host", "a").body(()).ok()?;
-        connection.send(&request.into_parts().0, Body::empty());
+        connection.send(&request.into_parts().0, &Lines::default(), Body::empty());
         let saying = async {
             for part in bytes.chunks(piece.max(1)) {
                 // A refused answer closes the connection before all of it has been said.
@@ -42,7 +42,8 @@ pub fn answer(bytes: &[u8], piece: usize) -> Option<Whole> {
         let reading = async {
             let mut connection = connection;
             let head = poll_fn(|cx| connection.poll_answer(cx, |_, _| {})).await.ok()?;
-            let (head, mut body) = (head.into_parts().0, Vec::new());
+            let (mut head, mut body) = (head.into_parts().0, Vec::new());
+            connection.take_lines().pour(&mut head.headers);
             while let Some(frame) = poll_fn(|cx| connection.poll_frame(cx)).await {
                 if let Ok(data) = frame.ok()?.into_data() {
                     body.extend_from_slice(&data);

@@ -35,7 +35,7 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::{broken::Broken, wire::Stream};
-use crate::body::Body;
+use crate::{body::Body, http1::lines::Lines};
 
 use body::Rest;
 use head::{Head, Heads};
@@ -65,6 +65,8 @@ pub(super) struct Http1 {
     read: u64,
     outgoing: Outgoing,
     stage: Stage,
+    /// Fields of the answer that go on as they came.
+    lines: Lines,
     /// Whether the request was a HEAD, whose answer has no body.
     head_only: bool,
     /// Whether another request may follow.
@@ -93,6 +95,7 @@ impl Http1 {
             read: 0,
             outgoing: Outgoing::default(),
             stage: Stage::Resting,
+            lines: Lines::default(),
             head_only: false,
             persists: true,
         }
@@ -136,10 +139,11 @@ impl Http1 {
     }
 
     /// Begins a request. It is sent while its answer is waited for.
-    pub(super) fn begin(&mut self, head: &Parts, body: Body) {
-        self.outgoing.begin(head, body);
+    pub(super) fn begin(&mut self, head: &Parts, lines: &Lines, body: Body) {
+        self.outgoing.begin(head, lines, body);
         self.head_only = head.method == Method::HEAD;
         self.read_bytes = READ_BYTES;
+        self.lines = Lines::default();
         self.stage = Stage::Head(Heads::default());
     }
 
@@ -176,7 +180,7 @@ impl Http1 {
             };
             match heads.step(&mut self.buffer) {
                 Ok(Some(head)) if head.is_interim() => {
-                    interim(head.status, &head.fields);
+                    interim(head.status, &head.into_fields());
                     continue;
                 }
                 Ok(Some(head)) => return Poll::Ready(self.take(head)),
@@ -197,7 +201,7 @@ impl Http1 {
         self.persists &= head.persists();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             self.stage = Stage::Switched;
-            return Ok(head.into_response());
+            return Ok(self.answer(head));
         }
         let mut rest = match Rest::of(&head, self.head_only) {
             Ok(rest) => rest,
@@ -211,7 +215,18 @@ impl Http1 {
         if over {
             self.rest();
         }
-        Ok(head.into_response())
+        Ok(self.answer(head))
+    }
+
+    fn answer(&mut self, head: Head) -> Response<()> {
+        let (response, lines) = head.into_response();
+        self.lines = lines;
+        response
+    }
+
+    /// The fields of the answer that go on as they came, once.
+    pub(super) fn take_lines(&mut self) -> Lines {
+        std::mem::take(&mut self.lines)
     }
 
     /// The next frame of the answer's body.

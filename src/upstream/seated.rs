@@ -42,6 +42,7 @@ use super::{
 };
 use crate::{
     body::Body,
+    http1::lines::Lines,
     http2::{Duplex, OF_A_CONNECTION},
 };
 
@@ -98,11 +99,12 @@ impl Seated {
 
     /// Begins a request whose head is written as for HTTP/1.1. It is sent while its answer is
     /// waited for.
-    pub(super) fn send(&mut self, head: &Parts, body: Body) {
+    pub(super) fn send(&mut self, head: &Parts, lines: Lines, body: Body) {
         let mut request = Request::new(());
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
         *request.headers_mut() = head.headers.clone();
+        lines.pour(request.headers_mut());
         *request.version_mut() = Version::HTTP_2;
         address(&mut request, self.scheme);
         extend(&mut request);

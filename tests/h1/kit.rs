@@ -327,7 +327,8 @@ where
     fn call(&mut self, arrival: Arrival) -> Answering {
         let book = self.1.clone();
         match arrival.request {
-            Ok(request) => {
+            Ok(mut request) => {
+                arrival.lines.pour(request.headers_mut());
                 let answering = (self.0)(request, book);
                 Box::pin(async move { Ok(answering.await) })
             }

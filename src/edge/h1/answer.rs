@@ -1,12 +1,16 @@
 //! An answer as it is written: its head, and a body that ends where the head says.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, header, response::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response::Parts};
 use http_body::Frame;
 
 use crate::{
     fault::Fault,
-    http1::text::{append_field, append_size},
+    http1::{
+        lines::Lines,
+        names::Known,
+        text::{append_field, append_size},
+    },
     peer::Protocol,
 };
 
@@ -49,12 +53,12 @@ impl Asked {
 
 impl Shape {
     /// How an answer with this head goes to who asked so.
-    pub(super) fn of(parts: &Parts, asked: Asked) -> Self {
+    pub(super) fn of(parts: &Parts, lines: &Lines, asked: Asked) -> Self {
         let empty = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if asked.head_only || empty {
             return Shape::Bodiless;
         }
-        match (length(&parts.headers), asked.protocol) {
+        match (length(&parts.headers, lines), asked.protocol) {
             (Some(length), _) => Shape::Length(length),
             (None, Protocol::Http11 | Protocol::Http2) => Shape::Chunked,
             (None, Protocol::Http10) => Shape::UntilClose,
@@ -129,17 +133,18 @@ pub(super) fn closes(parts: &Parts) -> bool {
 pub(super) fn append_head(
     text: &mut BytesMut,
     parts: &Parts,
-    shape: Shape,
-    protocol: Protocol,
-    persists: bool,
+    lines: &Lines,
+    (shape, protocol, persists): (Shape, Protocol, bool),
 ) {
     append_status(text, parts.status);
-    let length_stays = parts.status != StatusCode::NO_CONTENT && length(&parts.headers).is_some();
+    let length = length(&parts.headers, lines);
+    let length_stays = parts.status != StatusCode::NO_CONTENT && length.is_some();
     append_fields(text, &parts.headers, length_stays);
+    lines.append_to(text, (!length_stays).then_some(Known::ContentLength));
     if shape == Shape::Chunked {
         text.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
-    if !parts.headers.contains_key(header::DATE) {
+    if !lines.has(Known::Date) && !parts.headers.contains_key(header::DATE) {
         text.extend_from_slice(b"date: ");
         date::append(text);
         text.extend_from_slice(b"\r\n");
@@ -201,9 +206,10 @@ fn append_fields(text: &mut BytesMut, fields: &HeaderMap, length_stays: bool) {
 }
 
 /// The one length that the service gave; several or a wrong one are none.
-fn length(fields: &HeaderMap) -> Option<u64> {
-    let mut values = fields.get_all(header::CONTENT_LENGTH).iter();
-    let text = values.next()?.as_bytes();
+fn length(fields: &HeaderMap, lines: &Lines) -> Option<u64> {
+    let kept = fields.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let mut values = lines.all(Known::ContentLength).chain(kept);
+    let text = values.next()?;
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     if !digits || values.next().is_some() {
         return None;

@@ -20,6 +20,7 @@ use crate::{
     drain::{Drain, Stage},
     edge::{h2::frames::PREFACE, leave::Leave},
     fault::Fault,
+    http1::lines::Lines,
     peer::{Peer, Protocol},
     proxy::{Arrival, Informational, Presence, Refusal, Settling, upgrade::Tunnel},
 };
@@ -225,15 +226,19 @@ where
     pub(super) async fn exchange(&mut self, verdict: Verdict) -> Next {
         let arrived = Instant::now().into_std();
         let mut facts = Facts::of(&verdict);
+        let mut lines = Lines::default();
         let request = match verdict {
-            Ok(head) => Ok(self.admit(*head, facts.informational.as_ref())),
+            Ok(mut head) => {
+                lines = std::mem::take(&mut head.lines);
+                Ok(self.admit(*head, facts.informational.as_ref()))
+            }
             Err(refusal) => {
                 self.intake.lock().begin(Framing::None, false);
                 Err::<_, Refusal>(*refusal)
             }
         };
-        let arrival =
-            Arrival { peer: self.peer.clone(), protocol: facts.asked.protocol, arrived, request };
+        let (peer, protocol) = (self.peer.clone(), facts.asked.protocol);
+        let arrival = Arrival { peer, protocol, arrived, request, lines };
         let Ok(()) = poll_fn(|cx| self.service.poll_ready(cx)).await;
         let service = self.service.call(arrival);
         let mut exchange = Exchange {

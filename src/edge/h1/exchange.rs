@@ -17,6 +17,7 @@ use crate::{
     drain::Stage,
     edge::leave::Leave,
     fault::Fault,
+    http1::lines::Lines,
     proxy::{Informational, Settling, Unheard, upgrade::Tunnel},
 };
 
@@ -94,7 +95,7 @@ impl Exchange<'_> {
             let tunnel = parts.extensions.remove::<Tunnel>().filter(|_| self.upgrade);
             return self.switch(&parts, &mut settling, tunnel).await;
         }
-        let mut shape = self.begin(&parts);
+        let mut shape = self.begin(&parts, &settling.take_lines());
         drop(parts);
         match self.write(&mut shape, &mut settling).await {
             Written::Whole => {
@@ -163,16 +164,17 @@ impl Exchange<'_> {
     }
 
     /// Lays the head of the answer into the writer; the rest is of the shape that comes back.
-    fn begin(&mut self, parts: &Parts) -> Shape {
+    fn begin(&mut self, parts: &Parts, lines: &Lines) -> Shape {
         if let Some(informational) = self.informational.take() {
             for (status, fields) in informational.close() {
                 answer::append_informational(&mut self.writer.text, status, &fields);
             }
         }
-        let shape = Shape::of(parts, self.asked);
+        let shape = Shape::of(parts, lines, self.asked);
         self.persists &= self.may_persist(shape) && !answer::closes(parts);
         let text = &mut self.writer.text;
-        answer::append_head(text, parts, shape, self.asked.protocol, self.persists);
+        let manner = (shape, self.asked.protocol, self.persists);
+        answer::append_head(text, parts, lines, manner);
         shape
     }
 

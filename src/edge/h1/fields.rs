@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use crate::{
     edge::strict::{host, length},
     fault::Fault,
+    http1::{lines::Lines, names::Known},
     peer::Protocol,
 };
 
@@ -28,11 +29,11 @@ pub(super) enum Framing {
 
 /// What was seen of the fields that concern the door.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct Notes<'b> {
     hosts: usize,
-    host: Bytes,
+    host: &'b [u8],
     lengths: usize,
-    length: Bytes,
+    length: &'b [u8],
     codings: usize,
     chunked: bool,
     expectations: usize,
@@ -68,57 +69,73 @@ const END_TO_END: [HeaderName; 8] = [
 
 // === impl Notes ===
 
-impl Notes {
+impl<'b> Notes<'b> {
     /// Notes one field. Those that end at the door are not kept: the answer is `false` for them.
-    pub(super) fn see(&mut self, name: &HeaderName, value: &Bytes) -> bool {
-        if *name == header::HOST {
-            self.hosts += 1;
-            self.host = value.clone();
-        } else if *name == header::CONTENT_LENGTH {
-            self.lengths += 1;
-            self.length = value.clone();
-            return false;
-        } else if *name == header::TRANSFER_ENCODING {
-            self.codings += 1;
-            self.chunked = value.eq_ignore_ascii_case(b"chunked");
-            return false;
-        } else if *name == header::EXPECT {
-            self.expectations += 1;
-            self.continues = value.eq_ignore_ascii_case(b"100-continue");
-            return false;
-        } else if *name == header::UPGRADE {
-            self.upgrades += 1;
-            self.websocket = value.eq_ignore_ascii_case(b"websocket");
-        } else if *name == header::CONNECTION {
-            value.split(|&b| b == b',').for_each(|option| self.options.see(option.trim_ascii()));
-        } else if *name == HTTP2_SETTINGS {
-            self.settings = true;
+    pub(super) fn see(&mut self, known: Known, value: &'b [u8]) -> bool {
+        match known {
+            Known::Host => {
+                self.hosts += 1;
+                self.host = value;
+            }
+            Known::ContentLength => {
+                self.lengths += 1;
+                self.length = value;
+            }
+            Known::TransferEncoding => {
+                self.codings += 1;
+                self.chunked = value.eq_ignore_ascii_case(b"chunked");
+                return false;
+            }
+            Known::Expect => {
+                self.expectations += 1;
+                self.continues = value.eq_ignore_ascii_case(b"100-continue");
+                return false;
+            }
+            Known::Upgrade => {
+                self.upgrades += 1;
+                self.websocket = value.eq_ignore_ascii_case(b"websocket");
+            }
+            Known::Connection => {
+                value
+                    .split(|&b| b == b',')
+                    .for_each(|option| self.options.see(option.trim_ascii()));
+            }
+            Known::Http2Settings => self.settings = true,
+            Known::Other
+            | Known::Accept
+            | Known::TraceParent
+            | Known::ContentType
+            | Known::Date
+            | Known::Kept => {}
         }
         true
     }
 
     /// The one valid host.
-    pub(super) fn host(&self) -> Result<&Bytes, Fault> {
-        if self.hosts == 1 && host::is_valid(&self.host) {
-            Ok(&self.host)
+    pub(super) fn host(&self) -> Result<&'b [u8], Fault> {
+        if self.hosts == 1 && host::is_valid(self.host) {
+            Ok(self.host)
         } else {
             Err(Fault::BadHost)
         }
     }
 
-    /// Where the body ends. A length is written back in its shortest form.
+    /// Where the body ends. A length that did not come in its shortest form goes on in it.
     pub(super) fn framing(
         &self,
         protocol: Protocol,
-        fields: &mut HeaderMap,
+        (fields, lines): (&mut HeaderMap, &mut Lines),
         rules: &Rules,
     ) -> Result<Framing, Fault> {
         match (self.lengths, self.codings) {
             (0, 0) => Ok(Framing::None),
             (0, 1) if self.chunked && protocol == Protocol::Http11 => Ok(Framing::Chunked),
             (1, 0) => {
-                let length = length::read(&self.length).ok_or(Fault::BadFraming)?;
-                fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+                let length = length::read(self.length).ok_or(Fault::BadFraming)?;
+                if self.length.len() > 1 && self.length[0] == b'0' {
+                    lines.remove_known(Known::ContentLength);
+                    fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+                }
                 if length > rules.body_bytes {
                     return Err(Fault::BodyTooLarge);
                 }

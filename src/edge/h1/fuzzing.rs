@@ -33,7 +33,8 @@ pub fn read(bytes: &[u8]) -> Result<Option<Whole>, Fault> {
     let Some(verdict) = Assembler::default().step(&mut buffer, &Rules::default()) else {
         return Ok(None);
     };
-    let head = verdict.map_err(|refusal| refusal.fault)?;
+    let mut head = *verdict.map_err(|refusal| refusal.fault)?;
+    head.lines.pour(head.request.headers_mut());
     let body = match head.framing {
         Framing::None => Some(Vec::new()),
         Framing::Length(length) => {

@@ -1,12 +1,16 @@
 //! A request's head: bytes in, request or refusal out.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
-use std::mem::MaybeUninit;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 use crate::{
     edge::strict::{METHOD_BYTES_MAX, target},
     fault::Fault,
+    http1::{
+        cut::{Cut, Cuts},
+        lines::Lines,
+        names::Known,
+    },
     peer::Protocol,
     proxy::{DroppedNames, Form, Refusal},
 };
@@ -17,8 +21,8 @@ use super::{
     scan::{Progress, Scan},
 };
 
-/// Heads with at most so many fields are read without an allocation for their list.
-const FIELDS_ON_STACK: usize = 100;
+/// How many fields a list has room for at first.
+const FIELDS_USUAL: usize = 24;
 
 /// Gathers one head out of what arrives.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ pub(super) struct Assembler {
 pub(super) struct Head {
     /// The request without its body.
     pub(super) request: Request<()>,
+    /// Its fields that go on as they came.
+    pub(super) lines: Lines,
     /// What the client spoke.
     pub(super) protocol: Protocol,
     /// Where the body ends.
@@ -54,13 +60,12 @@ pub(super) type Verdict = Result<Box<Head>, Box<Refusal>>;
 impl Head {
     /// The refusal of a head that was read whole.
     pub(super) fn refused(&self, fault: Fault) -> Refusal {
-        let host = self.request.headers().get(header::HOST);
         Refusal {
             fault,
             method: Some(self.request.method().clone()),
-            host: host.and_then(|host| readable(host.as_bytes())),
+            host: self.lines.get(Known::Host).and_then(readable),
             path: readable(self.request.uri().path().as_bytes()),
-            form: Form::wanted(self.request.headers()),
+            form: Form::wanted(self.request.headers(), &self.lines),
         }
     }
 }
@@ -104,76 +109,109 @@ impl Assembler {
     }
 }
 
+/// Reads a head of which it is known that it is whole, and that its request line has three parts.
 fn parse(bytes: &Bytes, rules: &Rules) -> Result<Box<Head>, Fault> {
-    if rules.headers <= FIELDS_ON_STACK {
-        let mut room = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
-        return parse_into(bytes, &mut room[..rules.headers], rules);
-    }
-    let mut room = Vec::new();
-    room.resize_with(rules.headers, MaybeUninit::uninit);
-    parse_into(bytes, &mut room, rules)
-}
-
-fn parse_into<'b>(
-    bytes: &'b Bytes,
-    room: &mut [MaybeUninit<httparse::Header<'b>>],
-    rules: &Rules,
-) -> Result<Box<Head>, Fault> {
-    let mut raw = httparse::Request::new(&mut []);
-    match raw.parse_with_uninit_headers(bytes, room) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(Fault::MalformedHead),
-        Err(httparse::Error::TooManyHeaders) => return Err(Fault::HeadTooLarge),
-        Err(httparse::Error::Version) => return Err(Fault::BadVersion),
-        Err(_) => return Err(request_line_fault(bytes)),
-    }
-    let (Some(method), Some(target), Some(version)) = (raw.method, raw.path, raw.version) else {
+    let line_end = memchr::memchr(b'\n', bytes).ok_or(Fault::MalformedHead)?;
+    let line = bytes[..line_end].strip_suffix(b"\r").ok_or(Fault::MalformedHead)?;
+    let mut parts = line.splitn(3, |&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next())
+    else {
         return Err(Fault::MalformedHead);
     };
-    let protocol = if version == 1 { Protocol::Http11 } else { Protocol::Http10 };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::MalformedHead)?;
+    let protocol = match version {
+        b"HTTP/1.1" => Protocol::Http11,
+        b"HTTP/1.0" => Protocol::Http10,
+        _ => return Err(Fault::BadVersion),
+    };
+    if !is_graphic(target) {
+        return Err(Fault::BadTarget);
+    }
+    let mut fields = Fields::of(bytes, rules);
+    fields.read(line_end + 1)?;
+    let method = Method::from_bytes(method).map_err(|_| Fault::MalformedHead)?;
     if method == Method::CONNECT || method == Method::TRACE {
         return Err(Fault::MethodNotAllowed);
     }
-    let mut fields = HeaderMap::with_capacity(raw.headers.len() + 8);
-    let mut notes = Notes::default();
-    let dropped = take_fields(bytes, raw.headers, &mut fields, &mut notes, rules)?;
+    let Fields { mut map, mut lines, notes, dropped, .. } = fields;
     notes.connection()?;
     let host = notes.host()?;
-    let uri = target::read(&method, &bytes.slice_ref(target.as_bytes()), host)?;
-    let framing = notes.framing(protocol, &mut fields, rules)?;
+    let uri = target::read(&method, &bytes.slice_ref(target), host)?;
+    let framing = notes.framing(protocol, (&mut map, &mut lines), rules)?;
     let expects = notes.expects(protocol)? && framing != Framing::None;
-    let upgrade = notes.upgrade(&method, protocol, framing, &mut fields)?;
-    let request = assemble(method, uri, protocol, fields, dropped);
+    let upgrade = notes.upgrade(&method, protocol, framing, &mut map)?;
+    let request = assemble(method, uri, protocol, map, dropped);
     let persists = notes.persists(protocol);
-    let https = target.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
-    Ok(Box::new(Head { request, protocol, framing, expects, upgrade, persists, https }))
+    let https = target.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https:"));
+    Ok(Box::new(Head { request, lines, protocol, framing, expects, upgrade, persists, https }))
 }
 
-/// Takes the fields over; the answer is how many were left behind because of a `_` in their name.
-fn take_fields(
-    bytes: &Bytes,
-    raw: &[httparse::Header<'_>],
-    fields: &mut HeaderMap,
-    notes: &mut Notes,
-    rules: &Rules,
-) -> Result<usize, Fault> {
-    let mut dropped = 0;
-    for field in raw {
-        let name =
-            HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::MalformedHead)?;
-        // Rack folds `_` onto `-`: such a name could pass for one that usher sets or removes.
-        if field.name.contains('_') && !rules.underscores.contains(&name) {
-            dropped += 1;
-            continue;
-        }
-        let value = bytes.slice_ref(field.value);
-        if notes.see(&name, &value) {
-            let value = HeaderValue::from_maybe_shared(value).map_err(|_| Fault::MalformedHead)?;
-            fields.try_append(name, value).map_err(|_| Fault::HeadTooLarge)?;
-        }
+/// The fields of a head while they are read.
+struct Fields<'b> {
+    bytes: &'b Bytes,
+    rules: &'b Rules,
+    map: HeaderMap,
+    lines: Lines,
+    notes: Notes<'b>,
+    /// How many were left behind because of a `_` in their name.
+    dropped: usize,
+}
+
+// === impl Fields ===
+
+impl<'b> Fields<'b> {
+    fn of(bytes: &'b Bytes, rules: &'b Rules) -> Self {
+        let lines = Lines::of(bytes, FIELDS_USUAL.min(rules.headers));
+        Self { bytes, rules, map: HeaderMap::new(), lines, notes: Notes::default(), dropped: 0 }
     }
-    Ok(dropped)
+
+    /// Reads those from `at` on, which are the rest of the head.
+    fn read(&mut self, at: usize) -> Result<(), Fault> {
+        for (count, cut) in Cuts::of(self.bytes, at).enumerate() {
+            if count == self.rules.headers {
+                return Err(Fault::HeadTooLarge);
+            }
+            self.take(&cut.map_err(|_| Fault::MalformedHead)?)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, cut: &Cut<'b>) -> Result<(), Fault> {
+        let known = Known::of_request(cut.name);
+        // Rack folds `_` onto `-`: such a name could pass for one that usher sets or removes.
+        if cut.underscored {
+            return self.take_underscored(cut);
+        }
+        if !self.notes.see(known, cut.value) {
+            return Ok(());
+        }
+        if known.passes() {
+            let placed = self.lines.push(cut, known);
+            return if placed { Ok(()) } else { Err(Fault::HeadTooLarge) };
+        }
+        self.keep(cut)
+    }
+
+    fn take_underscored(&mut self, cut: &Cut<'b>) -> Result<(), Fault> {
+        let name = HeaderName::from_bytes(cut.name).map_err(|_| Fault::MalformedHead)?;
+        if self.rules.underscores.contains(&name) {
+            return self.keep(cut);
+        }
+        self.dropped += 1;
+        Ok(())
+    }
+
+    fn keep(&mut self, cut: &Cut<'b>) -> Result<(), Fault> {
+        let name = HeaderName::from_bytes(cut.name).map_err(|_| Fault::MalformedHead)?;
+        let value = HeaderValue::from_maybe_shared(self.bytes.slice_ref(cut.value));
+        let value = value.map_err(|_| Fault::MalformedHead)?;
+        let kept = self.map.try_append(name, value);
+        kept.map(|_| ()).map_err(|_| Fault::HeadTooLarge)
+    }
+}
+
+/// Whether all of `target` may stand in one; which of it may stand where is judged later.
+fn is_graphic(target: &[u8]) -> bool {
+    target.iter().fold(true, |all, byte| all & byte.is_ascii_graphic())
 }
 
 fn assemble(
@@ -195,15 +233,6 @@ fn assemble(
         request.extensions_mut().insert(DroppedNames(dropped));
     }
     request
-}
-
-/// What is wrong with a head that is well cut and still does not parse.
-fn request_line_fault(bytes: &[u8]) -> Fault {
-    let mut parts = bytes.splitn(3, |&b| b == b' ').skip(1);
-    match parts.next() {
-        Some(target) if !target.iter().all(|b| (0x21..=0x7e).contains(b)) => Fault::BadTarget,
-        _ => Fault::MalformedHead,
-    }
 }
 
 /// A refusal, with what can be known from the bytes up to where they went wrong.

@@ -24,6 +24,7 @@ use crate::{
     deadline::Deadline,
     drain::Stage,
     edge::leave::Leave,
+    http1::lines::Lines,
     meters::Http2End,
     peer::{Peer, Protocol},
     proxy::{Arrival, Informational, Refusal, Settling},
@@ -183,8 +184,13 @@ where
             Ok(head) => Ok(self.admit(head, has_body, stream, &mut exchange)),
             Err(refusal) => Err::<_, Refusal>(*refusal),
         };
-        let arrival =
-            Arrival { peer: self.peer.clone(), protocol: Protocol::Http2, arrived, request };
+        let arrival = Arrival {
+            peer: self.peer.clone(),
+            protocol: Protocol::Http2,
+            arrived,
+            request,
+            lines: Lines::default(),
+        };
         let service = self.service.call(arrival);
         self.streams.start(&self.common, |ticket| exchange.run(ticket, service));
     }

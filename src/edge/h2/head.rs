@@ -19,6 +19,7 @@ use crate::{
         strict::{METHOD_BYTES_MAX, host, length, target},
     },
     fault::Fault,
+    http1::lines::Lines,
     peer::Peer,
     proxy::{DroppedNames, Form, Refusal},
 };
@@ -258,7 +259,7 @@ fn refuse(fault: Fault, parts: Parts) -> Refusal {
         fault,
         host: authority.or(host).and_then(readable),
         path: Some(parts.uri.path()).filter(|path| path.starts_with('/')).and_then(readable),
-        form: Form::wanted(&parts.headers),
+        form: Form::wanted(&parts.headers, &Lines::default()),
         method: Some(parts.method),
     }
 }

@@ -48,7 +48,8 @@ impl Exchange {
         service: impl Future<Output = Result<Response<Settling>, E>>,
     ) {
         let Some(answer) = self.wait(service).await else { return };
-        let (mut parts, settling) = answer.into_parts();
+        let (mut parts, mut settling) = answer.into_parts();
+        settling.take_lines().pour(&mut parts.headers);
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             let tunnel = parts.extensions.remove::<Tunnel>();
             return self.switch(&ticket, parts, settling, tunnel).await;

@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use super::{Failed, Journey, Said, fitness, headers};
 use crate::{
     fault::Fault,
+    http1::lines::Lines,
     policy::retry::Failure,
     proxy::{answer::Answer, orphan::is_event_stream, upgrade::Tunnel},
     upstream::{Break, Broken, Connection, Evidence, StreamPlace},
@@ -19,10 +20,15 @@ impl Journey<'_> {
     pub(super) fn judge(
         &mut self,
         mut response: Response<()>,
-        connection: Connection,
+        mut connection: Connection,
     ) -> Result<Said, Failed> {
+        let mut lines = connection.take_lines();
         let handshake = self.handshake.take();
         let websocket = handshake.is_some();
+        if websocket {
+            // An agreement is judged, and goes on, as a whole.
+            std::mem::take(&mut lines).pour(response.headers_mut());
+        }
         if let Some(asked) = handshake.as_ref().filter(|_| connection.is_shared()) {
             asked.spell_out(&mut response);
         }
@@ -36,14 +42,14 @@ impl Journey<'_> {
         if !websocket && self.is_left(response.status()) {
             return Err(Failed::Left);
         }
-        let events = self.events(&response)?;
+        let events = self.events(&response, &lines)?;
         self.exchange.answered(response.status());
         if self.exchange.is_promised()
             && let Some(said) = headers::said_of_promises(response.headers())
         {
             self.exchange.said(said);
         }
-        headers::toward_client(response.headers_mut());
+        headers::toward_client(response.headers_mut(), &mut lines);
         if let Some(handshake) = handshake {
             let (mut head, ()) = response.into_parts();
             headers::switch(&mut head.headers);
@@ -55,7 +61,8 @@ impl Journey<'_> {
         let (head, ()) = response.into_parts();
         let wheel = &self.exchange.worker().wheel;
         let answer = Answer::new(connection, wheel, self.timeouts.between_bytes);
-        let answer = answer.streams_events(events).may_run_ahead(self.ahead_max(&head));
+        let answer = answer.with(lines).streams_events(events);
+        let answer = answer.may_run_ahead(self.ahead_max(&head));
         Ok(Said::Answer(head, answer))
     }
 
@@ -123,9 +130,13 @@ impl Journey<'_> {
     }
 
     /// A place among the pool's streams of events for an answer that is one.
-    fn events(&self, response: &Response<()>) -> Result<Option<StreamPlace>, Failed> {
-        let Some(pool) = self.exchange.pool().filter(|_| is_event_stream(response.headers()))
-        else {
+    fn events(
+        &self,
+        response: &Response<()>,
+        lines: &Lines,
+    ) -> Result<Option<StreamPlace>, Failed> {
+        let events = is_event_stream(response.headers(), lines);
+        let Some(pool) = self.exchange.pool().filter(|_| events) else {
             return Ok(None);
         };
         let place = pool.upstream.queue().stream(pool.config.event_streams.ratio());

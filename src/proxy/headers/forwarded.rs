@@ -1,21 +1,21 @@
 //! Where a request comes from: what trusted proxies may tell, and what Rails is told.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{HOST, VIA},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, header::VIA};
 
 use super::{
     X_REQUEST_ID,
     rfc7239::{Hop, hops},
     text::Text,
 };
-use crate::peer::{Client, Network, Peer, Protocol};
+use crate::{
+    http1::lines::Lines,
+    peer::{Client, Network, Peer, Protocol},
+};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const HTTP: HeaderValue = HeaderValue::from_static("http");
 const HTTPS: HeaderValue = HeaderValue::from_static("https");
 
@@ -30,29 +30,39 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub(super) struct Origin {
     chain: Vec<String>,
     proto: HeaderValue,
+    /// `None`: the one that was asked.
     host: Option<HeaderValue>,
-    port: Option<HeaderValue>,
+    port: Option<Port>,
+}
+
+#[derive(Clone, Debug)]
+enum Port {
+    Said(HeaderValue),
+    Known(u16),
 }
 
 // === impl Origin ===
 
 impl Origin {
-    pub(super) fn of(headers: &HeaderMap, peer: &Peer) -> Self {
-        let given = |name| headers.get(name).filter(|_| peer.trusted).cloned();
-        let hop = forwarded_by_trusted(headers, peer).into_iter().next().unwrap_or_default();
-        let said = |text: Option<String>| text.and_then(|text| HeaderValue::try_from(text).ok());
-        let proto = given(X_FORWARDED_PROTO).or_else(|| said(hop.proto));
-        let host = given(X_FORWARDED_HOST).or_else(|| said(hop.host));
-        let host = host.or_else(|| headers.get(HOST).cloned());
+    pub(super) fn of(headers: &HeaderMap, lines: &Lines, peer: &Peer) -> Self {
         let own = if peer.tls.is_some() { HTTPS } else { HTTP };
-        let port = given(X_FORWARDED_PORT).or_else(|| match &proto {
+        let asked = || super::host_of(headers, lines);
+        if !peer.trusted {
+            let port = own_port(peer, asked, &own);
+            return Self { chain: Vec::new(), proto: own, host: None, port };
+        }
+        let hop = hops(headers).into_iter().next().unwrap_or_default();
+        let said = |text: Option<String>| text.and_then(|text| HeaderValue::try_from(text).ok());
+        let proto = headers.get(X_FORWARDED_PROTO).cloned().or_else(|| said(hop.proto));
+        let host = headers.get(X_FORWARDED_HOST).cloned().or_else(|| said(hop.host));
+        let port = headers.get(X_FORWARDED_PORT).cloned().map(Port::Said);
+        let port = port.or_else(|| match &proto {
             // The proxy knows the proto and not the port: ours would contradict it.
-            Some(proto) => port_of(host.as_ref()).or_else(|| default_port(proto)),
-            // What has no port came to a name's own.
-            None => match peer.local {
-                Some(local) => Some(local.port().into()),
-                None => port_of(host.as_ref()).or_else(|| default_port(&own)),
-            },
+            Some(proto) => {
+                let host = host.as_ref().map_or_else(asked, |host| host.to_str().unwrap_or(""));
+                port_of(host).or_else(|| default_port(proto)).map(Port::Known)
+            }
+            None => own_port(peer, asked, &own),
         });
         Self { chain: chain(headers, peer), proto: proto.unwrap_or(own), host, port }
     }
@@ -62,35 +72,48 @@ impl Origin {
         self.proto.as_bytes().eq_ignore_ascii_case(b"https")
     }
 
-    /// Writes the statement, and adds the peer to those whom the request passed.
-    pub(super) fn write(self, headers: &mut HeaderMap, peer: &Peer) {
-        if let Some(path) = self.path(peer) {
-            headers.insert(X_FORWARDED_FOR, path);
+    /// Writes the statement, and adds the peer to those whom the request passed. `asked` is the
+    /// host that it was sent to.
+    pub(super) fn write(&self, text: &mut Text<'_>, peer: &Peer, asked: Option<&HeaderValue>) {
+        self.write_path(text, peer);
+        text.line(&X_FORWARDED_PROTO).push_value(&self.proto).end();
+        if let Some(host) = self.host.as_ref().or(asked) {
+            text.line(&X_FORWARDED_HOST).push_value(host).end();
         }
-        headers.insert(X_FORWARDED_PROTO, self.proto);
-        if let Some(host) = self.host {
-            headers.insert(X_FORWARDED_HOST, host);
-        }
-        if let Some(port) = self.port {
-            headers.insert(X_FORWARDED_PORT, port);
+        match &self.port {
+            Some(Port::Said(port)) => text.line(&X_FORWARDED_PORT).push_value(port).end(),
+            Some(Port::Known(port)) => {
+                text.line(&X_FORWARDED_PORT).push_number((*port).into()).end();
+            }
+            None => {}
         }
     }
 
     /// Whom the request has passed, the peer last. One without an address adds nothing: Rails
     /// would have to read over it.
-    fn path(&self, peer: &Peer) -> Option<HeaderValue> {
-        let mut path = Text::default();
+    fn write_path(&self, text: &mut Text<'_>, peer: &Peer) {
         let own = peer.client().ip();
+        if self.chain.is_empty() && own.is_none() {
+            return;
+        }
+        text.line(&X_FORWARDED_FOR);
         for (index, hop) in self.chain.iter().enumerate() {
-            path.push(if index > 0 { ", " } else { "" }).push(hop);
+            text.push(if index > 0 { ", " } else { "" }).push(hop);
         }
-        match own {
-            Some(ip) if self.chain.is_empty() => path.push_address(ip).value(),
-            Some(ip) => path.push(", ").push_address(ip).value(),
-            None if self.chain.is_empty() => None,
-            None => path.value(),
+        if let Some(ip) = own {
+            text.push(if self.chain.is_empty() { "" } else { ", " }).push_address(ip);
         }
+        text.end();
     }
+}
+
+/// The port at which usher was asked. What has no port came to a name's own.
+fn own_port<'a>(peer: &Peer, asked: impl FnOnce() -> &'a str, proto: &HeaderValue) -> Option<Port> {
+    let port = match peer.local {
+        Some(local) => Some(local.port()),
+        None => port_of(asked()).or_else(|| default_port(proto)),
+    };
+    port.map(Port::Known)
 }
 
 /// The client: the last hop that is not itself a trusted proxy.
@@ -129,14 +152,17 @@ pub fn request_id(headers: &HeaderMap, peer: &Peer, drawn: impl FnOnce() -> u128
 }
 
 /// Adds this process to those that the request passed (RFC 9110 §7.6.3).
-pub(super) fn append_via(headers: &mut HeaderMap, protocol: Protocol, pseudonym: &str) {
-    let mut via = Text::default();
+pub(super) fn append_via(
+    headers: &HeaderMap,
+    text: &mut Text<'_>,
+    protocol: Protocol,
+    pseudonym: &str,
+) {
+    text.line(&VIA);
     if let Some(before) = joined(headers, &VIA) {
-        via.push(&before).push(", ");
+        text.push(&before).push(", ");
     }
-    if let Some(via) = via.push(protocol.version()).push(" ").push(pseudonym).value() {
-        headers.insert(VIA, via);
-    }
+    text.push(protocol.version()).push(" ").push(pseudonym).end();
 }
 
 /// Whom a trusted proxy says the request passed, the client first: `X-Forwarded-For`, else the
@@ -172,17 +198,16 @@ fn address_of(hop: &str) -> Option<Client> {
     bare.parse().or(socket).ok().map(Client::from)
 }
 
-fn port_of(host: Option<&HeaderValue>) -> Option<HeaderValue> {
-    let host = host?.to_str().ok()?;
+fn port_of(host: &str) -> Option<u16> {
     let after_brackets = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
     let (_, port) = after_brackets.rsplit_once(':')?;
-    port.parse::<u16>().ok().map(HeaderValue::from)
+    port.parse().ok()
 }
 
-fn default_port(proto: &HeaderValue) -> Option<HeaderValue> {
+fn default_port(proto: &HeaderValue) -> Option<u16> {
     match proto.as_bytes() {
-        b"https" => Some(HeaderValue::from(443_u16)),
-        b"http" => Some(HeaderValue::from(80_u16)),
+        b"https" => Some(443),
+        b"http" => Some(80),
         _ => None,
     }
 }
@@ -190,6 +215,8 @@ fn default_port(proto: &HeaderValue) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+
+    use http::header::HOST;
 
     use super::*;
 
@@ -208,14 +235,20 @@ mod tests {
 
     /// What Rails is told, as `for proto host port`.
     fn told(trusted: bool, lines: &[(&str, &str)]) -> String {
-        let mut headers = headers(lines);
-        let peer = peer(trusted);
-        let origin = Origin::of(&headers, &peer);
-        origin.write(&mut headers, &peer);
-        let value = |name| headers.get(name).map_or("-", |v: &HeaderValue| v.to_str().unwrap());
+        let headers = headers(lines);
+        let written = written(&headers, &peer(trusted));
+        let value = |name| written.get(name).map_or("-", |v: &HeaderValue| v.to_str().unwrap());
         [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_FORWARDED_PORT]
             .map(value)
             .join(" | ")
+    }
+
+    fn written(headers: &HeaderMap, peer: &Peer) -> HeaderMap {
+        let (mut lines, mut written) = (Lines::default(), HeaderMap::new());
+        let origin = Origin::of(headers, &lines, peer);
+        origin.write(&mut Text::of(lines.add()), peer, headers.get(HOST));
+        lines.pour(&mut written);
+        written
     }
 
     #[test]
@@ -290,8 +323,7 @@ mod tests {
             let peer = Peer { address: None, local: None, ..peer(trusted) };
             let headers = headers(lines);
             let client = client_of(&headers, &peer, &[Network::Unix]);
-            let mut written = HeaderMap::new();
-            Origin::of(&headers, &peer).write(&mut written, &peer);
+            let written = written(&headers, &peer);
             let text = |name| written.get(name).map_or("-", |value| value.to_str().unwrap());
             let (chain, port) = (text(&X_FORWARDED_FOR), text(&X_FORWARDED_PORT));
             format!("{client} | {chain} | {port}")
@@ -308,8 +340,9 @@ mod tests {
 
     #[test]
     fn via_is_appended() {
-        let mut headers = headers(&[("via", "1.0 a"), ("via", "1.1 b")]);
-        append_via(&mut headers, Protocol::Http2, "usher-00000001");
-        assert_eq!(headers[VIA], "1.0 a, 1.1 b, 2.0 usher-00000001");
+        let headers = headers(&[("via", "1.0 a"), ("via", "1.1 b")]);
+        let mut text = Vec::new();
+        append_via(&headers, &mut Text::of(&mut text), Protocol::Http2, "usher-00000001");
+        assert_eq!(text, b"via: 1.0 a, 1.1 b, 2.0 usher-00000001\r\n");
     }
 }

@@ -1,10 +1,10 @@
 //! The heads of an answer: any number of interim ones up to a bound, and a final one.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::Flaw;
-use crate::http1::fields;
+use crate::http1::{cut::Cuts, lines::Lines, names::Known};
 
 /// The most 1xx answers that one request may have. Far fewer are passed on.
 pub(in crate::upstream) const INTERIM_MAX: usize = 100;
@@ -14,6 +14,9 @@ pub(super) const HEADS_BYTES_MAX: usize = 64 * 1024;
 
 /// The most fields of one head.
 pub(super) const FIELDS_MAX: usize = 100;
+
+/// How many fields a list has room for at first.
+const FIELDS_USUAL: usize = 24;
 
 /// Ahead of the digit of a version that is read.
 const HTTP: &[u8] = b"HTTP/1.";
@@ -39,7 +42,10 @@ pub(super) struct Heads {
 pub(super) struct Head {
     pub(super) version: Version,
     pub(super) status: StatusCode,
+    /// Fields that somebody on the way has to do with.
     pub(super) fields: HeaderMap,
+    /// All others.
+    pub(super) lines: Lines,
     notes: Notes,
 }
 
@@ -124,12 +130,18 @@ impl Head {
         }
     }
 
-    pub(super) fn into_response(self) -> Response<()> {
+    /// All of its fields, for those who can read nothing but a map.
+    pub(super) fn into_fields(mut self) -> HeaderMap {
+        self.lines.pour(&mut self.fields);
+        self.fields
+    }
+
+    pub(super) fn into_response(self) -> (Response<()>, Lines) {
         let mut response = Response::new(());
         *response.status_mut() = self.status;
         *response.version_mut() = self.version;
         *response.headers_mut() = self.fields;
-        response
+        (response, self.lines)
     }
 
     /// Reads a head that is there whole, whose lines all end with CRLF.
@@ -137,31 +149,63 @@ impl Head {
         let end = memchr::memchr(b'\n', bytes).ok_or(Flaw::StatusLine)? + 1;
         let line = bytes[..end].strip_suffix(b"\r\n").ok_or(Flaw::StatusLine)?;
         let (version, status) = status_line(line)?;
-        let mut notes = Notes::default();
-        let lines = bytes.slice(end..);
-        let fields = fields::read(&lines, FIELDS_MAX, |name, value| notes.see(name, value));
-        let fields = fields.map_err(|_| Flaw::Fields)?;
-        Ok(Self { version, status, fields, notes })
+        let (mut notes, mut fields) = (Notes::default(), HeaderMap::new());
+        let mut lines = Lines::of(bytes, FIELDS_USUAL);
+        for (count, cut) in Cuts::of(bytes, end).enumerate() {
+            let cut = cut.map_err(|_| Flaw::Fields)?;
+            let known = Known::of_answer(cut.name);
+            notes.see(known, cut.value);
+            let taken = match known.passes() {
+                true => lines.push(&cut, known),
+                false => keep(&mut fields, cut.name, bytes.slice_ref(cut.value)),
+            };
+            if !taken || count == FIELDS_MAX {
+                return Err(Flaw::Fields);
+            }
+        }
+        Ok(Self { version, status, fields, lines, notes })
     }
 }
 
 // === impl Notes ===
 
 impl Notes {
-    fn see(&mut self, name: &HeaderName, value: &HeaderValue) {
-        if *name == header::CONTENT_LENGTH {
-            self.lengths += 1;
-            self.length = length(value.as_bytes());
-        } else if *name == header::TRANSFER_ENCODING {
-            self.codings += 1;
-            self.chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
-        } else if *name == header::CONNECTION {
-            for option in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-                self.close |= option.eq_ignore_ascii_case(b"close");
-                self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+    fn see(&mut self, known: Known, value: &[u8]) {
+        match known {
+            Known::ContentLength => {
+                self.lengths += 1;
+                self.length = length(value);
             }
+            Known::TransferEncoding => {
+                self.codings += 1;
+                self.chunked = value.eq_ignore_ascii_case(b"chunked");
+            }
+            Known::Connection => {
+                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            Known::Other
+            | Known::Host
+            | Known::Accept
+            | Known::TraceParent
+            | Known::ContentType
+            | Known::Date
+            | Known::Expect
+            | Known::Upgrade
+            | Known::Http2Settings
+            | Known::Kept => {}
         }
     }
+}
+
+/// Whether it is a field that a map can hold.
+fn keep(fields: &mut HeaderMap, name: &[u8], value: Bytes) -> bool {
+    let value = HeaderValue::from_maybe_shared(value);
+    let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) else { return false };
+    fields.append(name, value);
+    true
 }
 
 /// Refuses as soon as it can be seen what is no answer: who speaks another protocol may wait.

@@ -11,14 +11,18 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, header, request::Parts, uri::PathAndQuery};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 
 use crate::{
     body::Body,
     fault::Fault,
-    http1::text::{append_field, append_size},
+    http1::{
+        lines::Lines,
+        names::Known,
+        text::{append_field, append_size},
+    },
     upstream::wire::Stream,
 };
 
@@ -86,10 +90,10 @@ pub(super) enum Halt {
 
 impl Outgoing {
     /// Lays a request in, whose head says how its body ends.
-    pub(super) fn begin(&mut self, head: &Parts, body: Body) {
+    pub(super) fn begin(&mut self, head: &Parts, lines: &Lines, body: Body) {
         self.rest();
-        append_head(&mut self.text, head);
-        self.framing = framing(&head.headers);
+        append_head(&mut self.text, head, lines);
+        self.framing = framing(&head.headers, lines);
         self.body = (!body.is_end_stream()).then_some(body);
         self.progress = Progress::Going;
     }
@@ -267,15 +271,16 @@ impl Outgoing {
     }
 }
 
-fn framing(fields: &HeaderMap) -> Framing {
-    let length = fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    match length.and_then(|length| length.parse().ok()) {
+fn framing(fields: &HeaderMap, lines: &Lines) -> Framing {
+    let kept = || fields.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
+    let length = lines.get(Known::ContentLength).or_else(kept);
+    match length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok()) {
         Some(length) if !fields.contains_key(header::TRANSFER_ENCODING) => Framing::Length(length),
         Some(_) | None => Framing::Chunked,
     }
 }
 
-fn append_head(text: &mut BytesMut, head: &Parts) {
+fn append_head(text: &mut BytesMut, head: &Parts, lines: &Lines) {
     text.extend_from_slice(head.method.as_str().as_bytes());
     text.extend_from_slice(b" ");
     let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -284,5 +289,6 @@ fn append_head(text: &mut BytesMut, head: &Parts) {
     for (name, value) in &head.headers {
         append_field(text, name, value.as_bytes());
     }
+    lines.append_to(text, None);
     text.extend_from_slice(b"\r\n");
 }

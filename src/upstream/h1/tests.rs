@@ -71,7 +71,7 @@ async fn rest(line: &mut Http1) -> Result<(Vec<u8>, usize), Broken> {
 /// What becomes of the answer `said` to `request`: its body, and whether the connection may go on.
 async fn judged(request: &str, said: &[u8], step: usize) -> Result<(String, bool), String> {
     let (mut line, mut endpoint) = pair();
-    line.begin(&head(request), Body::empty());
+    line.begin(&head(request), &Lines::default(), Body::empty());
     let saying = async move {
         for piece in said.chunks(step) {
             endpoint.write_all(piece).await.expect("usher reads");
@@ -136,7 +136,7 @@ async fn what_comes_behind_an_answer_is_seen_with_it_or_when_the_connection_is_t
     }
     for closes in [true, false] {
         let (mut line, mut endpoint) = pair();
-        line.begin(&head("GET /"), Body::empty());
+        line.begin(&head("GET /"), &Lines::default(), Body::empty());
         endpoint.write_all(said).await.expect("usher reads");
         answer(&mut line).await.expect("an answer");
         assert_eq!(rest(&mut line).await.expect("a body").0, b"ok");
@@ -177,7 +177,7 @@ async fn a_request_is_written_as_its_head_says() {
     ];
     for (request, body, expected) in cases {
         let (mut line, mut endpoint) = pair();
-        line.begin(&head(request), body);
+        line.begin(&head(request), &Lines::default(), body);
         let mut came = vec![0; expected.len()];
         let reading = async {
             endpoint.read_exact(&mut came).await.expect("the request");
@@ -195,14 +195,14 @@ async fn a_body_that_is_not_as_long_as_announced_ends_the_connection() {
     for (length, pieces) in [(4, [data("abc"), Err(Fault::BodyTimeout)]), (9, pieces("abc"))] {
         let (mut line, _endpoint) = pair();
         let request = format!("POST /\r\ncontent-length: {length}");
-        line.begin(&head(&request), body(pieces));
+        line.begin(&head(&request), &Lines::default(), body(pieces));
         let broken = answer(&mut line).await.expect_err("no answer");
         let fault = if length == 4 { Fault::BodyTimeout } else { Fault::BadFraming };
         assert_eq!(broken.upload(), Some(fault));
         assert!(!line.is_resting());
     }
     let (mut line, _endpoint) = pair();
-    line.begin(&head("POST /\r\ncontent-length: 2"), body(pieces("abc")));
+    line.begin(&head("POST /\r\ncontent-length: 2"), &Lines::default(), body(pieces("abc")));
     let broken = answer(&mut line).await.expect_err("no answer");
     assert_eq!(broken.upload(), Some(Fault::BadFraming));
 }
@@ -215,7 +215,7 @@ fn pieces(text: &'static str) -> [Result<Frame<Bytes>, Fault>; 2] {
 async fn an_early_answer_passes_and_its_connection_is_not_used_again() {
     let (mut line, mut endpoint) = pair();
     let much = (0..1000).map(|_| data(vec![0; 64 * 1024]));
-    line.begin(&head("POST /\r\ntransfer-encoding: chunked"), body(much));
+    line.begin(&head("POST /\r\ntransfer-encoding: chunked"), &Lines::default(), body(much));
     let said = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno";
     endpoint.write_all(said).await.expect("usher reads");
     // It closes with much of the request unread: usher cannot write on, and reads all the same.
@@ -230,12 +230,12 @@ async fn an_early_answer_passes_and_its_connection_is_not_used_again() {
 async fn a_request_of_which_nothing_has_gone_out_gives_its_body_back() {
     let (mut line, endpoint) = pair();
     drop(endpoint);
-    line.begin(&head("POST /\r\ncontent-length: 2"), Body::empty());
+    line.begin(&head("POST /\r\ncontent-length: 2"), &Lines::default(), Body::empty());
     let broken = answer(&mut line).await.expect_err("no answer");
     assert_eq!(broken.way(), Some(Break::Ended));
     assert!(!line.has_sent());
     let (mut line, mut endpoint) = pair();
-    line.begin(&head("GET /"), Body::empty());
+    line.begin(&head("GET /"), &Lines::default(), Body::empty());
     let closing = async {
         let mut came = [0; 64];
         assert!(endpoint.read(&mut came).await.expect("the request") > 0);
@@ -249,7 +249,7 @@ async fn a_request_of_which_nothing_has_gone_out_gives_its_body_back() {
 #[tokio::test]
 async fn behind_a_101_the_stream_goes_on_with_what_has_come() {
     let (mut line, mut endpoint) = pair();
-    line.begin(&head("GET /"), Body::empty());
+    line.begin(&head("GET /"), &Lines::default(), Body::empty());
     endpoint.write_all(b"HTTP/1.1 101 x\r\n\r\n\x81\x00").await.expect("usher reads");
     assert_eq!(answer(&mut line).await.expect("a 101").status().as_u16(), 101);
     assert!(!line.is_resting());

@@ -14,6 +14,7 @@ use crate::{
     body::Body,
     config,
     deadline::Wheel,
+    http1::lines::Lines,
     units::format_duration,
     upstream::{
         Address, Dialect, Endpoint,
@@ -66,9 +67,10 @@ async fn ask(
     let mut connection = connection.map_err(|error| Complaint::Broken(error.to_string()))?;
     let request = request(&address, policy)?;
     let (head, body) = request.into_parts();
-    connection.send(&head, body);
+    connection.send(&head, &Lines::default(), body);
     let answer = poll_fn(|cx| connection.poll_answer(cx, |_, _| {})).await;
-    let answer = answer.map_err(|broken| Complaint::Broken(format!("no answer: {broken}")))?;
+    let mut answer = answer.map_err(|broken| Complaint::Broken(format!("no answer: {broken}")))?;
+    connection.take_lines().pour(answer.headers_mut());
     if !policy.expects(answer.status().as_u16()) {
         return Err(Complaint::Answer(explain(&answer, &address, policy)));
     }

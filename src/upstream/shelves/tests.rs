@@ -16,6 +16,7 @@ use tokio::{
 use super::*;
 use crate::{
     body::Body,
+    http1::lines::Lines,
     upstream::wire::{Socket, Stream},
 };
 
@@ -112,7 +113,7 @@ fn one_that_is_taken_goes_on_when_the_runtime_that_made_it_has_ended() {
     drop(maker);
     theirs.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("it is read");
     let request = Request::get("/").header("host", "a").body(()).expect("a request");
-    connection.send(&request.into_parts().0, Body::empty());
+    connection.send(&request.into_parts().0, &Lines::default(), Body::empty());
     let answered = taker.block_on(poll_fn(|cx| connection.poll_answer(cx, |_, _| {})));
     assert_eq!(answered.expect("an answer").status(), 204);
     drop(connection);

@@ -1,0 +1,306 @@
+//! Fields of a head that go on as they came.
+//!
+//! usher reads few fields of a head, and changes fewer. Those lie in a map; all others lie here, in
+//! the memory in which they came: found once, not copied, not hashed, and written out with one copy
+//! for as many as stand behind each other. Which they are is said by [`Known`]; a name that a
+//! configuration asks for is brought into the map before anybody looks there ([`Lines::bring`]).
+//!
+//! Invariants: a name lies here or in the map, never in both, so that repeated fields keep their
+//! order; what is written is `Name: value` and CRLF, however it came.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{
+    cut::{Cut, Cuts},
+    names::Known,
+    text::append_line,
+};
+
+/// Fields of a head that go on as they came, and those that usher adds.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    /// What they were cut out of.
+    bytes: Bytes,
+    list: Vec<Line>,
+    /// A bit for each length that a name here has, modulo 64: most look-ups end with it.
+    lengths: u64,
+    /// A bit for each kind that is here.
+    kinds: u16,
+    /// Whole lines that are written behind the others.
+    added: Vec<u8>,
+}
+
+/// Where one of them lies.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    start: u32,
+    name_end: u32,
+    value: u32,
+    end: u32,
+    known: Known,
+    /// Whether it came exactly as it is written.
+    plain: bool,
+}
+
+// === impl Lines ===
+
+impl Lines {
+    /// None of `bytes` yet, with room for `count`.
+    pub fn of(bytes: &Bytes, count: usize) -> Self {
+        let list = Vec::with_capacity(count);
+        Self { bytes: bytes.clone(), list, lengths: 0, kinds: 0, added: Vec::new() }
+    }
+
+    /// Takes over a field that was cut out of the same bytes; whether there was room for its place.
+    pub fn push(&mut self, cut: &Cut<'_>, known: Known) -> bool {
+        let place = |at: usize| u32::try_from(at).ok();
+        let (name_end, value) = (cut.start + cut.name.len(), cut.value_start);
+        let end = value + cut.value.len();
+        // What begins last ends within it.
+        let Some(end) = place(end) else { return false };
+        let line = Line {
+            start: cut.start as u32,
+            name_end: name_end as u32,
+            value: value as u32,
+            end,
+            known,
+            plain: cut.plain,
+        };
+        self.lengths |= length_bit(cut.name.len());
+        self.kinds |= known.bit();
+        self.list.push(line);
+        true
+    }
+
+    /// How many there are, without those that were added.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none, and none was added.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty() && self.added.is_empty()
+    }
+
+    /// Whether a field of this kind is here.
+    pub fn has(&self, known: Known) -> bool {
+        self.kinds & known.bit() != 0
+    }
+
+    /// The values of the fields of this kind, in their order.
+    pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        let list = if self.has(known) { &self.list[..] } else { &[] };
+        list.iter().filter(move |line| line.known == known).map(|line| self.value_of(line))
+    }
+
+    /// The value of the first field of this kind.
+    pub fn get(&self, known: Known) -> Option<&[u8]> {
+        self.all(known).next()
+    }
+
+    /// The same, sharing the memory of the head.
+    pub fn share(&self, known: Known) -> Option<HeaderValue> {
+        let value = self.bytes.slice_ref(self.get(known)?);
+        HeaderValue::from_maybe_shared(value).ok()
+    }
+
+    /// Whole lines, to be written behind the others.
+    pub fn add(&mut self) -> &mut Vec<u8> {
+        &mut self.added
+    }
+
+    /// Moves the fields called `name` into `map`.
+    pub fn bring(&mut self, name: &HeaderName, map: &mut HeaderMap) {
+        if !self.may_hold(name) {
+            return;
+        }
+        let bytes = &self.bytes;
+        self.list.retain(|line| {
+            let meant = line.is_called(name, bytes);
+            if meant && let Some(value) = line.shared(bytes) {
+                map.append(name, value);
+            }
+            !meant
+        });
+        self.count_kinds();
+    }
+
+    /// Removes the fields called `name`.
+    pub fn remove(&mut self, name: &HeaderName) {
+        if self.may_hold(name) {
+            let bytes = &self.bytes;
+            self.list.retain(|line| !line.is_called(name, bytes));
+            self.count_kinds();
+        }
+    }
+
+    /// Removes the fields of this kind.
+    pub fn remove_known(&mut self, known: Known) {
+        if self.has(known) {
+            self.list.retain(|line| line.known != known);
+            self.count_kinds();
+        }
+    }
+
+    /// Puts all into `map`, for those who can read nothing else.
+    pub fn pour(self, map: &mut HeaderMap) {
+        for line in &self.list {
+            let name = HeaderName::from_bytes(line.name(&self.bytes));
+            if let (Ok(name), Some(value)) = (name, line.shared(&self.bytes)) {
+                map.append(name, value);
+            }
+        }
+        let added = Bytes::from(self.added);
+        for cut in Cuts::of(&added, 0).flatten() {
+            let value = HeaderValue::from_maybe_shared(added.slice_ref(cut.value));
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(cut.name), value) {
+                map.append(name, value);
+            }
+        }
+    }
+
+    /// Writes all of them, but none of the kind `but`.
+    pub fn append_to(&self, text: &mut BytesMut, but: Option<Known>) {
+        let but = but.filter(|but| self.has(*but));
+        // What stands behind each other as it is written goes with one copy.
+        let (mut from, mut to) = (0, 0);
+        for line in &self.list {
+            let (start, end) = (line.start as usize, line.end as usize);
+            let written = but.is_none_or(|but| line.known != but);
+            if written && line.plain && start == to {
+                to = end + CRLF.len();
+                continue;
+            }
+            text.extend_from_slice(&self.bytes[from..to]);
+            (from, to) = (start, start);
+            if written && line.plain {
+                to = end + CRLF.len();
+            } else if written {
+                append_line(text, line.name(&self.bytes), self.value_of(line));
+            }
+        }
+        text.extend_from_slice(&self.bytes[from..to]);
+        text.extend_from_slice(&self.added);
+    }
+
+    fn value_of(&self, line: &Line) -> &[u8] {
+        &self.bytes[line.value as usize..line.end as usize]
+    }
+
+    fn may_hold(&self, name: &HeaderName) -> bool {
+        self.lengths & length_bit(name.as_str().len()) != 0
+    }
+
+    fn count_kinds(&mut self) {
+        self.kinds = self.list.iter().fold(0, |kinds, line| kinds | line.known.bit());
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    fn name<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        &bytes[self.start as usize..self.name_end as usize]
+    }
+
+    fn is_called(&self, name: &HeaderName, bytes: &[u8]) -> bool {
+        let name = name.as_str();
+        (self.name_end - self.start) as usize == name.len()
+            && self.name(bytes).eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    fn shared(&self, bytes: &Bytes) -> Option<HeaderValue> {
+        let value = bytes.slice(self.value as usize..self.end as usize);
+        // Whoever cut it has looked at its bytes.
+        HeaderValue::from_maybe_shared(value).ok()
+    }
+}
+
+const CRLF: &[u8] = b"\r\n";
+
+fn length_bit(bytes: usize) -> u64 {
+    1 << (bytes % 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(head: &'static str) -> Lines {
+        let bytes = Bytes::from_static(head.as_bytes());
+        let mut lines = Lines::of(&bytes, 1);
+        for cut in Cuts::of(&bytes, 0) {
+            let cut = cut.expect("a field");
+            assert!(lines.push(&cut, Known::of_answer(cut.name)));
+        }
+        lines
+    }
+
+    fn written(lines: &Lines, but: Option<Known>) -> String {
+        let mut text = BytesMut::from("-");
+        lines.append_to(&mut text, but);
+        String::from_utf8(text.to_vec()).expect("text")
+    }
+
+    fn listed(map: &HeaderMap) -> Vec<(&str, &str)> {
+        map.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("text"))).collect()
+    }
+
+    #[test]
+    fn what_came_as_it_is_written_goes_out_byte_for_byte_and_the_rest_in_that_form() {
+        let lines = lines("A: 1\r\nB-c: d: e\r\nF:2\r\ng:\t 3 \r\nH: \r\nI:\r\nJ: 4\r\n\r\n");
+        let expected = "-A: 1\r\nB-c: d: e\r\nF: 2\r\ng: 3\r\nH: \r\nI: \r\nJ: 4\r\n";
+        assert_eq!(written(&lines, None), expected);
+        assert_eq!(written(&Lines::default(), None), "-");
+    }
+
+    #[test]
+    fn what_is_added_comes_last() {
+        let mut lines = lines("A: 1\r\n\r\n");
+        lines.add().extend_from_slice(b"b: 2\r\n");
+        assert_eq!(written(&lines, None), "-A: 1\r\nb: 2\r\n");
+        let mut map = HeaderMap::new();
+        lines.pour(&mut map);
+        assert_eq!(listed(&map), [("a", "1"), ("b", "2")]);
+    }
+
+    #[test]
+    fn a_kind_can_be_left_out_wherever_it_stands() {
+        for (head, rest) in [
+            ("Content-Length: 5\r\nA: 1\r\nB: 2\r\n\r\n", "-A: 1\r\nB: 2\r\n"),
+            ("A: 1\r\ncontent-length:5\r\nB: 2\r\n\r\n", "-A: 1\r\nB: 2\r\n"),
+            ("A: 1\r\nB: 2\r\nContent-Length: 5\r\n\r\n", "-A: 1\r\nB: 2\r\n"),
+            ("Content-Length: 5\r\n\r\n", "-"),
+        ] {
+            let mut lines = lines(head);
+            assert_eq!(lines.get(Known::ContentLength), Some(&b"5"[..]));
+            assert_eq!(written(&lines, Some(Known::ContentLength)), rest);
+            lines.remove(&http::header::CONTENT_LENGTH);
+            assert_eq!(written(&lines, None), rest);
+            assert!(!lines.has(Known::ContentLength));
+        }
+    }
+
+    #[test]
+    fn all_fields_of_a_name_are_brought_into_the_map_in_their_order() {
+        let mut lines = lines("A: 1\r\nX-App: a\r\nB: 2\r\nx-app:b\r\n\r\n");
+        let (mut map, name) = (HeaderMap::new(), HeaderName::from_static("x-app"));
+        lines.bring(&HeaderName::from_static("x-ape"), &mut map);
+        assert!(map.is_empty());
+        lines.bring(&name, &mut map);
+        assert_eq!(listed(&map), [("x-app", "a"), ("x-app", "b")]);
+        assert_eq!(written(&lines, None), "-A: 1\r\nB: 2\r\n");
+        lines.bring(&name, &mut map);
+        assert_eq!((map.len(), lines.len()), (2, 2));
+    }
+
+    #[test]
+    fn kinds_are_found_however_they_are_written() {
+        let lines = lines("CONTENT-TYPE: text/html\r\nA: 1\r\ncontent-type:x\r\n\r\n");
+        assert!(lines.has(Known::ContentType) && !lines.has(Known::Date));
+        let all: Vec<_> = lines.all(Known::ContentType).collect();
+        assert_eq!(all, [&b"text/html"[..], b"x"]);
+        assert_eq!(lines.share(Known::ContentType).expect("a value"), "text/html");
+    }
+}
