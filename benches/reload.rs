@@ -10,7 +10,7 @@ use std::{fmt::Write, sync::Arc};
 
 use divan::{Bencher, black_box};
 use usher::{
-    config::{self, Config, LoadOptions},
+    config::{self, Config, Fixed, LoadOptions},
     meters::Meters,
     snapshot::{Published, World},
 };
@@ -32,13 +32,14 @@ fn main() {
 fn whole(bencher: Bencher<'_, '_>) {
     let (first, second) = (text(0), text(1));
     let (world, published) = running(&first);
+    let fixed = Fixed::of(&published.current().config);
     let mut generation = 1;
     bencher.bench_local(|| {
         generation += 1;
         let text = if generation % 2 == 0 { &second } else { &first };
         let new = Arc::new(parse(black_box(text)));
         let old = published.current();
-        let changes = config::changes(&old.config, &new);
+        let changes = config::changes(&old.config, &new, &fixed);
         published.publish(Arc::new(world.compile(new, generation)));
         changes
     });
@@ -60,7 +61,8 @@ fn compiling(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn saying_what_changes(bencher: Bencher<'_, '_>) {
     let (old, new) = (parse(&text(0)), parse(&text(1)));
-    bencher.bench_local(|| config::changes(black_box(&old), black_box(&new)));
+    let fixed = Fixed::of(&old);
+    bencher.bench_local(|| config::changes(black_box(&old), black_box(&new), &fixed));
 }
 
 fn running(text: &str) -> (World, Published) {

@@ -11,6 +11,7 @@ mod dialect;
 mod discovery;
 pub(crate) mod document;
 mod fallback;
+mod fixed;
 mod health;
 mod include;
 mod lint;
@@ -41,6 +42,7 @@ pub use dialect::Dialect;
 pub use discovery::{Dns, Family, Resolver};
 pub use document::Environment;
 pub use fallback::Fallback;
+pub use fixed::Fixed;
 pub use health::{Ejection, Health, WhenUnhealthy};
 pub use listener::{Listener, Redirect};
 pub use load::{

@@ -29,7 +29,7 @@ use tokio::{
 
 use crate::{
     bind::Bind,
-    config::{self, Changes, Config, LoadOptions, Problem, Problems, Severity},
+    config::{self, Changes, Config, Fixed, LoadOptions, Problem, Problems, Severity},
     discover::Directory,
     drain::Stage,
     edge::{self, Door, Order},
@@ -49,6 +49,7 @@ const RESOLVE_WAIT: Duration = Duration::from_secs(5);
 /// Reloads the configuration of a running usher.
 pub struct Reloader {
     path: Option<PathBuf>,
+    fixed: Arc<Fixed>,
     world: Arc<World>,
     common: Arc<Common>,
     doors: mpsc::Sender<Order>,
@@ -91,6 +92,8 @@ pub struct Standing {
     pub loaded_at: SystemTime,
     /// What `check` would warn of.
     pub warnings: Vec<String>,
+    /// What is written there and takes a restart to act, a line each.
+    pub at_restart: Vec<String>,
     /// What is wrong with the file now, and since when; nothing else of it is in use.
     pub refused: Option<(SystemTime, Vec<String>)>,
 }
@@ -115,14 +118,14 @@ impl Reloader {
         common: Arc<Common>,
         doors: mpsc::Sender<Order>,
     ) -> Self {
+        let in_use = common.published.current().config.clone();
         let mut watch = Watch::default();
         let (mut looked_at, mut seen) = <(Vec<PathBuf>, Fingerprint)>::default();
         if let Some(path) = &path {
             let read = || config::inspect(path, &LoadOptions::default());
             let (examined, fingerprint) = watch.look_and_read(vec![path.clone()], read);
             // What has changed since the configuration in use was read is found at the first look.
-            let in_use = &common.published.current().config.hash;
-            if examined.result.is_ok_and(|(config, _)| config.hash == *in_use) {
+            if examined.result.is_ok_and(|(config, _)| config.hash == in_use.hash) {
                 seen = fingerprint;
             }
             looked_at = examined.looked_at;
@@ -130,10 +133,12 @@ impl Reloader {
         let stuck = mounts::warnings(&looked_at);
         stuck.iter().for_each(|warning| tracing::warn!("{warning}"));
         let warnings = warnings.into_iter().chain(stuck).collect();
-        let standing = Standing { loaded_at: SystemTime::now(), warnings, refused: None };
+        let (loaded_at, at_restart) = (SystemTime::now(), Vec::new());
+        let standing = Standing { loaded_at, warnings, at_restart, refused: None };
         let state = State { standing, looked_at, watch, seen, retired: Vec::new() };
         let (turn, leisure, state) = (Semaphore::new(1), Leisure::default(), Mutex::new(state));
-        Self { path, world, common, doors, turn, leisure, state }
+        let fixed = Arc::new(Fixed::of(&in_use));
+        Self { path, fixed, world, common, doors, turn, leisure, state }
     }
 
     /// How the configuration in use stands to its file.
@@ -203,8 +208,8 @@ impl Reloader {
             let state = self.state.lock();
             (state.watch.clone(), state.looked_at.clone())
         };
-        let (bytes, known) = (watch.bytes(), old.config.clone());
-        let read = move || Draft::of(&path, &known, looked_at.clone(), watch.clone());
+        let (bytes, known, fixed) = (watch.bytes(), old.config.clone(), self.fixed.clone());
+        let read = move || Draft::of(&path, &known, &fixed, looked_at.clone(), watch.clone());
         let read = self.leisure.spend(bytes, read);
         let Some(Draft { result, looked_at, watch, seen }) = read.await else {
             return refused(&name, "cannot be read: reading it panicked");
@@ -242,6 +247,7 @@ impl Reloader {
         let mut state = self.state.lock();
         state.retired.push(old.clone());
         state.standing.loaded_at = SystemTime::now();
+        state.standing.at_restart.clone_from(&changes.at_restart);
         state.standing.warnings =
             warnings.into_iter().chain(mounts::warnings(&state.looked_at)).collect();
         Reloaded::Applied { generation, changes }

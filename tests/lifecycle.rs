@@ -2,6 +2,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 
+#[path = "lifecycle/audited.rs"]
+mod audited;
+#[path = "lifecycle/fixed.rs"]
+mod fixed;
 #[path = "lifecycle/kit.rs"]
 mod kit;
 #[path = "lifecycle/load.rs"]

@@ -207,7 +207,8 @@ impl HouseSight {
         let guard = guard.chain(descriptors::trouble()).chain(full).chain(away(&current));
         let guard = guard.chain(issuers::troubles(&current)).chain(two_capacities(&current));
         let kept = self.orders.troubles().into_iter().chain(self.books.troubles());
-        refused.chain(guard).chain(kept).chain(standing.warnings).collect()
+        let at_restart = standing.at_restart.iter().map(|line| format!("not applied: {line}"));
+        refused.chain(at_restart).chain(guard).chain(kept).chain(standing.warnings).collect()
     }
 
     fn gauges(&self, snapshot: &Snapshot) -> Gauges {
@@ -262,6 +263,7 @@ impl Sight for HouseSight {
                 hash: snapshot.config.hash.clone(),
                 generation: snapshot.generation,
                 loaded_at: rfc3339(standing.loaded_at),
+                at_restart: standing.at_restart.clone(),
                 refused: standing.refused.as_ref().map(|(since, problems)| RefusedView {
                     since: rfc3339(*since),
                     problems: problems.clone(),

@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 
 use super::{DONE, FAILED, Format, WRONG};
-use crate::config::{self, Config, LoadOptions};
+use crate::config::{self, Config, Fixed, LoadOptions};
 
 /// Says what would change from one configuration to another.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct DiffArgs {
 /// wrong.
 pub fn run(args: &DiffArgs) -> u8 {
     let (Some(old), Some(new)) = (load(&args.old), load(&args.new)) else { return WRONG };
-    let changes = config::changes(&old, &new);
+    let changes = config::changes(&old, &new, &Fixed::of(&old));
     let written = match args.format {
         Format::Text => write!(io::stdout(), "{changes}"),
         Format::Json => {

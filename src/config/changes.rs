@@ -3,24 +3,32 @@
 //! One line says what changes for an audience, a pool or a listener; two configurations that decide
 //! and serve alike have no lines, whatever else their files hold.
 
+mod audience;
+mod listeners;
+mod pool;
+
 use std::{fmt, hash::Hash};
 
 use rustc_hash::FxHashMap;
 
-use super::{AddressSpec, Audience, Config, Listener, NamedTable, Objective, Pool};
-use crate::{classify::RuleSpec, units::format_duration};
+use super::{Audience, Config, Fixed, NamedTable};
+use crate::classify::RuleSpec;
+
+use audience::audience;
+use listeners::listeners;
+use pool::pool;
 
 /// What changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// A line each: `audience driver: +1 rule`.
     pub applied: Vec<String>,
-    /// What is written now and takes a restart to act.
+    /// What is written now and takes a restart to act: `workers takes a restart`.
     pub at_restart: Vec<String>,
 }
 
-/// What changes from `old` to `new`.
-pub fn changes(old: &Config, new: &Config) -> Changes {
+/// What changes from `old` to `new` in a process for which `fixed` holds.
+pub fn changes(old: &Config, new: &Config, fixed: &Fixed) -> Changes {
     let mut applied = Vec::new();
     listeners(&old.listeners, &new.listeners, &mut applied);
     if old.trusted_proxies != new.trusted_proxies {
@@ -66,7 +74,7 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
         applied.push(format!("audiences are tried in another order: {}", order(new).join(", ")));
     }
     named(&old.pools, &new.pools, "pool", |p| p.name.as_str(), pool, &mut applied);
-    Changes { applied, at_restart: at_restart(old, new) }
+    Changes { applied, at_restart: fixed.waiting(new) }
 }
 
 fn find<'a>(config: &'a Config, name: &crate::name::Name) -> Option<&'a Audience> {
@@ -98,170 +106,12 @@ fn named<T>(
     }
 }
 
-fn audience(old: &Audience, new: &Audience) -> Vec<String> {
-    let mut lines = Vec::new();
-    lines.extend(rules("rule", &old.rules, &new.rules));
-    lines.extend(rules("`only` rule", &old.only, &new.only));
-    if old.pool != new.pool {
-        lines.push(format!("pool {} → {}", old.pool, new.pool));
-    }
-    let promises = |objectives: &[Objective]| -> Vec<String> {
-        let text = |objective: &Objective| {
-            let Objective { name, only, availability, latency, sla, bad, exclude, window } =
-                objective;
-            let only = labels(only);
-            let exclude: Vec<String> = exclude.iter().map(ToString::to_string).collect();
-            format!("{:?}", (name, only, availability, latency, sla, bad, exclude, window))
-        };
-        objectives.iter().map(text).collect()
-    };
-    if promises(&old.objectives) != promises(&new.objectives) {
-        lines.push("promise changed".to_owned());
-    }
-    if (old.timeouts, &old.rule_timeouts) != (new.timeouts, &new.rule_timeouts) {
-        lines.push("timeouts changed".to_owned());
-    }
-    let versions = |audience: &Audience| format!("{:?}", audience.versions);
-    if versions(old) != versions(new) {
-        lines.push("app versions changed".to_owned());
-    }
-    if old.page != new.page {
-        lines.push("page changed".to_owned());
-    }
-    lines
-}
-
 fn table(old: &NamedTable, new: &NamedTable) -> Vec<String> {
     match (old.table.lines(), new.table.lines()) {
         _ if old.digest == new.digest => Vec::new(),
         (before, now) if before == now => vec!["changed".to_owned()],
         (before, now) => vec![format!("{before} → {now} users")],
     }
-}
-
-fn pool(old: &Pool, new: &Pool) -> Vec<String> {
-    let mut lines = Vec::new();
-    fn address(pool: &Pool) -> Vec<&AddressSpec> {
-        pool.endpoints.iter().map(|endpoint| &endpoint.address).collect()
-    }
-    lines.extend(counted("endpoint", &address(old), &address(new)));
-    let weights = |pool: &Pool| -> Vec<u32> { pool.endpoints.iter().map(|e| e.weight).collect() };
-    if address(old) == address(new) && weights(old) != weights(new) {
-        lines.push("weights changed".to_owned());
-    }
-    if old.capacity != new.capacity {
-        lines.push(format!("capacity {} → {}", old.capacity, new.capacity));
-    }
-    let timeouts = [
-        ("connect", old.timeouts.connect, new.timeouts.connect),
-        ("first_byte", old.timeouts.first_byte, new.timeouts.first_byte),
-        ("between_bytes", old.timeouts.between_bytes, new.timeouts.between_bytes),
-        ("total", old.timeouts.total, new.timeouts.total),
-        ("keep_alive.idle", old.keep_alive_idle, new.keep_alive_idle),
-    ];
-    for (key, before, now) in timeouts.into_iter().filter(|(_, before, now)| before != now) {
-        let (before, now) = (format_duration(before), format_duration(now));
-        lines.push(format!("{key} {before} → {now}"));
-    }
-    if old.buffer != new.buffer {
-        lines.push("buffer changed".to_owned());
-    }
-    for (key, differs) in [
-        ("tls", old.dialect.tls != new.dialect.tls),
-        ("protocol", old.dialect.http2 != new.dialect.http2),
-        ("proxy_protocol", old.dialect.proxy_protocol != new.dialect.proxy_protocol),
-        ("health", old.health != new.health),
-        ("ejection", old.ejection != new.ejection),
-        ("when_unhealthy", old.when_unhealthy != new.when_unhealthy),
-        ("retry", old.retry != new.retry),
-        ("database connections", old.database != new.database),
-    ] {
-        if differs {
-            lines.push(format!("{key} changed"));
-        }
-    }
-    lines
-}
-
-fn listeners(old: &[Listener], new: &[Listener], lines: &mut Vec<String>) {
-    for gone in old.iter().filter(|o| !new.iter().any(|n| n.bind == o.bind)) {
-        lines.push(format!("listener {}: removed", gone.bind));
-    }
-    for now in new {
-        match old.iter().find(|o| o.bind == now.bind) {
-            None => lines.push(format!("listener {}: added", now.bind)),
-            Some(before) => {
-                let differences = listener(before, now);
-                if !differences.is_empty() {
-                    lines.push(format!("listener {}: {}", now.bind, differences.join(", ")));
-                }
-            }
-        }
-    }
-}
-
-fn listener(old: &Listener, new: &Listener) -> Vec<&'static str> {
-    let mut lines = Vec::new();
-    if old.limits != new.limits {
-        lines.push("limits changed");
-    }
-    match (old.h2c, new.h2c) {
-        (false, true) => lines.push("HTTP/2 without TLS from now on"),
-        (true, false) => lines.push("no HTTP/2 without TLS any more"),
-        (true, true) | (false, false) => {}
-    }
-    for (key, differs) in [
-        ("rights changed", old.access != new.access),
-        ("proxy_protocol changed", old.proxy_protocol != new.proxy_protocol),
-        ("redirect changed", old.redirect != new.redirect),
-        ("hsts changed", old.hsts != new.hsts),
-    ] {
-        if differs {
-            lines.push(key);
-        }
-    }
-    match (&old.tls, &new.tls) {
-        (None, None) => {}
-        (None, Some(_)) => lines.push("TLS from now on"),
-        (Some(_), None) => lines.push("plain text from now on"),
-        (Some(old), Some(new)) if old.certificates != new.certificates => {
-            lines.push("certificates changed");
-        }
-        (Some(old), Some(new)) if old != new => lines.push("TLS changed"),
-        (Some(_), Some(_)) => {}
-    }
-    lines
-}
-
-fn at_restart(old: &Config, new: &Config) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut differs = |key: &str, differs: bool| {
-        if differs {
-            lines.push(format!("{key} takes a restart"));
-        }
-    };
-    let audit = |config: &Config| config.operators.audit.clone();
-    let control = |config: &Config| (config.control.clone(), config.control_access, audit(config));
-    differs("control", control(old) != control(new));
-    let metrics = |config: &Config| (config.metrics.clone(), config.metrics_access);
-    differs("metrics", metrics(old) != metrics(new));
-    differs("workers", old.workers != new.workers);
-    differs("access_log", old.access_log != new.access_log);
-    differs("why", old.why_requests != new.why_requests);
-    differs("slo_source", old.slo_source != new.slo_source);
-    differs("state_dir", old.state_dir != new.state_dir);
-    let within = |config: &Config| {
-        let objectives = config.audiences.iter().flat_map(|audience| &audience.objectives);
-        let mut within: Vec<_> =
-            objectives.filter_map(|o| o.latency).map(|latency| latency.within).collect();
-        within.sort();
-        within.dedup();
-        within
-    };
-    let edges = within(old);
-    let new_edge = within(new).iter().any(|edge| !edges.contains(edge));
-    differs("a bucket edge of the histograms for a new `within`", new_edge);
-    lines
 }
 
 fn labels(rules: &[RuleSpec]) -> Vec<&str> {
@@ -330,16 +180,19 @@ mod tests {
         \x20 driver: { endpoints: [10.0.0.3:1], capacity: 5 }\n";
 
     #[track_caller]
+    fn parse(text: &str) -> Config {
+        let parsed = parse_text("test", text, &LoadOptions::default());
+        parsed.unwrap_or_else(|problems| panic!("{problems}")).0
+    }
+
+    #[track_caller]
     fn check(edits: &[(&str, &str)], expected: &[&str]) {
-        let parse = |text: &str| {
-            let parsed = parse_text("test", text, &LoadOptions::default());
-            parsed.unwrap_or_else(|problems| panic!("{problems}")).0
-        };
         let edited = edits.iter().fold(BASE.to_owned(), |text, (from, to)| {
             assert!(text.contains(from), "{from}");
             text.replace(from, to)
         });
-        let changes = changes(&parse(BASE), &parse(&edited));
+        let (old, new) = (parse(BASE), parse(&edited));
+        let changes = changes(&old, &new, &Fixed::of(&old));
         assert_eq!(changes.to_string().lines().collect::<Vec<_>>(), expected);
     }
 
@@ -384,10 +237,56 @@ mod tests {
     }
 
     #[test]
+    fn whatever_has_an_effect_is_named() {
+        let driver = "name: driver, pool: driver,";
+        for (key, written) in [
+            ("priority", "priority: high"),
+            ("share", "share: 50%"),
+            ("rate_limit", "rate_limit: { client: { rate: 5/s } }"),
+            ("fallback", "fallback: { pool: customer, share: 10% }"),
+            ("promise", "slo: { availability: 99% }"),
+            ("timeouts", "timeouts: { total: 9s }"),
+        ] {
+            let edited = format!("{driver} {written},");
+            check(&[(driver, &edited)], &[&format!("audience driver: {key} changed")]);
+        }
+        let pool = "[10.0.0.3:1], capacity: 5";
+        for (written, expected) in [
+            ("queue: { length: 7 }", "queue changed"),
+            ("balance: round_robin", "balance changed"),
+            ("when_empty: wait", "when_empty changed"),
+            ("event_streams: 5%", "event_streams changed"),
+            ("buffer: { request: off }", "buffer changed"),
+            ("retry: off", "retry changed"),
+            ("ejection: off", "ejection changed"),
+            ("slow_start: 9s", "slow_start 0s → 9s"),
+            ("abandoned: { hold: 9s }", "abandoned.hold 30s → 9s"),
+            ("keep_alive: { idle: 9s }", "keep_alive.idle 15s → 9s"),
+        ] {
+            let edited = format!("{pool}, {written}");
+            check(&[(pool, &edited)], &[&format!("pool driver: {expected}")]);
+        }
+        let heavier = "{ address: 10.0.0.2:1, weight: 2 }, 10.0.0.9:1]";
+        check(&[("10.0.0.2:1]", heavier)], &["pool customer: +1 endpoint, weights changed"]);
+    }
+
+    #[test]
     fn what_takes_a_restart_says_so() {
         check(
             &[("audiences:", "workers: 7\naudiences:")],
             &["not applied: workers takes a restart"],
         );
+    }
+
+    #[test]
+    fn what_takes_a_restart_is_said_until_it_is_as_at_the_start() {
+        let started = parse(BASE);
+        let fixed = Fixed::of(&started);
+        let (first, second) = (parse(&format!("workers: 7\n{BASE}")), parse(BASE));
+        let third = parse(&format!("workers: 7\nfault_header: off\n{BASE}"));
+        let waiting = ["workers takes a restart".to_owned()];
+        assert_eq!(changes(&started, &first, &fixed).at_restart, waiting);
+        assert_eq!(changes(&first, &third, &fixed).at_restart, waiting);
+        assert!(changes(&third, &second, &fixed).at_restart.is_empty());
     }
 }

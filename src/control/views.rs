@@ -74,6 +74,8 @@ pub struct ConfigView {
     pub generation: u64,
     /// When it was put to use (RFC 3339).
     pub loaded_at: String,
+    /// What is written there and takes a restart to act, a line each.
+    pub at_restart: Vec<String>,
     /// What is wrong with the file as it is now; nothing else of it is in use.
     pub refused: Option<RefusedView>,
 }

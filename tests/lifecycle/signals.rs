@@ -97,6 +97,8 @@ async fn two_reloads_at_once_are_one_after_the_other_and_both_are_answered() {
     };
     let samples = usher.when("all reloads are counted", all).await;
     assert_eq!(samples.get("usher_config_generation"), 2.0, "the comment changes nothing");
+    let applied = samples.sum("usher_config_reloads_total", &["applied"]);
+    assert_eq!(applied, 1.0, "one found the change, and the others what that one had made of it");
 }
 
 #[tokio::test]

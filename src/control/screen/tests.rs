@@ -80,7 +80,7 @@ fn view() -> StatusView {
             hash: "1f3a9c2e77b04d5599aa".into(),
             generation: 3,
             loaded_at: "2026-11-23T16:44:46Z".into(),
-            refused: None,
+            ..ConfigView::default()
         },
         audiences: vec![idle(), customer(), driver()],
         pools: vec![
