@@ -1,4 +1,4 @@
-//! Lines of fields (RFC 9112 §5) cut into names and values, strictly.
+//! Lines of fields (RFC 9112 §5) cut into names and values, strictly, with one look at each byte.
 //!
 //! Every line ends with CRLF. A folded line, a blank ahead of a field or of its colon, a name that
 //! is no token and a control byte in a value are no fields.
@@ -22,11 +22,13 @@ pub struct Cut<'b> {
     pub plain: bool,
 }
 
-/// Cuts fields off, one after the other. After the first that is none, nothing comes any more.
+/// Cuts fields off, one after the other, up to the empty line that ends them. After the first that
+/// is none, or that is not there whole, nothing comes any more.
 #[derive(Clone, Debug)]
 pub struct Cuts<'b> {
     bytes: &'b [u8],
     at: usize,
+    done: bool,
 }
 
 /// The longest name that a map can hold.
@@ -56,62 +58,73 @@ const OTHER: u8 = 0;
 const TOKEN: u8 = 1;
 const UNDERSCORE: u8 = 2;
 
+/// So many bytes of a long value are looked at at once.
+const BLOCK_BYTES: usize = 32;
+
+const WORD_BYTES: usize = 8;
+
 // === impl Cuts ===
 
 impl<'b> Cuts<'b> {
-    /// Of `bytes` from `at` on; the last line is empty, and nothing stands behind it.
+    /// Of `bytes` from `at` on.
     pub fn of(bytes: &'b [u8], at: usize) -> Self {
-        Self { bytes, at }
+        Self { bytes, at, done: false }
     }
 
-    fn cut(&self) -> Result<Option<(Cut<'b>, usize)>, BadFields> {
+    /// Behind the empty line, once it has been reached.
+    pub fn end(&self) -> usize {
+        self.at
+    }
+
+    /// The next field; `None` is the empty line.
+    fn cut(&mut self) -> Result<Option<Cut<'b>>, BadFields> {
         let start = self.at;
-        let rest = self.bytes.get(start..).ok_or(BadFields)?;
-        let feed = memchr::memchr(b'\n', rest).ok_or(BadFields)?;
-        let [line @ .., b'\r'] = &rest[..feed] else { return Err(BadFields) };
-        if line.is_empty() {
-            return if feed + 1 == rest.len() { Ok(None) } else { Err(BadFields) };
+        let line = &self.bytes[start..];
+        let (mut length, mut seen) = (0, 0);
+        for &byte in line {
+            let kind = NAME[usize::from(byte)];
+            if kind == OTHER {
+                break;
+            }
+            seen |= kind;
+            length += 1;
         }
-        let (mut colon, mut seen) = (0, 0);
-        while let Some(&byte) = line.get(colon)
-            && NAME[usize::from(byte)] != OTHER
-        {
-            seen |= NAME[usize::from(byte)];
-            colon += 1;
-        }
-        let (name, behind) = line.split_at(colon);
-        let [b':', behind @ ..] = behind else { return Err(BadFields) };
-        if !(1..=NAME_BYTES_MAX).contains(&name.len()) || has_control(behind) {
-            return Err(BadFields);
-        }
-        let (blanks, value) = trimmed(behind);
-        let plain = matches!(behind, [b' ', ..]) && blanks == 1 && value.len() + 1 == behind.len();
-        let value_start = start + colon + 1 + blanks;
+        let (name, behind) = line.split_at(length);
+        let behind = match behind {
+            [b':', behind @ ..] if (1..=NAME_BYTES_MAX).contains(&length) => behind,
+            [b'\r', b'\n', ..] if length == 0 => {
+                self.at += CRLF.len();
+                return Ok(None);
+            }
+            _ => return Err(BadFields),
+        };
+        let end = text_end(behind);
+        let (text, rest) = behind.split_at(end);
+        let [b'\r', b'\n', ..] = rest else { return Err(BadFields) };
+        let (blanks, value) = trimmed(text);
+        let plain = blanks == 1 && value.len() + 1 == end && text[0] == b' ';
+        self.at = start + length + 1 + end + CRLF.len();
+        let value_start = start + length + 1 + blanks;
         let underscored = seen & UNDERSCORE != 0;
-        let cut = Cut { start, name, underscored, value, value_start, plain };
-        Ok(Some((cut, start + feed + 1)))
+        Ok(Some(Cut { start, name, underscored, value, value_start, plain }))
     }
 }
 
 impl<'b> Iterator for Cuts<'b> {
     type Item = Result<Cut<'b>, BadFields>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.at == usize::MAX {
+        if self.done {
             return None;
         }
         let cut = self.cut();
-        self.at = usize::MAX;
-        match cut {
-            Ok(None) => None,
-            Ok(Some((cut, next))) => {
-                self.at = next;
-                Some(Ok(cut))
-            }
-            Err(bad) => Some(Err(bad)),
-        }
+        self.done = !matches!(cut, Ok(Some(_)));
+        cut.transpose()
     }
 }
+
+const CRLF: &[u8] = b"\r\n";
 
 /// How many blanks stand ahead of a value, and the value without those around it; no other byte is
 /// one (RFC 9110 §5.6.3).
@@ -126,12 +139,68 @@ fn trimmed(mut value: &[u8]) -> (usize, &[u8]) {
     (blanks, value)
 }
 
-/// Looks at all bytes without stopping early, which compilers turn into wide instructions.
-pub fn has_control(text: &[u8]) -> bool {
-    text.iter().fold(false, |found, &byte| found | is_control(byte))
+/// Where the first byte stands that no text may hold; the length where there is none.
+pub fn text_end(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        for _ in 0..BLOCK_BYTES / WORD_BYTES {
+            let Some(word) = bytes[at..].first_chunk::<WORD_BYTES>() else { break };
+            let marks = controls(u64::from_le_bytes(*word));
+            if marks != 0 {
+                at += marks.trailing_zeros() as usize / WORD_BYTES;
+                break;
+            }
+            at += WORD_BYTES;
+        }
+        while let Some(block) = bytes[at..].first_chunk::<BLOCK_BYTES>()
+            && !block.iter().fold(false, |found, &byte| found | is_below(byte))
+        {
+            at += BLOCK_BYTES;
+        }
+        match bytes.get(at) {
+            None => return at,
+            Some(&byte) if is_control(byte) => return at,
+            Some(_) => at += 1,
+        }
+    }
+}
+
+/// Marks the highest bit of each byte of `word` that is a control byte or a tab; one that stands
+/// above such a byte may be marked as well.
+fn controls(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let below = word.wrapping_sub(EACH * 0x20) & !word;
+    let delete = word ^ (EACH * 0x7f);
+    let delete = delete.wrapping_sub(EACH) & !delete;
+    (below | delete) & (EACH * 0x80)
+}
+
+fn is_below(byte: u8) -> bool {
+    byte < b' ' || byte == 0x7f
 }
 
 /// Whether no text may hold `byte`.
-pub fn is_control(byte: u8) -> bool {
-    (byte < b' ' && byte != b'\t') || byte == 0x7f
+fn is_control(byte: u8) -> bool {
+    is_below(byte) && byte != b'\t'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_text_is_found_wherever_it_is() {
+        for length in 0..100 {
+            for end in 0..256_u16 {
+                let byte = end as u8;
+                let mut text = b"aB~ \t\x80\xff-".iter().cycle().take(length).copied().collect();
+                let control = byte != b'\t' && (byte < b' ' || byte == 0x7f);
+                Vec::push(&mut text, byte);
+                text.extend_from_slice(b"\xa0\r\0 more of it, which is not looked at any further");
+                let expected = if control { length } else { length + 2 };
+                assert_eq!(text_end(&text), expected, "{length} {byte}");
+                assert_eq!(text_end(&text[..length]), length);
+            }
+        }
+    }
 }

@@ -14,9 +14,9 @@ pub struct BadFields;
 /// memory of `lines`.
 pub fn read(lines: &Bytes, fields_max: usize) -> Result<HeaderMap, BadFields> {
     let mut fields = HeaderMap::new();
-    for (count, cut) in Cuts::of(lines, 0).enumerate() {
-        let cut = cut?;
-        if count == fields_max {
+    let mut cuts = Cuts::of(lines, 0);
+    while let Some(cut) = cuts.next().transpose()? {
+        if fields.len() == fields_max {
             return Err(BadFields);
         }
         let name = HeaderName::from_bytes(cut.name).map_err(|_| BadFields)?;
@@ -24,7 +24,8 @@ pub fn read(lines: &Bytes, fields_max: usize) -> Result<HeaderMap, BadFields> {
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| BadFields)?;
         fields.append(name, value);
     }
-    Ok(fields)
+    // Nothing may stand behind the empty line.
+    if cuts.end() == lines.len() { Ok(fields) } else { Err(BadFields) }
 }
 
 #[cfg(test)]

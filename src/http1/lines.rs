@@ -17,6 +17,9 @@ use super::{
     text::append_line,
 };
 
+/// How many a list has room for at first.
+const LINES_USUAL: usize = 24;
+
 /// Fields of a head that go on as they came, and those that usher adds.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
@@ -29,6 +32,15 @@ pub struct Lines {
     kinds: u16,
     /// Whole lines that are written behind the others.
     added: Vec<u8>,
+}
+
+/// Why a head cannot be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uncut {
+    /// Something in it is no field, or it is not there whole.
+    Malformed,
+    /// It has more fields than it may.
+    TooMany,
 }
 
 /// Where one of them lies.
@@ -46,31 +58,71 @@ struct Line {
 // === impl Lines ===
 
 impl Lines {
-    /// None of `bytes` yet, with room for `count`.
-    pub fn of(bytes: &Bytes, count: usize) -> Self {
-        let list = Vec::with_capacity(count);
-        Self { bytes: bytes.clone(), list, lengths: 0, kinds: 0, added: Vec::new() }
+    /// Cuts the fields of a head off `bytes`, from `at` on, each of which is what `of` says; and
+    /// where the head ends. What they were cut out of is handed in by [`Lines::settle`].
+    ///
+    /// # Errors
+    /// When one is no field, more than `fields_max` come, or the head is not there whole.
+    pub fn cut(
+        bytes: &[u8],
+        at: usize,
+        fields_max: usize,
+        of: impl Fn(&Cut<'_>) -> Known,
+    ) -> Result<(Self, usize), Uncut> {
+        let mut lines = Self::default();
+        let mut cuts = Cuts::of(bytes, at);
+        for cut in cuts.by_ref() {
+            if lines.list.len() == fields_max {
+                return Err(Uncut::TooMany);
+            }
+            let cut = cut.map_err(|_| Uncut::Malformed)?;
+            lines.push(&cut, of(&cut));
+        }
+        // So that no place lies beyond what its number can hold.
+        let whole = u32::try_from(cuts.end()).map_err(|_| Uncut::Malformed)?;
+        Ok((lines, whole as usize))
     }
 
-    /// Takes over a field that was cut out of the same bytes; whether there was room for its place.
-    pub fn push(&mut self, cut: &Cut<'_>, known: Known) -> bool {
-        let place = |at: usize| u32::try_from(at).ok();
+    fn push(&mut self, cut: &Cut<'_>, known: Known) {
+        if self.list.is_empty() {
+            self.list.reserve(LINES_USUAL);
+        }
         let (name_end, value) = (cut.start + cut.name.len(), cut.value_start);
-        let end = value + cut.value.len();
-        // What begins last ends within it.
-        let Some(end) = place(end) else { return false };
-        let line = Line {
+        self.list.push(Line {
             start: cut.start as u32,
             name_end: name_end as u32,
             value: value as u32,
-            end,
+            end: (value + cut.value.len()) as u32,
             known,
             plain: cut.plain,
-        };
+        });
         self.lengths |= length_bit(cut.name.len());
         self.kinds |= known.bit();
-        self.list.push(line);
-        true
+    }
+
+    /// What each of them is, and its value, in the bytes that they were cut out of.
+    pub fn seen<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = (Known, &'b [u8])> {
+        let meant = self.list.iter().filter(|line| line.known != Known::Other);
+        meant.map(|line| (line.known, &bytes[line.value as usize..line.end as usize]))
+    }
+
+    /// They lie in `bytes` from now on. Those that do not pass are taken out, and handed to `keep`.
+    pub fn settle<E>(
+        &mut self,
+        bytes: &Bytes,
+        mut keep: impl FnMut(Known, &[u8], Bytes) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.bytes = bytes.clone();
+        if self.kinds & !Known::PASSING == 0 {
+            return Ok(());
+        }
+        for line in self.list.iter().filter(|line| !line.known.passes()) {
+            let value = bytes.slice(line.value as usize..line.end as usize);
+            keep(line.known, line.name(bytes), value)?;
+        }
+        self.list.retain(|line| line.known.passes());
+        self.count_kinds();
+        Ok(())
     }
 
     /// How many there are, without those that were added.
@@ -229,11 +281,11 @@ mod tests {
 
     fn lines(head: &'static str) -> Lines {
         let bytes = Bytes::from_static(head.as_bytes());
-        let mut lines = Lines::of(&bytes, 1);
-        for cut in Cuts::of(&bytes, 0) {
-            let cut = cut.expect("a field");
-            assert!(lines.push(&cut, Known::of_answer(cut.name)));
-        }
+        let of = |cut: &Cut<'_>| Known::of_answer(cut.name);
+        let (mut lines, end) = Lines::cut(&bytes, 0, 10, of).expect("fields");
+        assert_eq!(end, bytes.len());
+        let settled: Result<(), ()> = lines.settle(&bytes, |_, _, _| Err(()));
+        assert_eq!(settled, Ok(()));
         lines
     }
 
@@ -293,6 +345,26 @@ mod tests {
         assert_eq!(written(&lines, None), "-A: 1\r\nB: 2\r\n");
         lines.bring(&name, &mut map);
         assert_eq!((map.len(), lines.len()), (2, 2));
+    }
+
+    #[test]
+    fn what_does_not_pass_is_taken_out() {
+        let bytes = Bytes::from_static(b"TE: a\r\nA: 1\r\nX-Usher-Slo: bad\r\n\r\nbody");
+        let of = |cut: &Cut<'_>| Known::of_answer(cut.name);
+        assert_eq!(Lines::cut(&bytes, 0, 2, of).err(), Some(Uncut::TooMany));
+        assert_eq!(Lines::cut(&bytes[..30], 0, 9, of).err(), Some(Uncut::Malformed));
+        let (mut lines, end) = Lines::cut(&bytes, 0, 3, of).expect("fields");
+        assert_eq!(&bytes[end..], b"body");
+        let mut kept = Vec::new();
+        let settled: Result<(), ()> = lines.settle(&bytes, |known, name, value| {
+            kept.push((known, name.to_vec(), value));
+            Ok(())
+        });
+        assert_eq!(settled, Ok(()));
+        let names: Vec<_> = kept.iter().map(|(_, name, _)| &name[..]).collect();
+        assert_eq!(names, [&b"TE"[..], b"X-Usher-Slo"]);
+        assert_eq!(kept[1].2, "bad");
+        assert_eq!(written(&lines, None), "-A: 1\r\n");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub enum Known {
     Http2Settings,
     /// Read, removed or rewritten by somebody: it lies in the map.
     Kept,
+    /// Its name holds a `_`, which only some may.
+    Underscored,
 }
 
 // === impl Known ===
@@ -97,27 +99,22 @@ impl Known {
         }
     }
 
+    /// Those that lie among the lines, and not in the map.
+    pub(super) const PASSING: u16 = Self::Other.bit()
+        | Self::Host.bit()
+        | Self::Accept.bit()
+        | Self::TraceParent.bit()
+        | Self::ContentType.bit()
+        | Self::Date.bit()
+        | Self::ContentLength.bit();
+
     /// Whether such a field lies among the lines, and not in the map.
     pub fn passes(self) -> bool {
-        match self {
-            Self::Other
-            | Self::Host
-            | Self::Accept
-            | Self::TraceParent
-            | Self::ContentType
-            | Self::Date
-            | Self::ContentLength => true,
-            Self::TransferEncoding
-            | Self::Expect
-            | Self::Upgrade
-            | Self::Connection
-            | Self::Http2Settings
-            | Self::Kept => false,
-        }
+        Self::PASSING & self.bit() != 0
     }
 
     /// Its own bit.
-    pub(super) fn bit(self) -> u16 {
+    pub(super) const fn bit(self) -> u16 {
         1 << self as u8
     }
 }

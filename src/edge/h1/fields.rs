@@ -70,8 +70,8 @@ const END_TO_END: [HeaderName; 8] = [
 // === impl Notes ===
 
 impl<'b> Notes<'b> {
-    /// Notes one field. Those that end at the door are not kept: the answer is `false` for them.
-    pub(super) fn see(&mut self, known: Known, value: &'b [u8]) -> bool {
+    /// Notes one field.
+    pub(super) fn see(&mut self, known: Known, value: &'b [u8]) {
         match known {
             Known::Host => {
                 self.hosts += 1;
@@ -84,12 +84,10 @@ impl<'b> Notes<'b> {
             Known::TransferEncoding => {
                 self.codings += 1;
                 self.chunked = value.eq_ignore_ascii_case(b"chunked");
-                return false;
             }
             Known::Expect => {
                 self.expectations += 1;
                 self.continues = value.eq_ignore_ascii_case(b"100-continue");
-                return false;
             }
             Known::Upgrade => {
                 self.upgrades += 1;
@@ -106,9 +104,9 @@ impl<'b> Notes<'b> {
             | Known::TraceParent
             | Known::ContentType
             | Known::Date
-            | Known::Kept => {}
+            | Known::Kept
+            | Known::Underscored => {}
         }
-        true
     }
 
     /// The one valid host.

@@ -7,8 +7,7 @@ use crate::{
     edge::strict::{METHOD_BYTES_MAX, target},
     fault::Fault,
     http1::{
-        cut::{Cut, Cuts},
-        lines::Lines,
+        lines::{Lines, Uncut},
         names::Known,
     },
     peer::Protocol,
@@ -18,11 +17,8 @@ use crate::{
 use super::{
     Rules,
     fields::{Framing, Notes},
-    scan::{Progress, Scan},
+    scan::{Progress, Scan, is_token},
 };
-
-/// How many fields a list has room for at first.
-const FIELDS_USUAL: usize = 24;
 
 /// Gathers one head out of what arrives.
 #[derive(Debug, Default)]
@@ -50,6 +46,15 @@ pub(super) struct Head {
     pub(super) persists: bool,
     /// Whether the target was an `https` one, in absolute form.
     pub(super) https: bool,
+}
+
+/// A whole head, cut into pieces: places in its bytes.
+struct Pieces {
+    method_end: usize,
+    target_end: usize,
+    protocol: Protocol,
+    lines: Lines,
+    end: usize,
 }
 
 /// A head, or why there is none.
@@ -90,17 +95,25 @@ impl Assembler {
             return None;
         }
         self.skipped_line = true;
-        match self.scan.look(buffer, rules) {
-            Progress::More => None,
-            Progress::Refused(fault, at) => Some(Err(Box::new(refuse(fault, &buffer[..at])))),
-            Progress::Whole(end) => {
-                // Copied, so that the buffer goes back at once and a request that waits long holds
-                // no more than its own head.
-                let bytes = Bytes::copy_from_slice(&buffer[..end]);
-                buffer.advance(end);
-                Some(parse(&bytes, rules).map_err(|fault| Box::new(refuse(fault, &bytes))))
-            }
-        }
+        let within = &buffer[..buffer.len().min(rules.head_bytes)];
+        // Mostly it has come whole, and is good. If not, the scan says why.
+        let first = self.scan.is_fresh().then(|| Pieces::of(within, rules).ok()).flatten();
+        let (end, pieces) = match first {
+            Some(pieces) => (pieces.end, Ok(pieces)),
+            None => match self.scan.look(buffer, rules) {
+                Progress::More => return None,
+                Progress::Refused(fault, at) => {
+                    return Some(Err(Box::new(refuse(fault, &buffer[..at]))));
+                }
+                Progress::Whole(end) => (end, Pieces::of(&buffer[..end], rules)),
+            },
+        };
+        // Copied, so that the buffer goes back at once and a request that waits long holds no more
+        // than its own head.
+        let bytes = Bytes::copy_from_slice(&buffer[..end]);
+        buffer.advance(end);
+        let head = pieces.and_then(|pieces| parse(&bytes, pieces, rules));
+        Some(head.map_err(|fault| Box::new(refuse(fault, &bytes))))
     }
 
     /// The head did not arrive in time.
@@ -109,30 +122,59 @@ impl Assembler {
     }
 }
 
-/// Reads a head of which it is known that it is whole, and that its request line has three parts.
-fn parse(bytes: &Bytes, rules: &Rules) -> Result<Box<Head>, Fault> {
-    let line_end = memchr::memchr(b'\n', bytes).ok_or(Fault::MalformedHead)?;
-    let line = bytes[..line_end].strip_suffix(b"\r").ok_or(Fault::MalformedHead)?;
-    let mut parts = line.splitn(3, |&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next())
-    else {
-        return Err(Fault::MalformedHead);
-    };
-    let protocol = match version {
-        b"HTTP/1.1" => Protocol::Http11,
-        b"HTTP/1.0" => Protocol::Http10,
-        _ => return Err(Fault::BadVersion),
-    };
-    if !is_graphic(target) {
-        return Err(Fault::BadTarget);
+// === impl Pieces ===
+
+impl Pieces {
+    /// Those of the head that `bytes` begin with. What it takes for one is what the scan takes for
+    /// one; of what it does not, the scan knows more.
+    fn of(bytes: &[u8], rules: &Rules) -> Result<Self, Fault> {
+        let method = bytes.iter().take_while(|&&byte| is_token(byte)).count();
+        if !(1..=METHOD_BYTES_MAX).contains(&method) || bytes.get(method) != Some(&b' ') {
+            return Err(Fault::MalformedHead);
+        }
+        let target = &bytes[method + 1..];
+        let target = &target[..memchr::memchr(b' ', target).ok_or(Fault::MalformedHead)?];
+        if target.is_empty() || target.len() > rules.target_bytes {
+            return Err(Fault::TargetTooLong);
+        }
+        if !is_graphic(target) {
+            return Err(Fault::BadTarget);
+        }
+        let target_end = method + 1 + target.len();
+        let protocol = match bytes[target_end + 1..].first_chunk() {
+            Some(b"HTTP/1.1\r\n") => Protocol::Http11,
+            Some(b"HTTP/1.0\r\n") => Protocol::Http10,
+            _ => return Err(Fault::BadVersion),
+        };
+        let at = target_end + 1 + b"HTTP/1.1\r\n".len();
+        let (lines, end) = Lines::cut(bytes, at, rules.headers, |cut| match cut.underscored {
+            true => Known::Underscored,
+            false => Known::of_request(cut.name),
+        })
+        .map_err(|uncut| match uncut {
+            Uncut::Malformed => Fault::MalformedHead,
+            Uncut::TooMany => Fault::HeadTooLarge,
+        })?;
+        Ok(Self { method_end: method, target_end, protocol, lines, end })
     }
-    let mut fields = Fields::of(bytes, rules);
-    fields.read(line_end + 1)?;
-    let method = Method::from_bytes(method).map_err(|_| Fault::MalformedHead)?;
+}
+
+/// Reads a head that has been cut into `pieces`.
+fn parse(bytes: &Bytes, pieces: Pieces, rules: &Rules) -> Result<Box<Head>, Fault> {
+    let Pieces { method_end, target_end, protocol, mut lines, .. } = pieces;
+    let target = &bytes[method_end + 1..target_end];
+    let mut notes = Notes::default();
+    lines.seen(bytes).for_each(|(known, value)| notes.see(known, value));
+    let (mut map, mut dropped) = (HeaderMap::new(), 0);
+    lines.settle(bytes, |known, name, value| {
+        let kept = keep(&mut map, known, (name, value), rules)?;
+        dropped += usize::from(!kept);
+        Ok::<(), Fault>(())
+    })?;
+    let method = Method::from_bytes(&bytes[..method_end]).map_err(|_| Fault::MalformedHead)?;
     if method == Method::CONNECT || method == Method::TRACE {
         return Err(Fault::MethodNotAllowed);
     }
-    let Fields { mut map, mut lines, notes, dropped, .. } = fields;
     notes.connection()?;
     let host = notes.host()?;
     let uri = target::read(&method, &bytes.slice_ref(target), host)?;
@@ -145,68 +187,25 @@ fn parse(bytes: &Bytes, rules: &Rules) -> Result<Box<Head>, Fault> {
     Ok(Box::new(Head { request, lines, protocol, framing, expects, upgrade, persists, https }))
 }
 
-/// The fields of a head while they are read.
-struct Fields<'b> {
-    bytes: &'b Bytes,
-    rules: &'b Rules,
-    map: HeaderMap,
-    lines: Lines,
-    notes: Notes<'b>,
-    /// How many were left behind because of a `_` in their name.
-    dropped: usize,
-}
-
-// === impl Fields ===
-
-impl<'b> Fields<'b> {
-    fn of(bytes: &'b Bytes, rules: &'b Rules) -> Self {
-        let lines = Lines::of(bytes, FIELDS_USUAL.min(rules.headers));
-        Self { bytes, rules, map: HeaderMap::new(), lines, notes: Notes::default(), dropped: 0 }
+/// Puts a field that is no line into the map, unless it ends at the door; `false` when it is left
+/// behind because of a `_` in its name.
+fn keep(
+    map: &mut HeaderMap,
+    known: Known,
+    (name, value): (&[u8], Bytes),
+    rules: &Rules,
+) -> Result<bool, Fault> {
+    if matches!(known, Known::TransferEncoding | Known::Expect) {
+        return Ok(true);
     }
-
-    /// Reads those from `at` on, which are the rest of the head.
-    fn read(&mut self, at: usize) -> Result<(), Fault> {
-        for (count, cut) in Cuts::of(self.bytes, at).enumerate() {
-            if count == self.rules.headers {
-                return Err(Fault::HeadTooLarge);
-            }
-            self.take(&cut.map_err(|_| Fault::MalformedHead)?)?;
-        }
-        Ok(())
+    let name = HeaderName::from_bytes(name).map_err(|_| Fault::MalformedHead)?;
+    // Rack folds `_` onto `-`: such a name could pass for one that usher sets or removes.
+    if known == Known::Underscored && !rules.underscores.contains(&name) {
+        return Ok(false);
     }
-
-    fn take(&mut self, cut: &Cut<'b>) -> Result<(), Fault> {
-        let known = Known::of_request(cut.name);
-        // Rack folds `_` onto `-`: such a name could pass for one that usher sets or removes.
-        if cut.underscored {
-            return self.take_underscored(cut);
-        }
-        if !self.notes.see(known, cut.value) {
-            return Ok(());
-        }
-        if known.passes() {
-            let placed = self.lines.push(cut, known);
-            return if placed { Ok(()) } else { Err(Fault::HeadTooLarge) };
-        }
-        self.keep(cut)
-    }
-
-    fn take_underscored(&mut self, cut: &Cut<'b>) -> Result<(), Fault> {
-        let name = HeaderName::from_bytes(cut.name).map_err(|_| Fault::MalformedHead)?;
-        if self.rules.underscores.contains(&name) {
-            return self.keep(cut);
-        }
-        self.dropped += 1;
-        Ok(())
-    }
-
-    fn keep(&mut self, cut: &Cut<'b>) -> Result<(), Fault> {
-        let name = HeaderName::from_bytes(cut.name).map_err(|_| Fault::MalformedHead)?;
-        let value = HeaderValue::from_maybe_shared(self.bytes.slice_ref(cut.value));
-        let value = value.map_err(|_| Fault::MalformedHead)?;
-        let kept = self.map.try_append(name, value);
-        kept.map(|_| ()).map_err(|_| Fault::HeadTooLarge)
-    }
+    let value = HeaderValue::from_maybe_shared(value).map_err(|_| Fault::MalformedHead)?;
+    let kept = map.try_append(name, value);
+    kept.map(|_| true).map_err(|_| Fault::HeadTooLarge)
 }
 
 /// Whether all of `target` may stand in one; which of it may stand where is judged later.

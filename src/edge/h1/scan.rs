@@ -31,6 +31,11 @@ pub(super) enum Progress {
 // === impl Scan ===
 
 impl Scan {
+    /// Whether nothing has been looked at yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.seen == 0
+    }
+
     /// Looks at what has come since the last time. `bytes` begin with the request line.
     pub(super) fn look(&mut self, bytes: &[u8], rules: &Rules) -> Progress {
         let within = &bytes[..bytes.len().min(rules.head_bytes)];

@@ -76,17 +76,18 @@ impl Origin {
     /// host that it was sent to.
     pub(super) fn write(&self, text: &mut Text<'_>, peer: &Peer, asked: Option<&HeaderValue>) {
         self.write_path(text, peer);
-        text.line(&X_FORWARDED_PROTO).push_value(&self.proto).end();
+        text.push("x-forwarded-proto: ").push_value(&self.proto);
         if let Some(host) = self.host.as_ref().or(asked) {
-            text.line(&X_FORWARDED_HOST).push_value(host).end();
+            text.push("\r\nx-forwarded-host: ").push_value(host);
         }
         match &self.port {
-            Some(Port::Said(port)) => text.line(&X_FORWARDED_PORT).push_value(port).end(),
+            Some(Port::Said(port)) => text.push("\r\nx-forwarded-port: ").push_value(port),
             Some(Port::Known(port)) => {
-                text.line(&X_FORWARDED_PORT).push_number((*port).into()).end();
+                text.push("\r\nx-forwarded-port: ").push_number((*port).into())
             }
-            None => {}
+            None => text,
         }
+        .push("\r\n");
     }
 
     /// Whom the request has passed, the peer last. One without an address adds nothing: Rails
@@ -96,14 +97,14 @@ impl Origin {
         if self.chain.is_empty() && own.is_none() {
             return;
         }
-        text.line(&X_FORWARDED_FOR);
+        text.push("x-forwarded-for: ");
         for (index, hop) in self.chain.iter().enumerate() {
             text.push(if index > 0 { ", " } else { "" }).push(hop);
         }
         if let Some(ip) = own {
             text.push(if self.chain.is_empty() { "" } else { ", " }).push_address(ip);
         }
-        text.end();
+        text.push("\r\n");
     }
 }
 
@@ -158,11 +159,11 @@ pub(super) fn append_via(
     protocol: Protocol,
     pseudonym: &str,
 ) {
-    text.line(&VIA);
+    text.push("via: ");
     if let Some(before) = joined(headers, &VIA) {
         text.push(&before).push(", ");
     }
-    text.push(protocol.version()).push(" ").push(pseudonym).end();
+    text.push(protocol.version()).push(" ").push(pseudonym).push("\r\n");
 }
 
 /// Whom a trusted proxy says the request passed, the client first: `X-Forwarded-For`, else the

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::Flaw;
-use crate::http1::{cut::Cuts, lines::Lines, names::Known};
+use crate::http1::{lines::Lines, names::Known};
 
 /// The most 1xx answers that one request may have. Far fewer are passed on.
 pub(in crate::upstream) const INTERIM_MAX: usize = 100;
@@ -14,9 +14,6 @@ pub(super) const HEADS_BYTES_MAX: usize = 64 * 1024;
 
 /// The most fields of one head.
 pub(super) const FIELDS_MAX: usize = 100;
-
-/// How many fields a list has room for at first.
-const FIELDS_USUAL: usize = 24;
 
 /// Ahead of the digit of a version that is read.
 const HTTP: &[u8] = b"HTTP/1.";
@@ -49,6 +46,14 @@ pub(super) struct Head {
     notes: Notes,
 }
 
+/// A whole head, cut into pieces: places in its bytes.
+struct Pieces {
+    version: Version,
+    status: StatusCode,
+    lines: Lines,
+    end: usize,
+}
+
 /// What of the fields concerns the connection.
 #[derive(Debug, Default)]
 struct Notes {
@@ -76,6 +81,12 @@ impl Heads {
         if self.line == 0 {
             begins_well(buffer)?;
         }
+        // Mostly it has come whole, and is good. If not, what follows finds out why.
+        if self.seen == 0
+            && let Ok(pieces) = Pieces::of(buffer)
+        {
+            return self.end(buffer, pieces).map(Some);
+        }
         while let Some(offset) = memchr::memchr(b'\n', &buffer[self.seen..]) {
             let feed = self.seen + offset;
             let empty = match buffer[self.line..feed] {
@@ -86,21 +97,22 @@ impl Heads {
             self.line = feed + 1;
             self.seen = feed + 1;
             if empty {
-                let bytes = buffer.split_to(self.line).freeze();
-                return self.end(&bytes).map(Some);
+                let pieces = Pieces::of(&buffer[..self.line])?;
+                return self.end(buffer, pieces).map(Some);
             }
         }
         self.seen = buffer.len();
         if self.bytes + buffer.len() > HEADS_BYTES_MAX { Err(Flaw::TooLarge) } else { Ok(None) }
     }
 
-    fn end(&mut self, bytes: &Bytes) -> Result<Head, Flaw> {
+    fn end(&mut self, buffer: &mut BytesMut, pieces: Pieces) -> Result<Head, Flaw> {
         (self.line, self.seen) = (0, 0);
-        self.bytes += bytes.len();
+        self.bytes += pieces.end;
         if self.bytes > HEADS_BYTES_MAX {
             return Err(Flaw::TooLarge);
         }
-        let head = Head::read(bytes)?;
+        let bytes = buffer.split_to(pieces.end).freeze();
+        let head = Head::read(&bytes, pieces)?;
         self.interims += usize::from(head.is_interim());
         if self.interims > INTERIM_MAX { Err(Flaw::Flood) } else { Ok(head) }
     }
@@ -144,26 +156,32 @@ impl Head {
         (response, self.lines)
     }
 
-    /// Reads a head that is there whole, whose lines all end with CRLF.
-    fn read(bytes: &Bytes) -> Result<Self, Flaw> {
+    /// Reads a head that has been cut into `pieces`.
+    fn read(bytes: &Bytes, pieces: Pieces) -> Result<Self, Flaw> {
+        let Pieces { version, status, mut lines, .. } = pieces;
+        let (mut notes, mut fields) = (Notes::default(), HeaderMap::new());
+        lines.seen(bytes).for_each(|(known, value)| notes.see(known, value));
+        lines.settle(bytes, |_, name, value| {
+            let name = HeaderName::from_bytes(name).map_err(|_| Flaw::Fields)?;
+            let value = HeaderValue::from_maybe_shared(value).map_err(|_| Flaw::Fields)?;
+            fields.append(name, value);
+            Ok::<(), Flaw>(())
+        })?;
+        Ok(Self { version, status, fields, lines, notes })
+    }
+}
+
+// === impl Pieces ===
+
+impl Pieces {
+    /// Those of the head that `bytes` begin with.
+    fn of(bytes: &[u8]) -> Result<Self, Flaw> {
         let end = memchr::memchr(b'\n', bytes).ok_or(Flaw::StatusLine)? + 1;
         let line = bytes[..end].strip_suffix(b"\r\n").ok_or(Flaw::StatusLine)?;
         let (version, status) = status_line(line)?;
-        let (mut notes, mut fields) = (Notes::default(), HeaderMap::new());
-        let mut lines = Lines::of(bytes, FIELDS_USUAL);
-        for (count, cut) in Cuts::of(bytes, end).enumerate() {
-            let cut = cut.map_err(|_| Flaw::Fields)?;
-            let known = Known::of_answer(cut.name);
-            notes.see(known, cut.value);
-            let taken = match known.passes() {
-                true => lines.push(&cut, known),
-                false => keep(&mut fields, cut.name, bytes.slice_ref(cut.value)),
-            };
-            if !taken || count == FIELDS_MAX {
-                return Err(Flaw::Fields);
-            }
-        }
-        Ok(Self { version, status, fields, lines, notes })
+        let cut = Lines::cut(bytes, end, FIELDS_MAX, |cut| Known::of_answer(cut.name));
+        let (lines, end) = cut.map_err(|_| Flaw::Fields)?;
+        Ok(Self { version, status, lines, end })
     }
 }
 
@@ -195,17 +213,10 @@ impl Notes {
             | Known::Expect
             | Known::Upgrade
             | Known::Http2Settings
-            | Known::Kept => {}
+            | Known::Kept
+            | Known::Underscored => {}
         }
     }
-}
-
-/// Whether it is a field that a map can hold.
-fn keep(fields: &mut HeaderMap, name: &[u8], value: Bytes) -> bool {
-    let value = HeaderValue::from_maybe_shared(value);
-    let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) else { return false };
-    fields.append(name, value);
-    true
 }
 
 /// Refuses as soon as it can be seen what is no answer: who speaks another protocol may wait.
