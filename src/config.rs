@@ -65,6 +65,7 @@ use crate::{
     peer::Network,
     policy::{rate, retry},
     slo::{On, StatusSet, Thresholds},
+    stride::let_go,
     units::Percent,
 };
 
@@ -363,6 +364,17 @@ pub struct Buffer {
     pub disk_bytes: u64,
     /// How much of one answer is read ahead of its client, in bytes; 0 is off.
     pub ahead_bytes: u64,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Lets go of it in strides.
+    pub fn let_go(self) {
+        let Self { audiences, pools, .. } = self;
+        audiences.into_iter().for_each(|audience| let_go(audience.rules));
+        let_go(pools);
+    }
 }
 
 // === free functions ===

@@ -14,6 +14,7 @@ pub mod body;
 pub mod http1;
 pub mod http2;
 pub mod deadline;
+pub mod stride;
 pub mod drain;
 pub mod descriptors;
 pub mod allowance;

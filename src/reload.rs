@@ -35,7 +35,8 @@ use crate::{
     edge::{self, Door, Order},
     meters::Reload,
     proxy::Common,
-    snapshot::{Snapshot, World},
+    snapshot::{Pool, Remains, Snapshot, World},
+    stride::walk,
     systemd,
 };
 
@@ -153,7 +154,7 @@ impl Reloader {
 
     /// Reloads when the content has changed since it was last read; what came of it, if it was.
     pub async fn look(&self) -> Option<Turn> {
-        self.state.lock().retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        self.let_go_of_retired();
         self.path.as_ref()?;
         // Whoever stops or has a successor changes nothing any more.
         if self.is_stopping() {
@@ -176,20 +177,46 @@ impl Reloader {
                 return None;
             }
         }
+        // The semaphore is never closed.
+        let _turn = self.turn.acquire().await;
+        // Who had the turn before may have read what was found here.
+        if self.state.lock().seen == seen {
+            return None;
+        }
         tracing::info!("the configuration's content has changed");
-        Some(self.reload().await)
+        Some(self.reload_in_turn().await)
     }
 
     /// Reads the configuration again, and puts it to use when nothing is wrong with it.
     pub async fn reload(&self) -> Turn {
         // The semaphore is never closed.
         let _turn = self.turn.acquire().await;
+        self.reload_in_turn().await
+    }
+
+    async fn reload_in_turn(&self) -> Turn {
         let before = self.common.published.current();
         systemd::reloading();
         let reloaded = self.try_reload(&before).await;
         self.tell(&reloaded);
         systemd::ready();
         Turn { before, after: self.common.published.current(), reloaded }
+    }
+
+    /// Lets go of snapshots that nobody uses any more, and of most of them at leisure: there may be
+    /// much to free.
+    fn let_go_of_retired(&self) {
+        let unused = |snapshot: &mut Arc<Snapshot>| Arc::strong_count(snapshot) == 1;
+        let retired: Vec<Arc<Snapshot>> = match self.leisure.has_room() {
+            true => self.state.lock().retired.extract_if(.., unused).collect(),
+            // What is left there waits for the next look.
+            false => return,
+        };
+        let remains = retired.into_iter().filter_map(Arc::into_inner).map(Snapshot::into_remains);
+        let remains: Vec<Remains> = remains.collect();
+        if !remains.is_empty() {
+            self.leisure.leave(move || remains.into_iter().for_each(Remains::let_go));
+        }
     }
 
     fn is_stopping(&self) -> bool {
@@ -235,8 +262,9 @@ impl Reloader {
             Err(error) => return refused(name, &error.to_string()),
         };
         let (world, generation) = (self.world.clone(), old.generation + 1);
-        // Not at leisure: members of pools are published on the way, with locks that requests take.
-        let build = blocking(move || world.build(config, classifier, generation));
+        // In strides, but not at leisure: members of pools are published on the way, with locks
+        // that requests take.
+        let build = blocking(move || walk(|| world.build(config, classifier, generation)));
         let Some(snapshot) = build.await else {
             return refused(name, "cannot be compiled: compiling it panicked");
         };
@@ -307,11 +335,11 @@ fn order(old: &Config, new: &Config) -> Result<Order, edge::BindError> {
 /// once, so that no request finds them without.
 #[expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
 async fn resolve_new(directory: &Arc<Directory>, old: &Snapshot, new: &Snapshot) {
-    let kept = |pool: &crate::snapshot::Pool| {
-        old.pools().iter().any(|known| Arc::ptr_eq(&known.upstream, &pool.upstream))
-    };
-    let anew = || new.pools().iter().filter(|pool| !kept(pool));
-    let questions: BTreeSet<_> = anew().flat_map(|pool| pool.upstream.questions()).collect();
+    let kept =
+        |pool: &Pool| old.pools().iter().any(|known| Arc::ptr_eq(&known.upstream, &pool.upstream));
+    let named = |pool: &&Pool| pool.upstream.questions().next().is_some();
+    let anew: Vec<_> = new.pools().iter().filter(named).filter(|pool| !kept(pool)).collect();
+    let questions: BTreeSet<_> = anew.iter().flat_map(|pool| pool.upstream.questions()).collect();
     let mut look_ups = JoinSet::new();
     for question in questions {
         if directory.places(&question).is_empty() {
@@ -322,7 +350,7 @@ async fn resolve_new(directory: &Arc<Directory>, old: &Snapshot, new: &Snapshot)
     // What comes too late is looked up again as soon as the house knows of it.
     let all = async { while look_ups.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(RESOLVE_WAIT, all).await;
-    anew().for_each(|pool| pool.upstream.follow());
+    anew.iter().for_each(|pool| pool.upstream.follow());
 }
 
 /// Runs `work` beside the house's other tasks; `None` when it panicked.

@@ -4,6 +4,7 @@
 //! snapshot (endpoints, pools, meters) is kept by [`World`] and only referred to from here.
 
 mod scopes;
+mod shares;
 mod versions;
 mod view;
 mod world;
@@ -48,6 +49,13 @@ pub struct Snapshot {
     classifier: Classifier,
     identities: Option<Identities>,
     graphql: Option<Graphql>,
+}
+
+/// What is left of a snapshot that nobody uses any more: much memory, and no lock to free it.
+#[derive(Debug)]
+pub struct Remains {
+    config: Arc<Config>,
+    classifier: Classifier,
 }
 
 /// What GraphQL requests ask for, where any rule wants to know that.
@@ -172,6 +180,18 @@ impl Audience {
     }
 }
 
+// === impl Remains ===
+
+impl Remains {
+    /// Lets go of it in strides.
+    pub fn let_go(self) {
+        self.classifier.let_go();
+        if let Some(config) = Arc::into_inner(self.config) {
+            config.let_go();
+        }
+    }
+}
+
 // === impl Decision ===
 
 impl Decision {
@@ -194,6 +214,12 @@ impl Snapshot {
     pub fn classifier(config: &Config) -> Classifier {
         let rules: Vec<_> = config.audiences.iter().map(|a| a.rules.as_slice()).collect();
         Classifier::new(&rules)
+    }
+
+    /// Lets go of all that others share and lock, and leaves the larger part for whoever has time.
+    pub fn into_remains(self) -> Remains {
+        let Self { config, classifier, .. } = self;
+        Remains { config, classifier }
     }
 
     /// Who the request with these facts is for.

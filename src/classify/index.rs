@@ -20,6 +20,7 @@ use super::{
     pattern::End,
     trie::{Bucket, Grammar, Key, Trie},
 };
+use crate::stride::{let_go, pause};
 
 /// The rules of all audiences, compiled for lookup.
 #[derive(Debug)]
@@ -141,11 +142,20 @@ impl Classifier {
         self.rules.get(search.best as usize).map(|rule| rule.choice)
     }
 
+    /// Lets go of it in strides.
+    pub fn let_go(self) {
+        let Self { rules, paths, hosts, .. } = self;
+        let_go(rules);
+        paths.let_go();
+        hosts.let_go();
+    }
+
     fn number(&self) -> u32 {
         u32::try_from(self.rules.len()).expect("fewer rules than bytes of a file")
     }
 
     fn file(&mut self, choice: Choice, spec: &RuleSpec, crowds: &Crowds) {
+        pause();
         let number = self.number();
         let filed = crowds.least_shared(&spec.all);
         let others = spec.all.iter().enumerate().filter(|(at, _)| Some(*at) != filed);
@@ -252,6 +262,7 @@ impl Crowds {
         let mut crowds = FxHashMap::default();
         let rules = audiences.iter().flat_map(AsRef::as_ref);
         for matcher in rules.flat_map(|rule: &RuleSpec| &rule.all) {
+            pause();
             for key in keys(matcher).into_iter().flatten() {
                 *crowds.entry(key).or_default() += 1;
             }

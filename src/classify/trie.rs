@@ -10,6 +10,7 @@ use super::{
     path::without_format,
     pattern::{End, Segment},
 };
+use crate::stride::let_go;
 
 /// Rules by number, in file order.
 pub(super) type Bucket = SmallVec<[u32; 4]>;
@@ -71,6 +72,11 @@ impl Trie {
             End::Here => node.here.push(rule),
             End::Rest => node.rest.push(rule),
         }
+    }
+
+    /// Lets go of it in strides.
+    pub(super) fn let_go(self) {
+        let_go(self.nodes);
     }
 
     pub(super) fn is_empty(&self) -> bool {

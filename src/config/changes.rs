@@ -12,7 +12,7 @@ use std::{fmt, hash::Hash};
 use rustc_hash::FxHashMap;
 
 use super::{Audience, Config, Fixed, NamedTable};
-use crate::classify::RuleSpec;
+use crate::{classify::RuleSpec, stride::pause};
 
 use audience::audience;
 use listeners::listeners;
@@ -94,6 +94,7 @@ fn named<T>(
         lines.push(format!("{kind} {}: removed", name(gone)));
     }
     for now in new {
+        pause();
         match old.iter().find(|o| name(o) == name(now)) {
             None => lines.push(format!("{kind} {}: added", name(now))),
             Some(before) => {

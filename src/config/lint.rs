@@ -15,6 +15,7 @@ use crate::{
     classify::{self, Matcher, Reach},
     name::Name,
     peer::Network,
+    stride::pause,
     units::format_duration,
 };
 
@@ -58,6 +59,7 @@ fn rules_that_never_match(audiences: &[LoweredAudience], reader: &mut Reader) {
     let mut pairs = 0;
     let mut reaches: Vec<Reach> = Vec::new();
     for (index, later) in rules.iter().enumerate() {
+        pause();
         let alike = *alike.entry(&later.rule.spec.label).or_insert(index);
         pairs += index;
         let covering = if pairs <= PAIRS_MAX {

@@ -19,7 +19,7 @@ use super::{
     problem::{Problem, Problems, Severity},
     source::{Source, Span},
 };
-use crate::bind::Bind;
+use crate::{bind::Bind, stride::let_go};
 
 /// The largest file, in bytes: room for 100,000 rules.
 const FILE_BYTES_MAX: u64 = 32 << 20;
@@ -168,7 +168,17 @@ fn read_all(text: &str, file: u32, options: &LoadOptions, reader: &mut Reader) -
     if let Some(ask_names) = options.ask_names.filter(|_| all_known && !reader.has_errors()) {
         lint::names(&lowered, &ask_names(&lowered.config), reader);
     }
-    (all_known && !reader.has_errors()).then(|| lowered.into_config())
+    let config = (all_known && !reader.has_errors()).then(|| lowered.into_config());
+    let_go_of(document, root);
+    config
+}
+
+/// Lets go in strides of what has been read and is not needed any more.
+fn let_go_of(document: Document, root: Node) {
+    let audiences = document.audiences.into_iter().flat_map(|at| at.value.items);
+    let rules = audiences.filter_map(|audience| audience.value.r#match);
+    rules.for_each(|rules| let_go(rules.value.items));
+    root.let_go();
 }
 
 fn parse_source(text: &str, file: u32, reader: &mut Reader) -> Option<Node> {

@@ -7,6 +7,7 @@ use serde::{
 use sha2::{Digest, Sha256};
 
 use super::document::{Kind, Node};
+use crate::stride::pause;
 
 /// SHA-256 in lower-case hex over what `root` says once variables and includes are in their place,
 /// and over the files it names. Comments and layout are no part of it.
@@ -38,6 +39,7 @@ struct Redacted<'a>(&'a Node);
 
 impl Serialize for Redacted<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        pause();
         match &self.0.kind {
             Kind::Nothing => serializer.serialize_unit(),
             Kind::Scalar(scalar) => serializer.serialize_str(scalar.shown()),
@@ -89,6 +91,7 @@ impl Digested {
 
 /// Lengths go first, so that no two trees are fed alike.
 fn feed(node: &Node, digest: &mut Digested) {
+    pause();
     match &node.kind {
         Kind::Nothing => digest.update(b"n"),
         Kind::Scalar(scalar) => text('s', &scalar.text, digest),

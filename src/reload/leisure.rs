@@ -3,7 +3,8 @@
 //! Reading and compiling a large configuration takes a core for tens of milliseconds. On a machine
 //! with few cores that core is a worker's, and the system would give the two equal shares of it, in
 //! turns of some milliseconds each: every request of that time would feel it. So the work runs on a
-//! thread of its own that is as nice as can be.
+//! thread of its own that is as nice as can be, and in strides: a thread that is nice gets little,
+//! but what it gets it gets in slices of milliseconds as well.
 //!
 //! **Invariant:** what is done at leisure holds no lock. A thread that waits for its turn with a
 //! lock in hand would keep whoever wants that lock from running, at whatever priority.
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::blocking;
+use crate::stride::walk;
 
 /// Work on fewer bytes than these is not worth a thread: it is done in less time than the system
 /// lets a thread run before it looks at the next.
@@ -31,12 +33,22 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// times as long as reading one takes.
 const PATIENCE_PER_BYTE: Duration = Duration::from_nanos(200);
 
-/// How nice a thread is that has time: where others want all of a core, it gets about a seventieth.
+/// How nice a thread is that has time: where others want all of a core, it gets a seventieth at
+/// most, and less when it ends its strides early.
 const NICEST: i32 = 19;
 
-/// Does work at leisure, one piece at a time.
+/// Does work at leisure.
 #[derive(Debug, Default)]
 pub(super) struct Leisure {
+    /// One piece at a time that somebody waits for.
+    work: Place,
+    /// One at a time that nobody waits for.
+    rest: Place,
+}
+
+/// Where one piece of work is done at a time.
+#[derive(Debug, Default)]
+struct Place {
     /// The last piece, which may still wait for its turn when nobody wants its result any more.
     last: Mutex<Option<JoinHandle<()>>>,
 }
@@ -53,10 +65,11 @@ impl Leisure {
         work: impl Fn() -> T + Send + Sync + 'static,
     ) -> Option<T> {
         if bytes < BYTES_MIN {
-            return blocking(work).await;
+            return blocking(move || walk(work)).await;
         }
         let work = Arc::new(work);
-        if let Some(done) = self.begin(work.clone()) {
+        let at_leisure = work.clone();
+        if let Some(done) = self.work.begin(move || at_leisure()) {
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
             let patience = PATIENCE + PATIENCE_PER_BYTE * bytes;
             if let Ok(done) = tokio::time::timeout(patience, done).await {
@@ -67,10 +80,24 @@ impl Leisure {
         blocking(move || work()).await
     }
 
+    /// Whether there is room for something that nobody waits for.
+    pub(super) fn has_room(&self) -> bool {
+        self.rest.last.lock().as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Does `work`, for which nobody waits; it is not done when there is no room for it.
+    pub(super) fn leave(&self, work: impl FnOnce() + Send + 'static) {
+        let _nobody_waits = self.rest.begin(work);
+    }
+}
+
+// === impl Place ===
+
+impl Place {
     /// Begins with `work`, unless the piece before has still not had its turn.
     fn begin<T: Send + 'static>(
         &self,
-        work: Arc<impl Fn() -> T + Send + Sync + 'static>,
+        work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<oneshot::Receiver<T>> {
         let mut last = self.last.lock();
         if last.as_ref().is_some_and(|last| !last.is_finished()) {
@@ -80,7 +107,7 @@ impl Leisure {
         let work = move || {
             step_back();
             // Nobody may want to know any more.
-            let _ = tell.send(work());
+            let _ = tell.send(walk(work));
         };
         *last = Some(thread::Builder::new().name("leisure".to_owned()).spawn(work).ok()?);
         Some(done)
@@ -129,8 +156,23 @@ mod tests {
         // The first piece waits still: there is no second thread that waits.
         assert_eq!(spend().await, Some(()));
         drop(turn);
-        let last = leisure.last.lock().take().expect("it began");
+        let last = leisure.work.last.lock().take().expect("it began");
         last.join().expect("it gets its turn in the end");
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_done_as_well_and_one_at_a_time() {
+        let leisure = Leisure::default();
+        assert!(leisure.has_room());
+        let (turn, turns) = sync_channel::<()>(0);
+        leisure.leave(move || {
+            let _ = turns.recv();
+        });
+        assert!(!leisure.has_room());
+        drop(turn);
+        let last = leisure.rest.last.lock().take().expect("it began");
+        last.join().expect("it is done");
+        assert!(leisure.has_room());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::{
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
-use crate::config::Examination;
+use crate::{config::Examination, stride::pause};
 
 /// How long a file must have lain untouched before its stamp is trusted. Times of files are
 /// coarse: two changes within one tick of the clock have the same one.
@@ -143,6 +143,7 @@ struct Hashing<'a>(&'a mut Sha256);
 
 impl io::Write for Hashing<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        pause();
         self.0.update(bytes);
         Ok(bytes.len())
     }

@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     Audience, Counted, Fallback, Graphql, Identities, Pool, Rate, Scopes, Snapshot, Versions,
+    shares::share_of,
 };
 use crate::{
     bind::Bind,
@@ -23,6 +24,7 @@ use crate::{
     name::Name,
     policy::{rate, versions::Tally},
     slo::Promise,
+    stride::pause,
     tls::{self, ServerSpec, Tickets},
     upstream::{self, Endpoints},
 };
@@ -130,9 +132,11 @@ impl World {
     /// Compiles what is left of `config` when `classifier` has been made of it.
     pub fn build(&self, config: Arc<Config>, classifier: Classifier, generation: u64) -> Snapshot {
         self.directory.configure(&config.resolver);
-        let pools: Vec<Pool> = config.pools.iter().map(|pool| self.pool(pool)).collect();
+        let pools = config.pools.iter().inspect(|_| pause()).map(|pool| self.pool(pool));
+        let pools: Vec<Pool> = pools.collect();
+        let audiences = config.audiences.iter().inspect(|_| pause());
         let mut audiences: Vec<Audience> =
-            config.audiences.iter().map(|it| self.audience(it, &config, &pools)).collect();
+            audiences.map(|it| self.audience(it, &config, &pools)).collect();
         audiences.push(self.none());
         let servers = self.servers(&config);
         let identities = self.identities(&config);
@@ -382,19 +386,4 @@ impl Host {
         let server = Arc::new(server.expect("it was tried when the configuration was read"));
         Self { spec, server, tickets }
     }
-}
-
-/// The share of its pool's slots that an audience is guaranteed: what was written, or an equal part
-/// of what is left among audiences of one priority. Where priorities differ, they decide.
-fn share_of(audience: &config::Audience, all: &[config::Audience]) -> f64 {
-    if let Some(share) = audience.share {
-        return share.ratio();
-    }
-    let peers = || all.iter().filter(|it| it.pool == audience.pool);
-    if peers().any(|peer| peer.priority != audience.priority) {
-        return 0.0;
-    }
-    let written: f64 = peers().filter_map(|peer| peer.share).map(|share| share.ratio()).sum();
-    let silent = peers().filter(|peer| peer.share.is_none()).count();
-    (1.0 - written).max(0.0) / silent as f64
 }

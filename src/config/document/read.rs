@@ -11,7 +11,7 @@ use super::{
     reader::Reader,
     tree::{Kind, Node, Scalar},
 };
-use crate::config::source::Span;
+use crate::{config::source::Span, stride::pause};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -115,6 +115,7 @@ pub(crate) fn leaf<T: Leaf>(node: &Node, reader: &mut Reader) -> Option<T> {
 
 /// Checks the keys of a mapping; false when `node` is none.
 pub(crate) fn mapping(node: &Node, known: &[&str], reader: &mut Reader) -> bool {
+    pause();
     match &node.kind {
         Kind::Mapping(_) => {}
         Kind::Nothing => {

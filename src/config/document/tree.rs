@@ -1,6 +1,6 @@
 //! A file as it was written: scalars as text, keys in order, each with its place.
 
-use crate::config::source::Span;
+use crate::{config::source::Span, stride::pause};
 
 /// One node of a file, and where it stands.
 #[derive(Clone, Debug)]
@@ -95,8 +95,19 @@ impl Node {
         }
     }
 
+    /// Lets go of all of it.
+    pub(crate) fn let_go(self) {
+        match self.kind {
+            Kind::Nothing | Kind::Scalar(_) => {}
+            Kind::List(nodes) => nodes.into_iter().for_each(Node::let_go),
+            Kind::Mapping(entries) => entries.into_iter().for_each(|it| it.value.let_go()),
+        }
+        pause();
+    }
+
     /// Calls `change` for every scalar that is not a key.
     pub(crate) fn for_each_scalar(&mut self, change: &mut impl FnMut(Span, &mut Scalar)) {
+        pause();
         match &mut self.kind {
             Kind::Nothing => {}
             Kind::Scalar(scalar) => change(self.span, scalar),

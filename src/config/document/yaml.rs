@@ -8,7 +8,7 @@ use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, St
 use rustc_hash::FxHashMap;
 
 use super::tree::{Entry, Kind, Node, Scalar};
-use crate::config::source::Span;
+use crate::{config::source::Span, stride::pause};
 
 /// The deepest nesting.
 const DEPTH_MAX: usize = 32;
@@ -95,6 +95,7 @@ enum Tagged {
 
 impl<'a> Reading<'a> {
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, Broken> {
+        pause();
         match self.events.next_event() {
             None => Ok(None),
             Some(Ok((event, at))) => Ok(Some((event, place(self.file, at.start, at.len())))),

@@ -14,6 +14,7 @@ use crate::{
         source::Span,
     },
     peer::Network,
+    stride::pause,
 };
 
 /// A rule, and where it stands.
@@ -37,6 +38,7 @@ pub(super) fn lower(rules: &At<Many<Rule>>, empty: &str, reader: &mut Reader) ->
 }
 
 fn lower_rule(rule: &At<Rule>, reader: &mut Reader) -> Option<LoweredRule> {
+    pause();
     let mut list = MatcherList::default();
     list.add(&rule.value.matchers(), "", reader);
     let mut none = MatcherList::default();
