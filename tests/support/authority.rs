@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use rcgen::{
@@ -62,11 +63,21 @@ impl Authority {
         Issued { cert: cert.pem(), key: key.serialize_pem() }
     }
 
+    /// A certificate for a server with these names, good until `ends`.
+    pub fn issue_until(&self, names: &[&str], ends: SystemTime) -> Issued {
+        self.issue_with(names, |params| params.not_after = ends.into())
+    }
+
     /// A certificate for a client called `name`.
     pub fn issue_client(&self, name: &str) -> Issued {
+        self.issue_with(&[], |params| is_client(params, name))
+    }
+
+    /// A certificate for a client called `name`, good until `ends`.
+    pub fn issue_client_until(&self, name: &str, ends: SystemTime) -> Issued {
         self.issue_with(&[], |params| {
-            params.distinguished_name.push(DnType::CommonName, name);
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            is_client(params, name);
+            params.not_after = ends.into();
         })
     }
 
@@ -97,6 +108,11 @@ impl Issued {
         fs::write(directory.join(format!("{name}.crt")), &self.cert).expect("it can be written");
         fs::write(directory.join(format!("{name}.key")), &self.key).expect("it can be written");
     }
+}
+
+fn is_client(params: &mut CertificateParams, name: &str) {
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
 }
 
 /// Where the certificate lies that all tests over TLS share, as `shop.crt`, `shop.key` and

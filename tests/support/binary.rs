@@ -24,12 +24,21 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{client::Client, origin::PATIENCE, usher::Samples};
+use super::{
+    client::Client,
+    origin::PATIENCE,
+    usher::{Samples, listener_tls},
+};
 
 /// What every configuration of a test begins with: free ports, all of them.
 pub const PORTS: &str = "listeners: [{ bind: 127.0.0.1:0 }]\n\
     control: { bind: 127.0.0.1:0 }\n\
     metrics: { bind: 127.0.0.1:0 }\n";
+
+/// [`PORTS`], and clients speak there as this test binary does.
+pub fn ports() -> String {
+    PORTS.replacen("bind: 127.0.0.1:0", &format!("bind: 127.0.0.1:0{}", listener_tls()), 1)
+}
 
 /// A running `usher run`. Dropping it kills it.
 pub struct Binary {
@@ -70,9 +79,9 @@ pub fn said(arguments: &[&str]) -> Output {
 // === impl Binary ===
 
 impl Binary {
-    /// Starts usher with the configuration `text` below [`PORTS`], and waits until it serves.
+    /// Starts usher with the configuration `text` below [`ports`], and waits until it serves.
     pub async fn start(text: &str) -> Self {
-        Self::start_whole(&format!("{PORTS}{text}")).await
+        Self::start_whole(&format!("{}{text}", ports())).await
     }
 
     /// Starts usher with the configuration `text`, whose ports come in the order of [`PORTS`], and
@@ -86,10 +95,10 @@ impl Binary {
         binary.await.unwrap_or_else(|log| panic!("usher did not start:\n{log}"))
     }
 
-    /// Starts usher with the configuration `text` below [`PORTS`] in a process that may have so
+    /// Starts usher with the configuration `text` below [`ports`] in a process that may have so
     /// many descriptors, and waits until it serves.
     pub async fn start_with_descriptors(text: &str, soft: u64, hard: u64) -> Self {
-        let text = format!("{PORTS}{text}");
+        let text = format!("{}{text}", ports());
         let binary = Self::start_by(&text, |program| {
             let mut command = Command::new("sh");
             command.args(["-c", "ulimit -Sn $0 && ulimit -Hn $1 && shift && exec \"$@\""]);

@@ -12,7 +12,7 @@
 //! | it closes its half | nothing in front of an answer; within a tunnel END_STREAM |
 //! | usher closes | the stream was reset, or usher has left |
 
-use std::{future::poll_fn, net::SocketAddr, ops::ControlFlow, pin::pin};
+use std::{future::poll_fn, ops::ControlFlow, pin::pin};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Buf, Bytes, BytesMut};
@@ -59,8 +59,8 @@ struct Speaker {
 // === impl Gateway ===
 
 impl Gateway {
-    pub async fn connect(address: SocketAddr) -> Self {
-        let wire = Wire::connect_http2(address).await;
+    /// On a connection that carries HTTP/2.
+    pub async fn on(wire: Wire) -> Self {
         let socket = rustix::io::dup(&*wire).expect("a descriptor");
         let socket = TcpStream::from_std(socket.into()).expect("a socket");
         let (usher, connection) = h2::client::handshake(wire).await.expect("a connection");

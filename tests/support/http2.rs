@@ -8,7 +8,10 @@ use h2::{
     client::{Builder, ResponseFuture, SendRequest},
 };
 use http::{HeaderMap, Request, Response};
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinHandle,
+};
 
 use super::{
     origin::PATIENCE,
@@ -64,7 +67,14 @@ impl Http2 {
 
     /// A connection with settings of the test's own.
     pub async fn connect_with(address: SocketAddr, builder: &Builder) -> Self {
-        let stream = Wire::connect_http2(address).await;
+        Self::on(Wire::connect_http2(address).await, builder).await
+    }
+
+    /// A connection on `stream`.
+    pub async fn on(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        builder: &Builder,
+    ) -> Self {
         let (send, connection) = builder.handshake(stream).await.expect("a connection");
         Self { send, driver: Driver(tokio::spawn(connection)) }
     }

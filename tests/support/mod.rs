@@ -9,6 +9,7 @@ pub mod binary;
 pub mod client;
 pub mod gateway;
 pub mod http2;
+pub mod log;
 pub mod names;
 pub mod origin;
 pub mod usher;

@@ -56,25 +56,46 @@ macro_rules! either {
 impl Wire {
     /// Connects to usher as this test binary does.
     pub async fn connect(address: SocketAddr) -> Self {
-        if HTTP2 {
-            return Self::Http2(Box::new(Gateway::connect(address).await));
-        }
         let socket = TcpStream::connect(address).await.expect("usher accepts");
-        socket.set_nodelay(true).expect("no delay");
-        if TLS { Self::shake_hands(socket).await } else { Self::Plain(socket) }
+        Self::on(socket).await.expect("hands are shaken")
+    }
+
+    /// Speaks on `socket` as this test binary does.
+    pub async fn on(socket: TcpStream) -> io::Result<Self> {
+        socket.set_nodelay(true)?;
+        if !TLS {
+            return Ok(Self::Plain(socket));
+        }
+        Self::within_tls(socket, &authority::shared_client(), "shop.example").await
+    }
+
+    /// Speaks TLS on `socket`, asks for `name`, and speaks inside as this test binary does:
+    /// HTTP/1.1 unless it is called `…_http2_tls`.
+    pub async fn within_tls(
+        socket: TcpStream,
+        config: &Arc<ClientConfig>,
+        name: &str,
+    ) -> io::Result<Self> {
+        if !HTTP2 {
+            return Self::secure(socket, config.clone(), name).await;
+        }
+        let wire = Self::secure(socket, offering_http2(config), name).await?;
+        Ok(Self::Http2(Box::new(Gateway::on(wire).await)))
     }
 
     /// Connects to usher as this test binary does, to speak HTTP/2.
     pub async fn connect_http2(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).await.expect("usher accepts");
+        Self::for_http2(TcpStream::connect(address).await.expect("usher accepts")).await
+    }
+
+    /// What HTTP/2 is spoken on, as this test binary does: `socket`, or TLS on it.
+    pub async fn for_http2(socket: TcpStream) -> Self {
         socket.set_nodelay(true).expect("no delay");
         if !TLS {
             return Self::Plain(socket);
         }
-        let mut config = ClientConfig::clone(&authority::shared_client());
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let shaken = Self::secure(socket, Arc::new(config), "shop.example").await;
-        shaken.expect("hands are shaken")
+        let config = offering_http2(&authority::shared_client());
+        Self::secure(socket, config, "shop.example").await.expect("hands are shaken")
     }
 
     /// Speaks TLS on `socket`, as all tests over TLS do.
@@ -83,7 +104,7 @@ impl Wire {
         shaken.expect("hands are shaken")
     }
 
-    /// Speaks TLS on `socket` and asks for `name`.
+    /// Speaks TLS on `socket` and asks for `name`; what is spoken inside is the caller's.
     pub async fn secure(
         socket: TcpStream,
         config: Arc<ClientConfig>,
@@ -158,4 +179,11 @@ impl AsyncWrite for Wire {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self.get_mut(), wire => Pin::new(wire).poll_shutdown(cx))
     }
+}
+
+/// The same client, which offers HTTP/2 and nothing else.
+fn offering_http2(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
 }
