@@ -1,6 +1,8 @@
 //! A real browser: headless Chromium fetches a page over TLS, speaks HTTP/2, and opens a WebSocket.
 //!
 //! The page tells the origin what the browser has seen, by a request of its own.
+//!
+//! Transport: TLS, with what a browser agrees on inside.
 
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 

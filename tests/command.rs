@@ -1,4 +1,7 @@
 //! The `usher` binary as one runs it: what it prints, where, and with which exit code.
+//!
+//! Transport: HTTP/1.1 in plain text where there are clients at all; this is about the command
+//! line.
 
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 

@@ -3,6 +3,8 @@
 //!
 //! `cargo test --features real --test cost -- --nocapture` shows the figures of
 //! `docs/performance.md`.
+//!
+//! Transport: HTTP/1.1 in plain text, whose figures `docs/performance.md` names.
 
 #![allow(clippy::print_stdout, reason = "the figures of docs/performance.md")]
 

@@ -1,4 +1,6 @@
 //! Names that a real name server tells: dnsmasq, as Debian has it.
+//!
+//! Transport: HTTP/1.1 in plain text; this is about names of endpoints.
 
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 

@@ -1,5 +1,7 @@
 //! Real endpoints that want more than plain HTTP/1.1: Puma with TLS, and with the PROXY protocol;
 //! `nghttpd`, which speaks HTTP/2 alone.
+//!
+//! Transport: HTTP/1.1 in plain text; this is about endpoints. `dialects` has all of them.
 
 #[path = "support/puma.rs"]
 mod puma;

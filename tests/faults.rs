@@ -2,6 +2,8 @@
 //!
 //! `docs/failures.md` has a row for every one of them; what else there is to a row stands in
 //! `tests/monolith/killed.rs` and, with a scripted origin, in `tests/proxy`.
+//!
+//! Transport: HTTP/1.1 in plain text; this is about Puma. What clients are told stands in `proxy`.
 
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 

@@ -1,5 +1,7 @@
 //! Pipelines of generated requests, however they are framed and cut, reach the origin as they were
 //! meant: a second reader of requests, which shares nothing with the codec, says so.
+//!
+//! Transport: HTTP/1.1 in plain text; this is about how its bytes are read.
 
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 

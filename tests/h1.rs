@@ -1,4 +1,6 @@
 //! The door's own HTTP/1.1, over real sockets and with services of the tests.
+//!
+//! Transport: HTTP/1.1, here and over TLS in `h1_tls`.
 
 #[path = "h1/bodies.rs"]
 mod bodies;

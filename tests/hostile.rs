@@ -1,5 +1,7 @@
 //! Odd and hostile requests through a whole usher, in front of an origin that writes down
 //! everything it gets.
+//!
+//! Transport: HTTP/1.1 in plain text; this is about its bytes. `http2` has hostile ones of its own.
 
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 

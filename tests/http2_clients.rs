@@ -1,5 +1,7 @@
 //! HTTP/2 as clients of the world speak it: curl, nghttp and h2load, in plain text and over TLS,
 //! and a WebSocket over it to a real library. `tests/run` installs them.
+//!
+//! Transport: HTTP/2, in plain text and over TLS.
 
 use std::{
     io::{BufRead, BufReader},

@@ -1,5 +1,7 @@
 //! Who asks, by proofs that others made: PyJWT, the Rails that is installed, and the concern that
 //! `docs/rails.md` shows.
+//!
+//! Transport: HTTP/1.1 in plain text; this is about who made a proof. `identity` has all of them.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,7 @@
 //! The real usher in front of the real monolith: the food-delivery shop on five Pumas, asked by
 //! many at once, scraped by a real Prometheus, and hurt.
+//!
+//! Transport: HTTP/1.1 in plain text; this is about Puma and Rails.
 
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 

@@ -3,6 +3,8 @@
 //!
 //! Nothing here waits by the clock, and nothing is left when it is over: each test ends when all
 //! gauges are back at 0 and usher has stopped.
+//!
+//! Transport: HTTP/1.1 in plain text; this is about Puma. Bodies over all of them stand in `proxy`.
 
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::print_stdout, reason = "the figures of docs/performance.md")]

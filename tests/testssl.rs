@@ -1,4 +1,6 @@
 //! `testssl.sh` against a listener: everything it knows to try, which takes minutes.
+//!
+//! Transport: TLS itself.
 
 use std::{
     path::Path,

@@ -15,6 +15,9 @@ use std::{
 
 use regex::Regex;
 
+#[path = "tidy/transports.rs"]
+mod transports;
+
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 60;
 const COLUMNS_MAX: usize = 100;

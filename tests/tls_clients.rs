@@ -1,5 +1,7 @@
 //! TLS as others see it: curl, OpenSSL, and `sslyze` with Mozilla's *intermediate* profile; and
 //! Unix sockets as others use them.
+//!
+//! Transport: TLS itself, and Unix sockets.
 
 use std::{
     io::Write,

@@ -4,6 +4,8 @@
 //! text that is none, frames that are none, ends in the middle. `tests/run` installs the library.
 //!
 //! And as it sees usher stop: each connection is closed with 1012, and by nothing else.
+//!
+//! Transport: HTTP/1.1 in plain text; `http2_clients` asks for WebSockets over HTTP/2.
 
 use std::{
     io::{BufRead, BufReader},

@@ -16,7 +16,7 @@ use crate::{
 const UP: &str = r#"usher_pool_endpoints{pool="rails",state="up"}"#;
 
 /// The header that a connection begins with.
-async fn header(line: &mut Line) -> Source {
+pub async fn header(line: &mut Line) -> Source {
     let mut bytes = Vec::new();
     loop {
         bytes.extend(line.read_exactly(1).await.expect("a header comes"));

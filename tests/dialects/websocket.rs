@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use h2::{RecvStream, SendStream, ext::Protocol};
 use http::{Method, Request, Response, StatusCode, response::Builder};
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     House,
@@ -10,7 +11,7 @@ use crate::{
     origin2::{Asked, request},
     support::{
         client::{Answer, Client},
-        http2::{Http2, get, within},
+        http2::{Http2, get, scheme, within},
     },
 };
 
@@ -88,9 +89,11 @@ async fn a_websocket_goes_through_a_stream_beside_other_requests() {
     trunk.read().await.ok("other");
     assert_eq!(other.answer().await.text(), "other");
     assert!(origin.is_quiet().await, "there is no second connection");
-    drop(client);
+    client.stream.shutdown().await.expect("it is open");
     assert_eq!(next(&mut from).await, None);
-    drop((to, from));
+    to.send_data(Bytes::new(), true).expect("an open stream");
+    assert!(client.closed().await.is_empty());
+    drop((to, from, client));
     house.usher.reaches(TUNNELS, 0.0).await;
     // The connection is none the worse for it.
     other.send(request("GET", "/again", "")).await;
@@ -113,7 +116,7 @@ async fn a_websocket_of_a_client_over_http2_reaches_an_endpoint_over_http2() {
     assert!(client.knows_extended_connect());
     let wish = Request::builder()
         .method(Method::CONNECT)
-        .uri("http://shop.example/cable?x=1")
+        .uri(format!("{}://shop.example/cable?x=1", scheme()))
         .extension(Protocol::from_static("websocket"))
         .header("sec-websocket-version", "13")
         .header("sec-websocket-protocol", "chat, v2");
@@ -215,8 +218,9 @@ async fn an_end_of_either_side_reaches_the_other() {
     assert_eq!(client.closed().await, b"bye");
     client.send("and you").await;
     assert_eq!(next(&mut from).await.expect("a word back"), "and you");
-    drop(client);
+    client.stream.shutdown().await.expect("it is open");
     assert_eq!(next(&mut from).await, None);
+    drop(client);
     house.usher.reaches(TUNNELS, 0.0).await;
     let mut client = wishing(&house, "/2").await;
     let (mut to, from) = agree(trunk.read().await);

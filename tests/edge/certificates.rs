@@ -1,11 +1,15 @@
 //! Which certificate a client is shown, and what becomes of those that are renewed.
+//!
+//! Transport: TLS itself; a certificate is shown before it is agreed what is spoken inside.
 
 use std::{fs, os::unix::fs::symlink, sync::Arc};
 
 use crate::{
-    Client, House, secure, session,
+    House, secure,
+    sessions::session,
     support::{
         authority::{Authority, Issued},
+        client::Client,
         origin::{Origin, ok},
     },
 };

@@ -1,15 +1,24 @@
 //! Sessions: their end, their resumption, and those that never begin.
+//!
+//! Transport: TLS itself, and HTTP/1.1 inside, where its end may be all that tells a body's.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use rustls::{HandshakeKind, client::Resumption};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, client::Resumption, pki_types::ServerName,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
-    Client, House, secure, session,
+    House, secure,
     support::{
         authority::Authority,
-        origin::{Origin, ok},
+        client::Client,
+        origin::{Origin, PATIENCE, ok},
+        wire::Wire,
     },
 };
 
@@ -19,6 +28,14 @@ async fn open(authority: &Authority, origin: &Origin, more: &str, listeners: &st
     let directory = tempfile::tempdir().expect("a directory");
     authority.issue(&["shop.example", "api.example"]).write(directory.path(), "shop");
     House::open_in(directory, origin, more, listeners).await
+}
+
+/// The connection's session of TLS.
+pub fn session(client: &Client) -> &ClientConnection {
+    match &client.stream {
+        Wire::Tls(stream) => stream.get_ref().1,
+        Wire::Plain(_) | Wire::Http2(_) => panic!("this client speaks no TLS itself"),
+    }
 }
 
 #[tokio::test]
@@ -65,7 +82,7 @@ async fn sessions_go_on_with_a_renewed_certificate_and_end_with_another_policy()
     let (authority, origin) = (Authority::new("root"), Origin::start().await);
     let house = open(&authority, &origin, "", &format!("{{ bind: 127.0.0.1:0, {TLS} }} }}")).await;
     origin.serve(|_| ok("here"));
-    let directory = house._directory.path();
+    let directory = house.directory.path();
     std::fs::write(directory.join("ca.crt"), authority.root()).expect("it can be written");
     let mut config = authority.client();
     config.resumption = Resumption::in_memory_sessions(16);
@@ -126,7 +143,7 @@ async fn who_says_no_hello_in_time_is_closed_and_holds_nobody_up() {
     let mut silent = Vec::new();
     for _ in 0..3 {
         let socket = TcpStream::connect(house.address(0)).await.expect("usher accepts");
-        silent.push(Client::on(crate::Wire::Plain(socket)));
+        silent.push(Client::on(Wire::Plain(socket)));
     }
     let config = Arc::new(authority.client());
     let mut client = secure(house.address(0), &config, "shop.example").await.expect("hands");
@@ -138,6 +155,104 @@ async fn who_says_no_hello_in_time_is_closed_and_holds_nobody_up() {
         format!("usher_tls_handshakes_total{{listener=\"{}\",result=\"late\"}}", house.address(0));
     house.usher.reaches(&late, 3.0).await;
     drop(client);
+    house.usher.stop().await;
+}
+
+/// A client that has said its hello, has been answered, and says no more.
+async fn half_shaken(address: SocketAddr, config: &Arc<ClientConfig>) -> TcpStream {
+    let name = ServerName::try_from("shop.example").expect("a name");
+    let mut client = ClientConnection::new(config.clone(), name).expect("a client");
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).expect("it is written");
+    let mut socket = TcpStream::connect(address).await.expect("usher accepts");
+    socket.write_all(&hello).await.expect("it is read");
+    // What comes is usher's part, so that the handshake has begun.
+    let answered = tokio::time::timeout(PATIENCE, socket.read_u8()).await;
+    answered.expect("it is answered in time").expect("it is answered");
+    socket
+}
+
+/// How many may shake hands at once, who are not late on a busy machine.
+const LIMITS: &str = "limits: { handshakes: 2, handshake_wait: 60s }";
+
+#[tokio::test]
+async fn no_more_hands_are_shaken_at_once_than_may_be() {
+    let (authority, origin) = (Authority::new("root"), Origin::start().await);
+    let listeners = format!("{{ bind: 127.0.0.1:0, {TLS} }} }}, {{ bind: 127.0.0.2:0, {TLS} }} }}");
+    let house = open(&authority, &origin, LIMITS, &listeners).await;
+    origin.serve(|_| ok("here"));
+    let config = Arc::new(authority.client());
+    let first = half_shaken(house.address(0), &config).await;
+    let second = half_shaken(house.address(0), &config).await;
+    let (address, patient) = (house.address(0), config.clone());
+    let third = tokio::spawn(async move { secure(address, &patient, "shop.example").await });
+    // Another listener has turns of its own.
+    for _ in 0..10 {
+        let mut other = secure(house.address(1), &config, "shop.example").await.expect("hands");
+        assert_eq!(other.get("/").await.text(), "here");
+    }
+    assert!(!third.is_finished(), "two are under way");
+    drop(first);
+    let shaken = tokio::time::timeout(PATIENCE, third).await.expect("in time").expect("no panic");
+    let mut third = shaken.expect("hands are shaken");
+    assert_eq!(third.get("/").await.text(), "here");
+    drop((second, third));
+    house.usher.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_spoken_inside_is_agreed_on() {
+    let (authority, origin) = (Authority::new("root"), Origin::start().await);
+    let house = open(&authority, &origin, "", &format!("{{ bind: 127.0.0.1:0, {TLS} }} }}")).await;
+    origin.serve(|_| ok("here"));
+    for (offered, agreed) in [
+        (&["h2", "http/1.1"][..], Some("h2")),
+        (&["http/1.1", "h2"], Some("h2")),
+        (&["http/1.1"], Some("http/1.1")),
+        (&["spdy/3", "http/1.1"], Some("http/1.1")),
+        (&[], None),
+    ] {
+        let mut config = authority.client();
+        config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let client = secure(house.address(0), &Arc::new(config), "shop.example").await;
+        let mut client = client.expect("hands are shaken");
+        let found = session(&client).alpn_protocol();
+        assert_eq!(found, agreed.map(str::as_bytes), "{offered:?}");
+        if agreed != Some("h2") {
+            assert_eq!(client.get("/").await.text(), "here", "{offered:?}");
+        }
+    }
+    let mut config = authority.client();
+    config.alpn_protocols = vec![b"spdy/3".to_vec()];
+    let error = secure(house.address(0), &Arc::new(config), "shop.example").await.err();
+    let error = error.expect("there is nothing to agree on").to_string();
+    assert!(error.contains("NoApplicationProtocol"), "{error}");
+    house.usher.stop().await;
+}
+
+#[tokio::test]
+async fn only_an_answer_that_is_whole_ends_with_a_word_of_tls() {
+    let (authority, origin) = (Authority::new("root"), Origin::start().await);
+    let house = open(&authority, &origin, "", &format!("{{ bind: 127.0.0.1:0, {TLS} }} }}")).await;
+    let config = Arc::new(authority.client());
+    // To a client of HTTP/1.0 the close is all that tells the end of a body without a length.
+    for (rest, whole) in [("0\r\n\r\n", true), ("6\r\nhal", false)] {
+        let mut client = secure(house.address(0), &config, "shop.example").await.expect("hands");
+        client.send("GET / HTTP/1.0\r\nHost: shop.example\r\n\r\n").await;
+        let mut line = origin.accept().await;
+        line.read().await;
+        line.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhere\r\n").await;
+        let head = client.head().await.expect("a head");
+        assert_eq!((head.status, head.field("transfer-encoding")), (200, None));
+        client.until(b"here").await.expect("what has come so far");
+        line.write(rest).await;
+        drop(line);
+        let mut more = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, client.stream.read_to_end(&mut more)).await;
+        let read = read.expect("usher closes in time");
+        // Without that word the library of the client speaks of an error.
+        assert_eq!(read.is_ok(), whole, "{read:?}");
+    }
     house.usher.stop().await;
 }
 
@@ -153,29 +268,5 @@ async fn plain_text_at_a_port_of_tls_is_closed_and_counted() {
         house.address(0)
     );
     house.usher.reaches(&failed, 1.0).await;
-    house.usher.stop().await;
-}
-
-#[tokio::test]
-async fn a_host_that_no_certificate_covers_is_a_421() {
-    let (authority, origin) = (Authority::new("root"), Origin::start().await);
-    let listeners =
-        format!("{{ bind: 127.0.0.1:0, {TLS} }} }}, {{ bind: 127.0.0.2:0, {TLS}, hosts: any }} }}");
-    let house = open(&authority, &origin, "", &listeners).await;
-    origin.serve(|_| ok("here"));
-    let config = Arc::new(authority.client());
-    let mut client = secure(house.address(0), &config, "shop.example").await.expect("hands");
-    for (host, status) in [("api.example:8443", 200), ("other.example", 421), ("SHOP.example", 200)]
-    {
-        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
-        let answer = client.answer().await;
-        assert_eq!(answer.status, status, "{host}");
-        let fault = (status == 421).then_some("misdirected");
-        assert_eq!(answer.field("x-usher-fault"), fault, "{host}");
-    }
-    let mut any = secure(house.address(1), &config, "shop.example").await.expect("hands");
-    any.send("GET / HTTP/1.1\r\nHost: other.example\r\n\r\n").await;
-    assert_eq!(any.answer().await.status, 200);
-    drop((client, any));
     house.usher.stop().await;
 }

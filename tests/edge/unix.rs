@@ -1,4 +1,6 @@
 //! Listeners at Unix sockets: who may come, who they are, and what becomes of the file.
+//!
+//! Transport: Unix sockets, and on them each that clients speak elsewhere.
 
 use std::{
     io,
@@ -7,6 +9,8 @@ use std::{
     sync::Arc,
 };
 
+use h2::client::Builder;
+use http::Request;
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -20,7 +24,9 @@ use crate::{
     support::{
         authority::Authority,
         client::Client,
+        http2::Http2,
         origin::{Asked, Origin, PATIENCE, ok},
+        usher::Usher,
     },
 };
 
@@ -64,7 +70,7 @@ fn mode(path: &Path) -> u32 {
 
 impl House {
     fn path(&self, name: &str) -> PathBuf {
-        self._directory.path().join(name)
+        self.directory.path().join(name)
     }
 }
 
@@ -102,7 +108,7 @@ async fn a_proxy_that_is_trusted_there_says_who_asks_and_rules_and_limits_believ
     );
     let file = directory.path().join("usher.yaml");
     std::fs::write(&file, text).expect("it can be written");
-    let usher = crate::Usher::start_at(&file).await;
+    let usher = Usher::start_at(&file).await;
     let path = directory.path().join("usher.sock");
     // Nobody is one of many behind a trusted proxy: there is no limit for all of them together.
     let _idle = UnixStream::connect(&path).await.expect("usher listens");
@@ -166,6 +172,33 @@ async fn a_proxy_header_comes_first_there_too_and_tls_after_it() {
 }
 
 #[tokio::test]
+async fn http2_is_spoken_there_too_in_plain_text_and_within_tls() {
+    let (authority, origin) = (Authority::new("root"), Origin::start().await);
+    let directory = tempfile::tempdir().expect("a directory");
+    authority.issue(&["shop.example"]).write(directory.path(), "shop");
+    let listeners = "{ bind: unix:plain.sock, h2c: on }, \
+        { bind: unix:tls.sock, tls: { certificates: [{ cert: shop.crt, key: shop.key }] } }";
+    let house = House::open_in(directory, &origin, "", listeners).await;
+    origin.serve(told);
+    let asked = |scheme: &str| {
+        let request = Request::get(format!("{scheme}://shop.example/"));
+        request.header("x-forwarded-for", "192.0.2.7").body(()).expect("a request")
+    };
+    let socket = UnixStream::connect(house.path("plain.sock")).await.expect("usher listens");
+    let mut client = Http2::on(socket, &Builder::new()).await;
+    assert_eq!(client.ask(asked("http")).await.text(), "everyone - http 80");
+    let socket = UnixStream::connect(house.path("tls.sock")).await.expect("usher listens");
+    let mut config = authority.client();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let name = ServerName::try_from("shop.example").expect("a name");
+    let secure = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
+    let mut secure = Http2::on(secure.expect("hands are shaken"), &Builder::new()).await;
+    assert_eq!(secure.ask(asked("https")).await.text(), "everyone - https 443");
+    drop((client, secure));
+    house.usher.stop().await;
+}
+
+#[tokio::test]
 async fn the_file_goes_when_usher_does_and_what_was_put_in_its_place_stays() {
     let origin = Origin::start().await;
     let listeners = "{ bind: unix:usher.sock }, { bind: unix:other.sock, mode: 0600 }";
@@ -174,7 +207,7 @@ async fn the_file_goes_when_usher_does_and_what_was_put_in_its_place_stays() {
     assert_eq!((mode(&path), mode(&other)), (0o660, 0o600));
     std::fs::remove_file(&other).expect("it is there");
     let _successor = std::os::unix::net::UnixListener::bind(&other).expect("it is free");
-    let House { usher, _directory } = house;
+    let House { usher, directory: _directory } = house;
     usher.stop().await;
     assert!(!path.exists());
     assert!(UnixStream::connect(&other).await.is_ok(), "it is another's");
@@ -256,7 +289,7 @@ async fn operators_and_prometheus_may_come_by_unix_sockets() {
     );
     let file = directory.path().join("usher.yaml");
     std::fs::write(&file, text).expect("it can be written");
-    let usher = crate::Usher::start_at(&file).await;
+    let usher = Usher::start_at(&file).await;
     let [control, metrics] =
         ["control.sock", "metrics.sock"].map(|name| directory.path().join(name));
     assert_eq!((mode(&control), mode(&metrics)), (0o600, 0o666));

@@ -1,5 +1,7 @@
 //! HTTP/2 towards clients: one request's way through a whole usher, between a client over HTTP/2
 //! and an origin that do as they are told.
+//!
+//! Transport: HTTP/2, here in plain text and over TLS in `http2_tls`.
 
 mod answers;
 mod floods;

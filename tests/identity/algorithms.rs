@@ -1,7 +1,14 @@
 //! Which algorithms a token may name.
+//!
+//! Transport: none; there is no client.
 
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use serde_json::json;
+use serde_json::{Value, json};
 use usher::{
     classify::Identity,
     identity::{
@@ -11,7 +18,7 @@ use usher::{
     name::Name,
 };
 
-use crate::tokens::{Sign, claims, p256, token};
+use crate::tokens::{Sign, claims, token};
 
 /// A source of tokens that were signed with one of `keys`.
 fn source(keys: Vec<Key>) -> Source {
@@ -26,6 +33,17 @@ fn proved(identities: &Identities, cache: &mut Cache, token: &str) -> Option<Ide
     let evidence = Evidence { headers: &headers, query: None, trusted: false, certificate: None };
     let found = identities.find(&evidence, cache, Moment::now(), |_, _| {});
     found.identity.map(|identity| (*identity).clone())
+}
+
+/// A key on P-256: its signature, and its public half in a JWK set.
+fn p256() -> (Sign, Value) {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let point = pair.public_key().as_ref();
+    let [x, y] = [&point[1..33], &point[33..]].map(|half| URL_SAFE_NO_PAD.encode(half));
+    let key = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y });
+    let sign =
+        move |signed: &[u8]| pair.sign(&SystemRandom::new(), signed).unwrap().as_ref().to_vec();
+    (Box::new(sign), key)
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
         authority::{Authority, Issued},
         client::Client,
         origin::{Origin, PATIENCE, ok},
-        usher::Usher,
+        usher::{Usher, listener_tls},
         wire::Wire,
     },
     tokens::{asked, text},
@@ -34,7 +34,7 @@ fn issued(authority: &Authority, subject: &[(DnType, &str)]) -> Issued {
 
 async fn connected(usher: &Usher, config: ClientConfig) -> std::io::Result<Client> {
     let socket = TcpStream::connect(usher.address()).await?;
-    Wire::secure(socket, Arc::new(config), "shop.example").await.map(Client::on)
+    Wire::within_tls(socket, &Arc::new(config), "shop.example").await.map(Client::on)
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn the_subject_of_a_certificate_that_was_verified_is_the_user_and_nothing_
     let tls = "[{ bind: 127.0.0.1:0, tls: { certificates: [{ cert: shop.crt, key: shop.key }], \
                clients: { roots: roots.crt, verify: optional } } }]";
     let text = text(directory.path(), identity, AUDIENCES, &origin)
-        .replace("[{ bind: 127.0.0.1:0 }]", tls);
+        .replace(&format!("[{{ bind: 127.0.0.1:0{} }}]", listener_tls()), tls);
     origin.serve(|asked| {
         let forged = asked.field("x-client-cert-user").or(asked.field("x-usher-user"));
         ok(&[asked.field("x-audience").unwrap(), forged.unwrap_or_default()].concat())

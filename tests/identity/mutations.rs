@@ -1,4 +1,6 @@
 //! Nothing that was changed proves anything: a thousand changes of everything that proves somebody.
+//!
+//! Transport: none; there is no client.
 
 use std::sync::OnceLock;
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     support::{
-        binary::{Binary, PORTS, said},
+        binary::{Binary, ports, said},
         client::Client,
         origin::{Origin, PATIENCE, ok},
     },
@@ -30,7 +30,7 @@ async fn reads(keys: &Path) -> Binary {
     let origin = Origin::start().await;
     let (keys, endpoint) = (keys.display(), origin.endpoint());
     let text = format!(
-        "{PORTS}workers: 1\ndrain: {{ grace: 0s }}\n\
+        "{}workers: 1\ndrain: {{ grace: 0s }}\n\
          identity:\n\
          - jwt: {{ keys: [{{ secret_file: {keys}/secret }}], audience: shop, \
               from: [{{ header: Authorization }}, {{ query: token }}, {{ protocol: bearer. }}] }}\n\
@@ -39,7 +39,8 @@ async fn reads(keys: &Path) -> Binary {
          audiences:\n\
          - {{ name: vip, pool: rails, match: [{{ user: 42 }}], only: [{{ role: vip }}] }}\n\
          - {{ name: everyone, pool: rails }}\n\
-         pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5 }} }}\n"
+         pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5 }} }}\n",
+        ports()
     );
     origin.serve(|_| ok("here"));
     Binary::start_whole(&text).await

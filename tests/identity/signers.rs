@@ -1,4 +1,6 @@
 //! A key of every kind, and what is signed with it in every way.
+//!
+//! Transport: none; there is no client.
 
 use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},

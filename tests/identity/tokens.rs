@@ -2,8 +2,7 @@
 
 use aws_lc_rs::{
     hmac,
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+    signature::{Ed25519KeyPair, KeyPair},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use usher::identity::Moment;
 use crate::support::{
     client::Client,
     origin::{Origin, ok},
-    usher::Usher,
+    usher::{Usher, listener_tls},
 };
 
 /// The secret of all HS256 tokens here.
@@ -53,17 +52,6 @@ pub fn ed25519() -> (Sign, Value) {
     (Box::new(move |signed| pair.sign(signed).as_ref().to_vec()), key)
 }
 
-/// A key on P-256: its signature, and its public half in a JWK set.
-pub fn p256() -> (Sign, Value) {
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let point = pair.public_key().as_ref();
-    let [x, y] = [&point[1..33], &point[33..]].map(|half| URL_SAFE_NO_PAD.encode(half));
-    let key = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y });
-    let sign =
-        move |signed: &[u8]| pair.sign(&SystemRandom::new(), signed).unwrap().as_ref().to_vec();
-    (Box::new(sign), key)
-}
-
 /// The text of an usher whose audiences are `audiences`, each served by the pool of its name.
 pub fn text(
     directory: &std::path::Path,
@@ -74,12 +62,13 @@ pub fn text(
     std::fs::write(directory.join("secret"), format!("{SECRET}\n")).unwrap();
     let endpoint = origin.endpoint();
     format!(
-        "listeners: [{{ bind: 127.0.0.1:0 }}]\n\
+        "listeners: [{{ bind: 127.0.0.1:0{} }}]\n\
          control: {{ bind: 127.0.0.1:0 }}\nmetrics: {{ bind: 127.0.0.1:0 }}\n\
          access_log: off\nworkers: 2\ndrain: {{ grace: 0s, requests: 5s, tunnels: 5s }}\n\
          {identity}\n\
          audiences:\n{audiences}  - {{ name: everyone, pool: rails }}\n\
-         pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5 }} }}\n"
+         pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5 }} }}\n",
+        listener_tls()
     )
 }
 

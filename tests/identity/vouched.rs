@@ -54,7 +54,7 @@ async fn maintenance_lets_users_pass_that_are_allowed_and_nobody_who_only_says_s
     let directory = tempfile::tempdir().unwrap();
     let (usher, mut client) = vouched_for(directory.path(), "127.0.0.0/8").await;
     let order = r#"{ "target": "pool:rails", "allow_users": ["42", "9"] }"#;
-    let mut operator = Client::connect(usher.addresses.control.expect("a control port")).await;
+    let mut operator = Client::plain(usher.addresses.control.expect("a control port")).await;
     operator
         .send(format!(
             "POST /api/v1/maintenance HTTP/1.1\r\nHost: localhost\r\n\

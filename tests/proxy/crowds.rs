@@ -1,4 +1,6 @@
-//! Connections that wait, or are too many. Not over TLS: one that has to wait has not shaken hands.
+//! Connections that wait, or are too many.
+//!
+//! Transport: HTTP/1.1 in plain text; one that has to wait has not shaken hands.
 
 use usher::{
     app,

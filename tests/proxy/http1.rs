@@ -1,6 +1,8 @@
 //! What can only be said over HTTP/1.1: heads that do not come whole, the key of a WebSocket
 //! handshake, its version, an upgrade to something else, HTTP/1.0. Everything else stands in the
 //! suite and holds over HTTP/2 too.
+//!
+//! Transport: HTTP/1.1, in plain text and over TLS.
 
 use tokio::io::AsyncWriteExt;
 

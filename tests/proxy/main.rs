@@ -3,7 +3,6 @@
 
 mod crowds;
 mod http1;
-mod sharing;
 #[path = "suite.rs"]
 mod suite;
 

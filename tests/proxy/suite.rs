@@ -20,6 +20,7 @@ pub mod rates;
 pub mod reload;
 pub mod requests;
 pub mod retries;
+pub mod sharing;
 pub mod slots;
 pub mod started;
 #[path = "../support/mod.rs"]

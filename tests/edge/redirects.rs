@@ -1,11 +1,12 @@
-//! Redirects to https, and what keeps browsers there.
-
-use std::sync::Arc;
+//! Redirects to https.
+//!
+//! Transport: plain text, over HTTP/1.1 and HTTP/2; whoever speaks TLS need not be sent there.
 
 use crate::{
-    Client, House, secure,
+    House,
     support::{
-        authority::Authority,
+        client::Client,
+        http2::Http2,
         origin::{Origin, ok},
     },
 };
@@ -16,7 +17,8 @@ async fn plain_requests_are_sent_on_to_https_but_for_challenges() {
     let house = House::open(
         &origin,
         "trusted_proxies: [127.0.0.2]",
-        "{ bind: 127.0.0.1:0, redirect: https }, { bind: 127.0.0.2:0, redirect: \"https:8443\" }",
+        "{ bind: 127.0.0.1:0, h2c: on, redirect: https }, \
+         { bind: 127.0.0.2:0, redirect: \"https:8443\" }",
     )
     .await;
     origin.serve(|_| ok("here"));
@@ -36,10 +38,15 @@ async fn plain_requests_are_sent_on_to_https_but_for_challenges() {
     }
     assert_eq!(client.get("/.well-known/acme-challenge/x").await.text(), "here");
     assert_eq!(client.get("/.well-known/acme-challenger").await.status, 301);
+    let mut modern = Http2::connect(house.address(0)).await;
+    let answer = modern.get("/a%2Fb?c=d").await;
+    assert_eq!(answer.status, 301);
+    assert_eq!(answer.headers["location"], "https://shop.example/a%2Fb?c=d");
+    assert_eq!(modern.get("/.well-known/acme-challenge/x").await.text(), "here");
     let mut other = Client::plain(house.address(1)).await;
     let answer = other.get("/").await;
     assert_eq!(answer.field("location"), Some("https://shop.example:8443/"));
-    drop((client, other));
+    drop((client, modern, other));
     house.usher.stop().await;
 }
 
@@ -58,31 +65,6 @@ async fn who_came_by_https_to_the_balancer_is_not_sent_on() {
     let answer = client.get("/").await;
     assert_eq!(answer.status, 301);
     assert_eq!(answer.field("strict-transport-security"), None, "RFC 6797 §7.2");
-    drop(client);
-    house.usher.stop().await;
-}
-
-#[tokio::test]
-async fn browsers_are_told_to_stay_unless_the_monolith_has_said_how() {
-    let (authority, origin) = (Authority::new("root"), Origin::start().await);
-    let directory = tempfile::tempdir().expect("a directory");
-    authority.issue(&["shop.example"]).write(directory.path(), "shop");
-    let listener = "{ bind: 127.0.0.1:0, \
-                    tls: { certificates: [{ cert: shop.crt, key: shop.key }] }, \
-                    hsts: { max_age: 730d, subdomains: on, preload: on } }";
-    let house = House::open_in(directory, &origin, "", listener).await;
-    origin.serve(|asked| match &*asked.line {
-        "GET /own HTTP/1.1" => {
-            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nStrict-Transport-Security: max-age=1\r\n\r\n"
-                .to_vec()
-        }
-        _ => ok("here"),
-    });
-    let config = Arc::new(authority.client());
-    let mut client = secure(house.address(0), &config, "shop.example").await.expect("hands");
-    let policy = "max-age=63072000; includeSubDomains; preload";
-    assert_eq!(client.get("/").await.field("strict-transport-security"), Some(policy));
-    assert_eq!(client.get("/own").await.field("strict-transport-security"), Some("max-age=1"));
     drop(client);
     house.usher.stop().await;
 }
