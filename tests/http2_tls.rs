@@ -10,6 +10,8 @@ mod leaving;
 mod limits;
 #[path = "http2/raw.rs"]
 mod raw;
+#[path = "http2/refused.rs"]
+mod refused;
 #[path = "http2/requests.rs"]
 mod requests;
 #[path = "http2/started.rs"]

@@ -1,12 +1,16 @@
 //! What a client does only to do harm: each flood ends its own connection and nothing else.
 //!
 //! Every test sends far more than is borne, with bounds, and holds usher to the same oracle: the
-//! connection is ended, the reason is counted, the monolith has seen no more than what was borne,
-//! memory stays flat, and a client that means well goes on meanwhile on another connection.
+//! connection is ended, the reason is counted and stands in the log, the monolith has seen no more
+//! than what was borne, memory stays flat, and a client that means well goes on meanwhile on
+//! another connection.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, AtomicUsize, Ordering},
+    },
 };
 
 use http::Request;
@@ -20,10 +24,13 @@ use crate::{
     started_with,
     support::{
         http2::{Http2, get, within},
+        log::log,
         origin::ok,
         usher::Usher,
     },
 };
+
+const CLOSED: &str = "usher_http2_connections_closed_total";
 
 /// How much of a flood is sent at most.
 const FRAMES_MAX: usize = 20_000;
@@ -47,6 +54,8 @@ const MEMORY_BYTES_MAX: u64 = 20 * 1024 * 1024;
 struct Siege {
     usher: Usher,
     friend: Http2,
+    /// Where the flood comes from, which is nobody else's address in this process.
+    client: Ipv4Addr,
     asked: Arc<AtomicUsize>,
     memory_before: u64,
 }
@@ -59,6 +68,10 @@ impl Siege {
     }
 
     async fn start_with(limits: &str) -> Self {
+        static LAST: AtomicU16 = AtomicU16::new(0);
+        let [high, low] = LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        // Before anything is said.
+        log();
         let (origin, usher, mut friend) = started_with(limits, "").await;
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = asked.clone();
@@ -67,11 +80,12 @@ impl Siege {
             if asked.target() == "/large" { ok(&"x".repeat(100_000)) } else { ok("fine") }
         });
         assert_eq!(friend.get("/").await.text(), "fine");
-        Self { usher, friend, asked, memory_before: memory() }
+        let client = Ipv4Addr::new(127, 1 + high, low, 1);
+        Self { usher, friend, client, asked, memory_before: memory() }
     }
 
     async fn attacker(&self) -> Raw {
-        Raw::connect(self.usher.address()).await
+        Raw::connect_from(self.client, self.usher.address()).await
     }
 
     /// Sends `frames` again and again until usher ends the connection; its GOAWAY's code.
@@ -103,27 +117,35 @@ impl Siege {
         code
     }
 
-    /// The attack is over: it ended for one of `reasons`, and cost little.
-    async fn held(self, reasons: &[&str], asked_max: usize) {
+    /// The attack is over: it ended for one of `reasons`, which was told, and cost little.
+    async fn held(self, reasons: &[&'static str], asked_max: usize) {
         let ended = async {
-            let name = |reason: &&str| {
-                format!("usher_http2_connections_closed_total{{reason=\"{reason}\"}}")
-            };
-            let counted = || {
+            loop {
                 let samples = self.usher.samples();
-                reasons.iter().map(|reason| samples.get(&name(reason))).sum::<f64>()
-            };
-            while counted() != 1.0 {
+                let count = |reason: &&str| samples.sum(CLOSED, &[&format!("\"{reason}\"")]);
+                if let Some(reason) = reasons.iter().find(|reason| count(reason) == 1.0) {
+                    return *reason;
+                }
                 tokio::task::yield_now().await;
             }
         };
-        within(ended).await;
+        self.is_told(within(ended).await).await;
         let grown = memory().saturating_sub(self.memory_before);
         assert!(grown < MEMORY_BYTES_MAX, "memory grew by {grown} bytes");
         let asked = self.asked.load(Ordering::Relaxed);
         assert!(asked <= asked_max, "Rails was asked {asked} times");
         drop(self.friend);
         self.usher.stop().await;
+    }
+
+    /// The log names the client and the reason, unless the client itself has closed.
+    async fn is_told(&self, reason: &str) {
+        let client = format!("client={} ", self.client);
+        if reason == "closed" {
+            return assert!(!log().text().contains(&client), "{}", log().text());
+        }
+        let line = format!("a connection over HTTP/2 was ended {client}reason=\"{reason}\"");
+        log().says(&format!("WARN {line}")).await;
     }
 }
 
@@ -297,8 +319,8 @@ async fn bodies_in_crumbs() {
         // comes after that is no stream's.
         let fitting = [ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, STREAM_CLOSED];
         assert!(code.is_none_or(|code| fitting.contains(&code)), "{code:?}");
-        drop(siege.friend);
-        siege.usher.stop().await;
+        let reasons = ["enhance_your_calm", "flow_control_error", "protocol_error", "closed"];
+        siege.held(&reasons, 2).await;
     }
 }
 

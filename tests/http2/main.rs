@@ -8,6 +8,7 @@ mod floods;
 mod leaving;
 mod limits;
 mod raw;
+mod refused;
 mod requests;
 mod started;
 #[path = "../support/mod.rs"]

@@ -1,8 +1,11 @@
 //! A client that speaks frames, good and bad.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf},
+    net::TcpSocket,
+};
 
 use crate::support::{http2::within, wire::Wire};
 
@@ -45,16 +48,28 @@ pub struct Frame {
 impl Raw {
     /// A connection that has said its preface and its settings, which are none.
     pub async fn connect(address: SocketAddr) -> Self {
-        let mut raw = Self::without_preface(address).await;
-        raw.bytes(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-        raw.frame(SETTINGS, 0, 0, b"").await;
-        raw
+        Self::without_preface(address).await.begun().await
+    }
+
+    /// The same, from another address of this machine.
+    pub async fn connect_from(client: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((client, 0).into()).expect("an address of this machine");
+        let socket = socket.connect(address).await.expect("usher accepts");
+        let stream = Wire::for_http2(socket).await;
+        Self { stream, goaway: None }.begun().await
     }
 
     /// A connection that has said nothing.
     pub async fn without_preface(address: SocketAddr) -> Self {
         let stream = Wire::connect_http2(address).await;
         Self { stream, goaway: None }
+    }
+
+    async fn begun(mut self) -> Self {
+        self.bytes(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        self.frame(SETTINGS, 0, 0, b"").await;
+        self
     }
 
     /// Sends bytes as they are; `false` when usher has closed.
