@@ -36,6 +36,13 @@ pub struct Rules {
 
 // === impl Rules ===
 
+impl Rules {
+    /// How old the next connection may become, by a number between 0 and 1 that is drawn for it.
+    pub(super) fn lifetime(&self, drawn: f64) -> Duration {
+        self.age.mul_f64(1.0 - drawn / 10.0)
+    }
+}
+
 impl From<&Limits> for Rules {
     fn from(limits: &Limits) -> Self {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -71,5 +78,17 @@ impl Default for Rules {
             keep_alive: Duration::from_secs(75),
             age: Duration::from_secs(3600),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_came_together_do_not_all_go_together() {
+        let rules = Rules { age: Duration::from_secs(1000), ..Rules::default() };
+        let drawn = [0.0, 0.25, 0.5, 1.0].map(|drawn| rules.lifetime(drawn).as_secs());
+        assert_eq!(drawn, [1000, 975, 950, 900]);
     }
 }

@@ -96,7 +96,7 @@ impl<S> Connection<S> {
         let presence = Presence::default();
         let intake = Intake::new(stream.clone(), rules.clone(), wheel.clone(), presence.clone());
         let now = Instant::now();
-        let expires = now + rules.age.mul_f64(1.0 - fastrand::f64() / 10.0);
+        let expires = now + rules.lifetime(fastrand::f64());
         Self {
             stream,
             intake: Arc::new(Mutex::new(intake)),

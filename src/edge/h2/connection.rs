@@ -95,7 +95,7 @@ where
         service: S,
     ) -> Self {
         let now = Instant::now();
-        let expires = now + common.rules.age.mul_f64(1.0 - fastrand::f64() / 10.0);
+        let expires = now + common.rules.lifetime(fastrand::f64());
         Self {
             pings: h2.ping_pong(),
             h2,
