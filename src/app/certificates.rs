@@ -11,7 +11,10 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{config, proxy::Common, tls::Certificate};
+use crate::{
+    config::{self, Config},
+    tls::Certificate,
+};
 
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
@@ -32,8 +35,9 @@ enum End {
     Past,
 }
 
-/// Warns of certificates that end soon, for as long as the house stands.
-pub(super) async fn watch(common: Arc<Common>) {
+/// Warns of certificates of the `current` configuration that end soon, for as long as the house
+/// stands.
+pub(super) async fn watch(current: impl Fn() -> Arc<Config>) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The start has warned of what there is to warn of.
@@ -41,21 +45,26 @@ pub(super) async fn watch(common: Arc<Common>) {
     let mut said = Said::default();
     loop {
         ticks.tick().await;
-        let (now, config) = (SystemTime::now(), common.published.current().config.clone());
-        let specs = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let shown = config.pools.iter().filter_map(|pool| pool.dialect.certificate());
-        for certificate in specs.flat_map(|spec| &spec.certificates).chain(shown) {
-            let Some(end) = End::of(certificate.expires(), now) else { continue };
-            if said.is_due(certificate.fingerprint(), now) {
-                end.tell(certificate);
-            }
-        }
+        said.look(&current(), SystemTime::now());
     }
 }
 
 // === impl Said ===
 
 impl Said {
+    /// Tells of every certificate of `config` that ends soon or has ended, unless it was told of
+    /// within a day: of those that clients are shown, and of those that endpoints are.
+    fn look(&mut self, config: &Config, now: SystemTime) {
+        let specs = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let shown = config.pools.iter().filter_map(|pool| pool.dialect.certificate());
+        for certificate in specs.flat_map(|spec| &spec.certificates).chain(shown) {
+            let Some(end) = End::of(certificate.expires(), now) else { continue };
+            if self.is_due(certificate.fingerprint(), now) {
+                end.tell(certificate);
+            }
+        }
+    }
+
     /// Whether it is time to say something about this certificate again; notes that it is said.
     fn is_due(&mut self, fingerprint: &str, now: SystemTime) -> bool {
         let lately = |at: &SystemTime| now.duration_since(*at).is_ok_and(|ago| ago < SAY_EVERY);
@@ -94,25 +103,4 @@ impl End {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY: Duration = Duration::from_secs(24 * 3600);
-
-    #[test]
-    fn an_end_is_told_of_two_weeks_before_and_afterwards() {
-        let now = SystemTime::now();
-        assert_eq!(End::of(now + 20 * DAY, now), None);
-        assert_eq!(End::of(now + 13 * DAY, now), Some(End::In(13 * DAY)));
-        assert_eq!(End::of(now - DAY, now), Some(End::Past));
-    }
-
-    #[test]
-    fn the_same_is_said_once_a_day() {
-        let (mut said, now) = (Said::default(), SystemTime::now());
-        assert!(said.is_due("a", now));
-        assert!(!said.is_due("a", now + DAY / 2));
-        assert!(said.is_due("b", now + DAY / 2));
-        assert!(said.is_due("a", now + DAY));
-    }
-}
+mod tests;

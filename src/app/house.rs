@@ -161,7 +161,8 @@ fn begin(tasks: &mut JoinSet<()>, sight: &Arc<HouseSight>, common: &Arc<Common>)
     tasks.spawn(checks::ask(common.clone()));
     tasks.spawn(look(sight.clone()));
     tasks.spawn(expire(sight.clone()));
-    tasks.spawn(certificates::watch(common.clone()));
+    let published = common.clone();
+    tasks.spawn(certificates::watch(move || published.published.current().config.clone()));
 }
 
 fn serve_ports(

@@ -123,7 +123,11 @@ fn file(at: &At<FilePath>, reader: &mut Reader) -> Option<Vec<u8>> {
 fn timely(certificate: &Certificate, span: Span, reader: &mut Reader) {
     let now = SystemTime::now();
     let subject = certificate.subject();
-    let hours = |span: Duration| format_duration(Duration::from_secs(span.as_secs() / 3600 * 3600));
+    let rounded = |span: Duration| {
+        let seconds = span.as_secs();
+        let unit = if seconds < 3600 { 60 } else { 3600 };
+        format_duration(Duration::from_secs(seconds / unit * unit))
+    };
     if let Ok(early) = certificate.begins().duration_since(now)
         && early > Duration::ZERO
     {
@@ -134,11 +138,11 @@ fn timely(certificate: &Certificate, span: Span, reader: &mut Reader) {
     match certificate.expires().duration_since(now) {
         Err(past) => {
             let message =
-                format!("the certificate of `{subject}` ended {} ago", hours(past.duration()));
+                format!("the certificate of `{subject}` ended {} ago", rounded(past.duration()));
             reader.warn(span, message, hint);
         }
         Ok(left) if left < EXPIRY_WARNED => {
-            let message = format!("the certificate of `{subject}` ends in {}", hours(left));
+            let message = format!("the certificate of `{subject}` ends in {}", rounded(left));
             reader.warn(span, message, hint);
         }
         Ok(_) => {}
