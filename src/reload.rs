@@ -276,8 +276,12 @@ impl Reloader {
         state.retired.push(old.clone());
         state.standing.loaded_at = SystemTime::now();
         state.standing.at_restart.clone_from(&changes.at_restart);
-        state.standing.warnings =
-            warnings.into_iter().chain(mounts::warnings(&state.looked_at)).collect();
+        let stuck = mounts::warnings(&state.looked_at);
+        let warnings: Vec<String> = warnings.into_iter().chain(stuck).collect();
+        // What was warned of before has been said.
+        let news = warnings.iter().filter(|warning| !state.standing.warnings.contains(warning));
+        news.for_each(|warning| tracing::warn!("{warning}"));
+        state.standing.warnings = warnings;
         Reloaded::Applied { generation, changes }
     }
 

@@ -7,6 +7,8 @@
 
 mod support;
 
+#[path = "command/certificates.rs"]
+mod certificates;
 #[path = "command/descriptors.rs"]
 mod descriptors;
 #[path = "command/explains.rs"]
