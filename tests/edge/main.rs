@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests wait with patience, and have no wheel")]
 
+mod book;
 mod certificates;
 mod redirects;
 mod sessions;

@@ -5,6 +5,7 @@ pub mod ahead;
 pub mod answers;
 pub mod between_workers;
 pub mod bodies;
+pub mod callers;
 pub mod checks;
 pub mod drain;
 pub mod endings;
