@@ -1,5 +1,6 @@
 //! What holds whatever a client speaks: a test that is added here runs three times.
 
+pub mod between_workers;
 pub mod http2;
 pub mod interim;
 pub mod introductions;
