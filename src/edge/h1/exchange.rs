@@ -172,7 +172,7 @@ impl Exchange<'_> {
         }
         let shape = Shape::of(parts, lines, self.asked);
         self.persists &= self.may_persist(shape) && !answer::closes(parts);
-        let text = &mut self.writer.text;
+        let text = self.writer.open();
         let manner = (shape, self.asked.protocol, self.persists);
         answer::append_head(text, parts, lines, manner);
         shape

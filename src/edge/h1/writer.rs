@@ -47,9 +47,17 @@ pub(super) struct Writer {
 impl Writer {
     /// The writing side of `stream`, whose client may pause for `write_wait`.
     pub(super) fn new(stream: Arc<Stream>, wheel: Wheel, write_wait: Duration) -> Self {
-        let text = buffer::take();
-        let parts = VecDeque::new();
+        let (parts, text) = (VecDeque::new(), BytesMut::new());
         Self { stream, wheel, write_wait, parts, text, waiting_bytes: 0, stalled: None }
+    }
+
+    /// Where the head of an answer is laid. It has no buffer before: a request that waits for a
+    /// slot or for its answer should not hold one.
+    pub(super) fn open(&mut self) -> &mut BytesMut {
+        if self.text.capacity() == 0 {
+            self.text = buffer::take();
+        }
+        &mut self.text
     }
 
     /// Appends a part.
