@@ -10,15 +10,15 @@
 
 use std::{io, sync::Arc};
 
-use rustls::{HandshakeKind, ProtocolVersion};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection, server::Acceptor};
 use tokio::{io::AsyncWriteExt, time::Instant};
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::{
     census::{Handshake, Introduction, Place},
     house::{House, Lock},
     introduce::{IntroduceError, introduce},
-    stream::{Socket, Stream},
+    stream::{self, Socket, Stream},
 };
 use crate::{
     deadline::Wheel,
@@ -124,7 +124,7 @@ async fn take_steps(
 }
 
 async fn shake_hands(socket: Socket, lock: &Lock) -> Result<(Stream, Tls, Handshake), EnterError> {
-    let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket);
+    let acceptor = LazyConfigAcceptor::new(Acceptor::default(), socket);
     let mut started = acceptor.await?;
     let name = started.client_hello().server_name().map(str::to_ascii_lowercase);
     if !lock.server.admits(name.as_deref()) {
@@ -134,13 +134,17 @@ async fn shake_hands(socket: Socket, lock: &Lock) -> Result<(Stream, Tls, Handsh
     }
     // The semaphore is never closed.
     let _turn = lock.turns.acquire().await;
-    let shaken = started.into_stream(lock.server.config()).await?;
-    Ok(agreed(shaken, name))
+    let StartHandshake { accepted, io: socket, .. } = started;
+    let session = stream::shake_hands(&socket, accepted, lock.server.config()).await?;
+    Ok(agreed(socket, session, name))
 }
 
 /// What a finished handshake comes to.
-fn agreed(shaken: TlsStream<Socket>, name: Option<String>) -> (Stream, Tls, Handshake) {
-    let (socket, session) = shaken.into_inner();
+fn agreed(
+    socket: Socket,
+    session: ServerConnection,
+    name: Option<String>,
+) -> (Stream, Tls, Handshake) {
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
         _ => TlsVersion::Tls13,

@@ -5,6 +5,7 @@
 //! alone; neither takes the other's waker. A session of TLS lies in a lock of its own, which only
 //! this connection's tasks take, all of them on one thread.
 
+mod handshake;
 mod session;
 mod socket;
 
@@ -21,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use session::Session;
 
+pub(super) use handshake::shake_hands;
 pub use socket::{Connected, Socket};
 
 /// One client's connection.
@@ -50,8 +52,8 @@ impl Stream {
     /// Ready when [`read`](Self::read) may find something.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.session {
-            Some(session) if session.lock().is_ready() => Poll::Ready(Ok(())),
-            _ => self.socket.poll_read_ready(cx),
+            Some(session) => session.lock().poll_read_ready(cx, &self.socket),
+            None => self.socket.poll_read_ready(cx),
         }
     }
 
@@ -173,7 +175,12 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+        let this = self.get_mut();
+        if this.session.is_none() {
+            return Pin::new(&mut this.socket).poll_write(cx, bytes);
+        }
+        ready!(this.poll_drained(cx))?;
+        Poll::Ready(this.write(&[IoSlice::new(bytes)]))
     }
 
     fn poll_write_vectored(

@@ -2,7 +2,11 @@
 //!
 //! Transport: TLS itself, and HTTP/1.1 inside, where its end may be all that tells a body's.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    io::{Read, Write},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, client::Resumption, pki_types::ServerName,
@@ -10,6 +14,7 @@ use rustls::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 use crate::{
@@ -66,6 +71,65 @@ async fn a_session_is_resumed_for_its_own_name_at_its_own_listener_alone() {
     );
     house.usher.reaches(&resumed, 1.0).await;
     house.usher.stop().await;
+}
+
+#[tokio::test]
+async fn tickets_come_alone_to_a_client_that_asks_for_nothing() {
+    let (authority, origin) = (Authority::new("root"), Origin::start().await);
+    let house = open(&authority, &origin, "", &format!("{{ bind: 127.0.0.1:0, {TLS} }} }}")).await;
+    let config = Arc::new(authority.client());
+    let client = secure(house.address(0), &config, "shop.example").await.expect("hands");
+    let mut socket = client.stream.into_socket();
+    let mut header = [0; 5];
+    let read = timeout(PATIENCE, socket.read_exact(&mut header)).await.expect("in time");
+    read.expect("a record");
+    assert_eq!(header[..3], [23, 3, 3], "a record of application data, as tickets are");
+    house.usher.stop().await;
+}
+
+/// The client's last flight and its request arrive together, and so do tickets and answer.
+#[tokio::test]
+async fn tickets_come_with_the_first_answer_to_a_client_that_asks_at_once() {
+    let (authority, origin) = (Authority::new("root"), Origin::start().await);
+    let house = open(&authority, &origin, "", &format!("{{ bind: 127.0.0.1:0, {TLS} }} }}")).await;
+    origin.serve(|_| ok("here"));
+    let name = "shop.example".try_into().expect("a name");
+    let mut client = ClientConnection::new(Arc::new(authority.client()), name).expect("a client");
+    let mut socket = TcpStream::connect(house.address(0)).await.expect("usher accepts");
+    let mut room = vec![0; 64 * 1024];
+    while client.is_handshaking() {
+        say(&mut client, &mut socket).await;
+        hear(&mut client, &mut socket, &mut room).await;
+    }
+    let request = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+    client.writer().write_all(request).expect("there is room");
+    say(&mut client, &mut socket).await;
+    assert_eq!(client.tls13_tickets_received(), 0);
+    hear(&mut client, &mut socket, &mut room).await;
+    assert_eq!(client.tls13_tickets_received(), 2);
+    let mut answer = [0; 1024];
+    let read = client.reader().read(&mut answer).expect("an answer with the tickets");
+    assert!(answer[..read].starts_with(b"HTTP/1.1 200 OK\r\n"));
+    house.usher.stop().await;
+}
+
+/// Writes all that waits at once.
+async fn say(client: &mut ClientConnection, socket: &mut TcpStream) {
+    let mut bytes = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut bytes).expect("memory takes it");
+    }
+    socket.write_all(&bytes).await.expect("usher reads");
+}
+
+/// Reads once.
+async fn hear(client: &mut ClientConnection, socket: &mut TcpStream, room: &mut [u8]) {
+    let read = timeout(PATIENCE, socket.read(room)).await.expect("in time").expect("a read");
+    let mut bytes = &room[..read];
+    while !bytes.is_empty() {
+        client.read_tls(&mut bytes).expect("there is room");
+        client.process_new_packets().expect("usher speaks TLS");
+    }
 }
 
 /// Has usher read its configuration again, which has changed.

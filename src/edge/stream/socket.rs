@@ -1,7 +1,7 @@
 //! A client's socket: TCP or Unix.
 
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, Write},
     net::{Shutdown, SocketAddr, TcpStream as StdTcp},
     os::unix::net::UnixStream as StdUnix,
     pin::Pin,
@@ -33,6 +33,9 @@ pub enum Connected {
     /// Over a Unix socket.
     Unix(StdUnix),
 }
+
+/// A socket as rustls writes to it.
+pub(super) struct Outward<'a>(pub(super) &'a Socket);
 
 macro_rules! either {
     ($socket:expr, $either:ident => $call:expr) => {
@@ -171,6 +174,20 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self.get_mut(), socket => Pin::new(socket).poll_shutdown(cx))
+    }
+}
+
+impl Write for Outward<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
