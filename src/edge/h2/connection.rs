@@ -130,7 +130,11 @@ where
             match self.h2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.welcome(request, respond);
-                    continue;
+                    // All that could be read and written has been. Only where more requests have
+                    // begun than have been seen here may another one be ready.
+                    if self.accepted < self.common.watch.opened() {
+                        continue;
+                    }
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(self.verdict(&error)),
                 Poll::Ready(None) => {

@@ -256,10 +256,20 @@ impl Sink {
         cx: &mut Context<'_>,
         source: &mut Source,
     ) -> Poll<Result<(), Fault>> {
-        // Asked each time, so that this task is woken when the client takes the request back.
-        if self.stream.poll_reset(cx).is_ready() {
+        let moved = self.poll_pieces(cx, source);
+        // Asked each time that there is more to come, so that this task is woken when the client
+        // takes the request back. What is moved then fails by itself.
+        if moved.is_pending() && self.stream.poll_reset(cx).is_ready() {
             return Poll::Ready(Err(Fault::ClientLeft));
         }
+        moved
+    }
+
+    fn poll_pieces(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Source,
+    ) -> Poll<Result<(), Fault>> {
         loop {
             let gathered = source.poll_gather(cx);
             if !source.waiting.is_empty() {

@@ -59,8 +59,9 @@ impl Streams {
         let key = self.0.lock().tasks.insert(None);
         common.load.add();
         let ticket = Ticket { streams: self.clone(), common: common.clone(), key };
-        // It does not run before this thread has come back to its runtime.
-        let task = tokio::spawn(work(ticket));
+        // It does not run before this thread has come back to its runtime. Boxed, since a runtime
+        // moves what it spawns, and what has ended, several times.
+        let task = tokio::spawn(Box::pin(work(ticket)));
         if let Some(place) = self.0.lock().tasks.get_mut(key) {
             *place = Some(task.abort_handle());
         }
