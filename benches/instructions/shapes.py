@@ -1,6 +1,7 @@
 """The requests that are counted, the stand-in that answers them, and who sends them."""
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -80,6 +81,14 @@ def answers(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@functools.cache
+def anyone():
+    """A client that believes everybody, and takes up no session again."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 def exactly(connection, count):
     """That many bytes, or the end of this program: what was counted would be wrong."""
     left = count
@@ -154,11 +163,7 @@ class Http1:
     def connect(self, ports):
         plain = socket.create_connection(("127.0.0.1", ports["tls" if self.tls else "plain"]))
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not self.tls:
-            return plain
-        anyone = ssl.create_default_context()
-        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
-        return anyone.wrap_socket(plain, server_hostname="localhost")
+        return anyone().wrap_socket(plain, server_hostname="localhost") if self.tls else plain
 
     def first(self, connection):
         """Bytes of an answer, found out from the first."""
@@ -172,6 +177,16 @@ class Http1:
                    if line.lower().startswith(b"content-length:")]
         exactly(connection, int(lengths[0]) - len(body))
         return len(head) + 4 + int(lengths[0])
+
+
+class Connections(Http1):
+    """Connections one after the other, each with one request; over TLS each shakes hands anew."""
+
+    def run(self, ports, requests):
+        for _ in range(requests):
+            with self.connect(ports) as connection:
+                connection.sendall(self.request)
+                self.first(connection)
 
 
 class Http2:
@@ -262,6 +277,9 @@ ALL = {
     "GET of 1 KiB, TLS": Http1(500, "/menus/1", fields=SMALL, tls=True),
     "GET of 1 KiB, HTTP/2": Http2(500, "/menus/1"),
     "GET of 1 KiB, HTTP/2 over TLS": Http2(500, "/menus/1", tls=True),
+    "connection with one GET": Connections(200, "/menus/1", fields=SMALL, slack=0.1),
+    "connection with one GET, TLS": Connections(
+        100, "/menus/1", fields=SMALL, tls=True, slack=0.1),
     "WebSocket message and answer": Messages(),
     "GET with a token, nobody looks at it": Http1(500, "/menus/1", fields=SMALL + BEARER),
     "GET with a token that is remembered": Http1(

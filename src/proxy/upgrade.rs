@@ -104,7 +104,9 @@ impl Prepared {
     ) {
         self.record.opened();
         let activity = Activity::new();
+        // Looked at in this order for the sake of those that carry: the first is nearly always it.
         let end = tokio::select! {
+            biased;
             end = self.live(client, early, upstream, &activity) => end,
             () = self.drain.latch(Stage::Ending) => CUT,
         };
@@ -125,6 +127,7 @@ impl Prepared {
         let mut carrier = Carrier::new((client, early), (far, said), activity);
         // Whichever ends first ends the tunnel, or begins its end; the others only wait.
         let cut_at = tokio::select! {
+            biased;
             carried = carrier.carry() => return activity.verdict(carried.is_ok()),
             () = activity.silence(&self.wheel, self.idle) => return SILENT,
             cut_at = self.turn() => cut_at,
