@@ -23,7 +23,7 @@ fn issue(authority: &Authority, directory: &Path) {
     for (name, ends) in [
         ("shop", now - 50 * HOUR - 30 * MINUTE),
         ("api", now + 3 * DAY + 30 * MINUTE),
-        ("last", now + 40 * MINUTE + Duration::from_secs(30)),
+        ("last", now + 40 * MINUTE + Duration::from_secs(59)),
         ("later", now + 15 * DAY),
     ] {
         authority.issue_until(&[&format!("{name}.example")], ends).write(directory, name);
