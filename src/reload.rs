@@ -168,7 +168,7 @@ impl Reloader {
             let seen = watch.look(&looked_at);
             (seen, watch)
         };
-        let (seen, watch) = blocking(look).await?;
+        let (seen, watch) = blocking(move || walk(look)).await?;
         {
             let mut state = self.state.lock();
             // What it remembers is right whoever looked last.
