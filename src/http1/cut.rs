@@ -77,18 +77,11 @@ impl<'b> Cuts<'b> {
     }
 
     /// The next field; `None` is the empty line.
+    #[inline]
     fn cut(&mut self) -> Result<Option<Cut<'b>>, BadFields> {
         let start = self.at;
         let line = &self.bytes[start..];
-        let (mut length, mut seen) = (0, 0);
-        for &byte in line {
-            let kind = NAME[usize::from(byte)];
-            if kind == OTHER {
-                break;
-            }
-            seen |= kind;
-            length += 1;
-        }
+        let (length, underscored) = name_end(line);
         let (name, behind) = line.split_at(length);
         let behind = match behind {
             [b':', behind @ ..] if (1..=NAME_BYTES_MAX).contains(&length) => behind,
@@ -101,11 +94,10 @@ impl<'b> Cuts<'b> {
         let end = text_end(behind);
         let (text, rest) = behind.split_at(end);
         let [b'\r', b'\n', ..] = rest else { return Err(BadFields) };
-        let (blanks, value) = trimmed(text);
-        let plain = blanks == 1 && value.len() + 1 == end && text[0] == b' ';
         self.at = start + length + 1 + end + CRLF.len();
+        let plain = is_plain(text);
+        let (blanks, value) = if plain { (1, &text[1..]) } else { trimmed(text) };
         let value_start = start + length + 1 + blanks;
-        let underscored = seen & UNDERSCORE != 0;
         Ok(Some(Cut { start, name, underscored, value, value_start, plain }))
     }
 }
@@ -126,6 +118,38 @@ impl<'b> Iterator for Cuts<'b> {
 
 const CRLF: &[u8] = b"\r\n";
 
+/// How long the name is that `line` begins with, and whether there is a `_` in it.
+fn name_end(line: &[u8]) -> (usize, bool) {
+    let mut length = 0;
+    // Hardly a name has anything but letters, digits and `-`.
+    for word in line.chunks_exact(WORD_BYTES).take(BLOCK_BYTES / WORD_BYTES) {
+        let others = unusual(word_of(word));
+        if others != 0 {
+            length += first_marked(others);
+            break;
+        }
+        length += WORD_BYTES;
+    }
+    if line.get(length) == Some(&b':') {
+        return (length, false);
+    }
+    let mut seen = 0;
+    while let Some(&byte) = line.get(length)
+        && NAME[usize::from(byte)] != OTHER
+    {
+        seen |= NAME[usize::from(byte)];
+        length += 1;
+    }
+    (length, seen & UNDERSCORE != 0)
+}
+
+/// Whether it is a blank and a value without any around it.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    matches!(text, [b' ', first, ..] if !is_blank(first)) && !text.last().is_some_and(is_blank)
+}
+
 /// How many blanks stand ahead of a value, and the value without those around it; no other byte is
 /// one (RFC 9110 §5.6.3).
 fn trimmed(mut value: &[u8]) -> (usize, &[u8]) {
@@ -142,37 +166,62 @@ fn trimmed(mut value: &[u8]) -> (usize, &[u8]) {
 /// Where the first byte stands that no text may hold; the length where there is none.
 pub fn text_end(bytes: &[u8]) -> usize {
     let mut at = 0;
-    loop {
-        for _ in 0..BLOCK_BYTES / WORD_BYTES {
-            let Some(word) = bytes[at..].first_chunk::<WORD_BYTES>() else { break };
-            let marks = controls(u64::from_le_bytes(*word));
+    'text: loop {
+        // Most texts end within a few words.
+        for word in bytes[at..].chunks_exact(WORD_BYTES).take(BLOCK_BYTES / WORD_BYTES) {
+            let marks = controls(word_of(word));
             if marks != 0 {
-                at += marks.trailing_zeros() as usize / WORD_BYTES;
-                break;
+                at += first_marked(marks);
+                if bytes.get(at) != Some(&b'\t') {
+                    return at;
+                }
+                at += 1;
+                continue 'text;
             }
             at += WORD_BYTES;
         }
-        while let Some(block) = bytes[at..].first_chunk::<BLOCK_BYTES>()
-            && !block.iter().fold(false, |found, &byte| found | is_below(byte))
-        {
-            at += BLOCK_BYTES;
-        }
-        match bytes.get(at) {
-            None => return at,
-            Some(&byte) if is_control(byte) => return at,
-            Some(_) => at += 1,
+        // Looks at all bytes of a block, which compilers turn into wide instructions.
+        let clean =
+            |block: &&[u8]| !block.iter().fold(false, |found, &byte| found | is_below(byte));
+        at += BLOCK_BYTES * bytes[at..].chunks_exact(BLOCK_BYTES).take_while(clean).count();
+        if bytes.len() - at < WORD_BYTES {
+            let end = bytes[at..].iter().position(|&byte| is_control(byte));
+            return end.map_or(bytes.len(), |end| at + end);
         }
     }
 }
 
+fn word_of(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// Which byte of a word has the lowest mark.
+fn first_marked(marks: u64) -> usize {
+    marks.trailing_zeros() as usize / WORD_BYTES
+}
+
+/// Once in each byte of a word.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
 /// Marks the highest bit of each byte of `word` that is a control byte or a tab; one that stands
 /// above such a byte may be marked as well.
 fn controls(word: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
     let below = word.wrapping_sub(EACH * 0x20) & !word;
     let delete = word ^ (EACH * 0x7f);
     let delete = delete.wrapping_sub(EACH) & !delete;
     (below | delete) & (EACH * 0x80)
+}
+
+/// Marks the highest bit of each byte of `word` that is neither a letter nor a digit nor `-`.
+fn unusual(word: u64) -> u64 {
+    // Bytes up to 0x7f do not carry into the next.
+    let from = |word: u64, least: u8| word.wrapping_add(EACH * u64::from(0x80 - least));
+    let low = word & (EACH * 0x7f);
+    let lower = low | (EACH * 0x20);
+    let letters = from(lower, b'a') & !from(lower, b'z' + 1);
+    let digits = from(low, b'0') & !from(low, b'9' + 1);
+    let dashes = from(low, b'-') & !from(low, b'-' + 1);
+    (!(letters | digits | dashes) | word) & (EACH * 0x80)
 }
 
 fn is_below(byte: u8) -> bool {
@@ -187,6 +236,25 @@ fn is_control(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_ends_with_the_first_byte_that_is_no_token_wherever_it_is() {
+        for length in 0..50 {
+            for byte in 0..=255_u8 {
+                for front in [&b"aZ09-mB"[..], b"aZ_-!z"] {
+                    let mut line: Vec<u8> = front.iter().cycle().take(length).copied().collect();
+                    let underscored = line.contains(&b'_');
+                    line.extend_from_slice(&[byte, b':', b' ', b'a', b'_']);
+                    let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+                    let expected = match token {
+                        true => (length + 1, underscored || byte == b'_'),
+                        false => (length, underscored),
+                    };
+                    assert_eq!(name_end(&line), expected, "{}", line.escape_ascii());
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_end_of_a_text_is_found_wherever_it_is() {

@@ -83,6 +83,7 @@ impl Lines {
         Ok((lines, whole as usize))
     }
 
+    #[inline]
     fn push(&mut self, cut: &Cut<'_>, known: Known) {
         if self.list.is_empty() {
             self.list.reserve(LINES_USUAL);

@@ -92,9 +92,12 @@ impl Known {
             b't' if is("transfer-encoding") => Self::TransferEncoding,
             b't' => kept(is("te") || is("trailer")),
             b'u' => kept(is("upgrade")),
-            b'x' => kept(
-                begins(name, "x-usher-") || begins(name, "x-accel-") || begins(name, "x-sendfile"),
-            ),
+            b'x' => kept(match name.get(2).map(u8::to_ascii_lowercase) {
+                Some(b'a') => begins(name, "x-accel-"),
+                Some(b's') => begins(name, "x-sendfile"),
+                Some(b'u') => begins(name, "x-usher-"),
+                _ => false,
+            }),
             _ => Self::Other,
         }
     }
@@ -121,17 +124,18 @@ impl Known {
 
 fn extension_of_request(name: &[u8]) -> bool {
     let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-    let listed = match name.len() {
-        9 => is("x-real-ip"),
-        10 => is("x-audience"),
-        11 => is("x-client-ip"),
-        12 => is("x-request-id"),
-        13 => is("x-rewrite-url"),
-        14 => is("x-original-url"),
-        15 => is("x-request-start") || is("x-sendfile-type") || is("x-accel-mapping"),
+    match name.get(2).map(u8::to_ascii_lowercase) {
+        Some(b'a') => is("x-audience") || is("x-accel-mapping"),
+        Some(b'c') => is("x-client-ip"),
+        Some(b'f') => begins(name, "x-forwarded-"),
+        Some(b'o') => is("x-original-url"),
+        Some(b'r') => {
+            is("x-request-id") || is("x-request-start") || is("x-real-ip") || is("x-rewrite-url")
+        }
+        Some(b's') => is("x-sendfile-type"),
+        Some(b'u') => begins(name, "x-usher-"),
         _ => false,
-    };
-    listed || begins(name, "x-forwarded-") || begins(name, "x-usher-")
+    }
 }
 
 /// The first letter in lower case.

@@ -134,7 +134,7 @@ pub fn clean(
 ) -> Brought {
     let origin = Origin::of(headers, lines, peer);
     let brought = Brought {
-        client: forwarded::client_of(headers, peer, trusted),
+        client: origin.client(peer, trusted),
         websocket: asks_for_websocket(method, headers),
         secure: origin.is_secure(),
         origin,

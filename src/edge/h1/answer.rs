@@ -53,12 +53,12 @@ impl Asked {
 
 impl Shape {
     /// How an answer with this head goes to who asked so.
-    pub(super) fn of(parts: &Parts, lines: &Lines, asked: Asked) -> Self {
+    pub(super) fn of(parts: &Parts, length: Option<u64>, asked: Asked) -> Self {
         let empty = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if asked.head_only || empty {
             return Shape::Bodiless;
         }
-        match (length(&parts.headers, lines), asked.protocol) {
+        match (length, asked.protocol) {
             (Some(length), _) => Shape::Length(length),
             (None, Protocol::Http11 | Protocol::Http2) => Shape::Chunked,
             (None, Protocol::Http10) => Shape::UntilClose,
@@ -133,11 +133,10 @@ pub(super) fn closes(parts: &Parts) -> bool {
 pub(super) fn append_head(
     text: &mut BytesMut,
     parts: &Parts,
-    lines: &Lines,
+    (lines, length): (&Lines, Option<u64>),
     (shape, protocol, persists): (Shape, Protocol, bool),
 ) {
     append_status(text, parts.status);
-    let length = length(&parts.headers, lines);
     let length_stays = parts.status != StatusCode::NO_CONTENT && length.is_some();
     append_fields(text, &parts.headers, length_stays);
     lines.append_to(text, (!length_stays).then_some(Known::ContentLength));
@@ -206,13 +205,15 @@ fn append_fields(text: &mut BytesMut, fields: &HeaderMap, length_stays: bool) {
 }
 
 /// The one length that the service gave; several or a wrong one are none.
-fn length(fields: &HeaderMap, lines: &Lines) -> Option<u64> {
+pub(super) fn length(fields: &HeaderMap, lines: &Lines) -> Option<u64> {
     let kept = fields.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
     let mut values = lines.all(Known::ContentLength).chain(kept);
     let text = values.next()?;
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    if !digits || values.next().is_some() {
+    if text.is_empty() || values.next().is_some() {
         return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    text.iter().try_fold(0_u64, |length, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        length.checked_mul(10)?.checked_add(digit)
+    })
 }

@@ -170,11 +170,12 @@ impl Exchange<'_> {
                 answer::append_informational(&mut self.writer.text, status, &fields);
             }
         }
-        let shape = Shape::of(parts, lines, self.asked);
+        let length = answer::length(&parts.headers, lines);
+        let shape = Shape::of(parts, length, self.asked);
         self.persists &= self.may_persist(shape) && !answer::closes(parts);
         let text = self.writer.open();
         let manner = (shape, self.asked.protocol, self.persists);
-        answer::append_head(text, parts, lines, manner);
+        answer::append_head(text, parts, (lines, length), manner);
         shape
     }
 

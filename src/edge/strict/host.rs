@@ -8,6 +8,17 @@ use std::net::Ipv6Addr;
 
 const NAME_BYTES_MAX: usize = 254;
 
+const STANDS_IN_NAME: [bool; 256] = {
+    let mut stands = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let it = byte as u8;
+        stands[byte] = it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_' | b'~' | b'.');
+        byte += 1;
+    }
+    stands
+};
+
 /// Whether `text` is a valid, non-empty host with an optional port.
 pub(in crate::edge) fn is_valid(text: &[u8]) -> bool {
     if let Some(rest) = text.strip_prefix(b"[") {
@@ -32,14 +43,12 @@ fn is_literal(rest: &[u8]) -> bool {
 
 /// One look at each byte: every request comes through here.
 fn is_name(name: &[u8]) -> bool {
-    let mut label_bytes = 0;
+    let mut before = b'.';
     for &byte in name {
-        match byte {
-            b'.' if label_bytes == 0 => return false,
-            b'.' => label_bytes = 0,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => label_bytes += 1,
-            _ => return false,
+        if !STANDS_IN_NAME[usize::from(byte)] || byte == b'.' && before == b'.' {
+            return false;
         }
+        before = byte;
     }
     (1..=NAME_BYTES_MAX).contains(&name.len())
 }

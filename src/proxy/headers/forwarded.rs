@@ -51,10 +51,13 @@ impl Origin {
             let port = own_port(peer, asked, &own);
             return Self { chain: Vec::new(), proto: own, host: None, port };
         }
-        let hop = hops(headers).into_iter().next().unwrap_or_default();
-        let said = |text: Option<String>| text.and_then(|text| HeaderValue::try_from(text).ok());
-        let proto = headers.get(X_FORWARDED_PROTO).cloned().or_else(|| said(hop.proto));
-        let host = headers.get(X_FORWARDED_HOST).cloned().or_else(|| said(hop.host));
+        let hops = hops(headers);
+        let first = hops.first();
+        let said = |text: Option<&String>| text.and_then(|text| HeaderValue::try_from(text).ok());
+        let proto = headers.get(X_FORWARDED_PROTO).cloned();
+        let proto = proto.or_else(|| said(first?.proto.as_ref()));
+        let host = headers.get(X_FORWARDED_HOST).cloned();
+        let host = host.or_else(|| said(first?.host.as_ref()));
         let port = headers.get(X_FORWARDED_PORT).cloned().map(Port::Said);
         let port = port.or_else(|| match &proto {
             // The proxy knows the proto and not the port: ours would contradict it.
@@ -64,12 +67,26 @@ impl Origin {
             }
             None => own_port(peer, asked, &own),
         });
-        Self { chain: chain(headers, peer), proto: proto.unwrap_or(own), host, port }
+        Self { chain: chain(headers, hops), proto: proto.unwrap_or(own), host, port }
     }
 
     /// Whether the client spoke https.
     pub(super) fn is_secure(&self) -> bool {
         self.proto.as_bytes().eq_ignore_ascii_case(b"https")
+    }
+
+    /// The client: the last hop that is not itself a trusted proxy. A stranger has no chain.
+    pub(super) fn client(&self, peer: &Peer, trusted: &[Network]) -> Client {
+        let mut client = peer.client();
+        for hop in self.chain.iter().rev() {
+            // What is no address ends the chain: whoever wrote it cannot be believed further.
+            let Some(address) = address_of(hop) else { break };
+            client = address;
+            if !trusted.iter().any(|network| network.contains(client)) {
+                break;
+            }
+        }
+        client
     }
 
     /// Writes the statement, and adds the peer to those whom the request passed. `asked` is the
@@ -117,23 +134,6 @@ fn own_port<'a>(peer: &Peer, asked: impl FnOnce() -> &'a str, proto: &HeaderValu
     port.map(Port::Known)
 }
 
-/// The client: the last hop that is not itself a trusted proxy.
-pub(super) fn client_of(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> Client {
-    let mut client = peer.client();
-    if !peer.trusted {
-        return client;
-    }
-    for hop in chain(headers, peer).iter().rev() {
-        // What is no address ends the chain: whoever wrote it cannot be believed further.
-        let Some(address) = address_of(hop) else { break };
-        client = address;
-        if !trusted.iter().any(|network| network.contains(client)) {
-            break;
-        }
-    }
-    client
-}
-
 /// The id that a trusted proxy gave, or one made of `drawn`.
 pub fn request_id(headers: &HeaderMap, peer: &Peer, drawn: impl FnOnce() -> u128) -> HeaderValue {
     let given = headers.get(X_REQUEST_ID).filter(|_| peer.trusted);
@@ -168,19 +168,12 @@ pub(super) fn append_via(
 
 /// Whom a trusted proxy says the request passed, the client first: `X-Forwarded-For`, else the
 /// `for` of `Forwarded`.
-fn chain(headers: &HeaderMap, peer: &Peer) -> Vec<String> {
-    if !peer.trusted {
-        return Vec::new();
-    }
+fn chain(headers: &HeaderMap, hops: Vec<Hop>) -> Vec<String> {
     if let Some(line) = joined(headers, &X_FORWARDED_FOR) {
         return line.split(',').map(|hop| hop.trim().to_owned()).collect();
     }
-    let clients = forwarded_by_trusted(headers, peer).into_iter().filter_map(|hop| hop.client);
+    let clients = hops.into_iter().filter_map(|hop| hop.client);
     clients.map(|client| address_of(&client).map_or(client, |ip| ip.to_string())).collect()
-}
-
-fn forwarded_by_trusted(headers: &HeaderMap, peer: &Peer) -> Vec<Hop> {
-    if peer.trusted { hops(headers) } else { Vec::new() }
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
@@ -290,7 +283,8 @@ mod tests {
     fn the_client_is_the_last_hop_that_is_not_trusted() {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         let client = |trusted_peer, lines: &[(&str, &str)]| {
-            client_of(&headers(lines), &peer(trusted_peer), &trusted).to_string()
+            let (headers, peer) = (headers(lines), peer(trusted_peer));
+            Origin::of(&headers, &Lines::default(), &peer).client(&peer, &trusted).to_string()
         };
         let chain = [("x-forwarded-for", "6.6.6.6, 1.1.1.1, 10.0.0.3")];
         assert_eq!(client(true, &chain), "1.1.1.1");
@@ -323,7 +317,8 @@ mod tests {
         let told = |trusted, lines: &[(&str, &str)]| {
             let peer = Peer { address: None, local: None, ..peer(trusted) };
             let headers = headers(lines);
-            let client = client_of(&headers, &peer, &[Network::Unix]);
+            let origin = Origin::of(&headers, &Lines::default(), &peer);
+            let client = origin.client(&peer, &[Network::Unix]);
             let written = written(&headers, &peer);
             let text = |name| written.get(name).map_or("-", |value| value.to_str().unwrap());
             let (chain, port) = (text(&X_FORWARDED_FOR), text(&X_FORWARDED_PORT));
