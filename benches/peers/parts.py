@@ -1,4 +1,4 @@
-"""The origin and all proxies of one run; they end with it."""
+"""The room of one run: a certificate, the origin, and the proxies; they end with it."""
 
 import os
 import re
@@ -8,53 +8,57 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-import loads
 import proxies
 import shapes
+from cores import Cores
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Running:
+    """A proxy that runs, and where it listens."""
+
+    def __init__(self, name, ports, program):
+        self.name, self.ports, self.program = name, ports, program
+
+    @property
+    def leader(self):
+        return self.program.pid
 
 
 class Bench:
-    def __init__(self, peers, workers):
+    def __init__(self, peers, way, fields):
         unknown = set(peers) - set(proxies.ALL)
         if unknown:
             sys.exit(f"no such peer: {', '.join(sorted(unknown))}; there are "
                      + ", ".join(proxies.ALL))
-        self.wanted = [name for name in proxies.ALL if not peers or name in peers or name == "usher"]
-        self.workers = workers
-        self.programs, self.running, self.left_out = [], {}, {}
+        wanted = [name for name in proxies.ALL if not peers or name in peers or name == "usher"]
+        self.left_out = {name: why for name in wanted if (why := proxies.missing(name))}
+        if "usher" in self.left_out:
+            sys.exit("usher is not there: `cargo build --release`")
+        self.names = [name for name in wanted if name not in self.left_out]
+        self.cores, self.fields = Cores(way), fields
+        self.programs, self.folders = [], 0
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory()
-        room = self.room = self.folder.name
+        self.room = self.folder.name
         # nginx drops its rights, and reads what lies there afterwards.
-        os.chmod(room, 0o755)
+        os.chmod(self.room, 0o755)
         self.certificate()
-        behind = {"origin": shapes.free_port(), "echo": Echo().port}
-        self.start(proxies.origin(room, behind, loads.RAILS), [behind["origin"]])
-        for name in self.wanted:
-            ports = behind | {"plain": shapes.free_port(), "tls": shapes.free_port()}
-            command = proxies.ALL[name](room, ports, self.workers)
-            if not shutil.which(command[0]):
-                self.left_out[name] = f"{os.path.basename(command[0])} is not there"
-                continue
-            doors = ["plain"] if name in proxies.PLAIN_ONLY else ["plain", "tls"]
-            leader = self.start(command, [ports[door] for door in doors])
-            self.running[name] = (ports, leader)
-        if "usher" not in self.running:
-            sys.exit("usher is not there: `cargo build --release`")
+        self.behind = {name: shapes.free_port() for name in ("origin", "count", "echo")}
+        origin = proxies.origin(self.room, self.behind, self.fields)
+        self.start(self.cores.other(origin), [self.behind["origin"]])
+        echo = [sys.executable, os.path.join(HERE, "echo.py"), str(self.behind["echo"])]
+        self.start(self.cores.other(echo), [self.behind["echo"]])
+        self.counter = Counter(self.behind["count"])
         return self
 
     def __exit__(self, *_):
-        for program in reversed(self.programs):
-            program.send_signal(signal.SIGTERM)
-        for program in reversed(self.programs):
-            try:
-                program.wait(10)
-            except subprocess.TimeoutExpired:
-                program.kill()
+        for program in list(reversed(self.programs)):
+            self.end(program)
         self.folder.cleanup()
 
     def certificate(self):
@@ -69,6 +73,18 @@ class Bench:
                 with open(part) as file:
                     both.write(file.read())
 
+    def proxy(self, name, workers=1, behind=None):
+        """A proxy that has just started, in front of the origin, or of others."""
+        self.folders += 1
+        room = os.path.join(self.room, f"{name}-{self.folders}")
+        os.mkdir(room)
+        for part in ("server.crt", "server.key", "both.pem"):
+            shutil.copy(os.path.join(self.room, part), room)
+        ports = (behind or self.behind) | {door: shapes.free_port() for door in ("plain", "tls")}
+        command = proxies.ALL[name](room, ports, workers)
+        program = self.start(self.cores.proxy(command), [ports["plain"], ports["tls"]])
+        return Running(name, ports, program)
+
     def start(self, command, ports):
         """The process that a program runs as, once it accepts connections."""
         path = os.path.join(self.room, f"{ports[0]}.out")
@@ -80,42 +96,48 @@ class Bench:
                     with open(path) as file:
                         sys.exit(f"{' '.join(command)} did not start:\n{file.read()}")
                 time.sleep(0.05)
-        return program.pid
+        return program
+
+    def end(self, program):
+        self.programs.remove(program)
+        # One that was stopped ends only when it goes on.
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            program.send_signal(number)
+        try:
+            program.wait(10)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+
+    def client(self, command):
+        """A client that runs until it is ended."""
+        program = subprocess.Popen(self.cores.other(command), stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True)
+        self.programs.append(program)
+        return program
 
     def versions(self):
         told = {}
-        for name in self.running:
-            command = proxies.ALL[name](self.room, dict.fromkeys(PORTS, 0), 1)
-            program = next(part for part in command if "=" not in part and part != "env")
-            done = subprocess.run([program, *proxies.VERSIONS[name]], capture_output=True, text=True)
+        for name in self.names:
+            program, arguments = proxies.PROGRAMS[name](), proxies.VERSIONS[name]
+            done = subprocess.run([program, *arguments], capture_output=True, text=True)
             told[name] = re.search(r"\d+\.\d+[\d.]*", done.stdout + done.stderr)[0]
         return told
 
 
-PORTS = ("origin", "echo", "plain", "tls")
+class Counter:
+    """How many requests the origin has had, as it tells itself."""
 
+    def __init__(self, port):
+        self.line = socket.create_connection(("127.0.0.1", port))
+        self.line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.asked = 0
 
-class Echo:
-    """Agrees to any WebSocket, and answers each message of the one kind that is sent."""
-
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            line, _ = self.listener.accept()
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self.serve, args=[line], daemon=True).start()
-
-    def serve(self, line):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            read = line.recv(65536)
-            if not read:
-                return
-            head += read
-        line.sendall(shapes.SWITCHING)
-        while line.recv(len(shapes.MASKED), socket.MSG_WAITALL):
-            line.sendall(shapes.UNMASKED)
+    def requests(self):
+        """But for those that asked here."""
+        self.line.sendall(b"GET / HTTP/1.1\r\nHost: origin\r\n\r\n")
+        self.asked += 1
+        answer = b""
+        while b"Writing" not in answer:
+            answer += self.line.recv(4096) or sys.exit("the origin hung up")
+        return int(re.search(rb"requests\s+\d+ \d+ (\d+)", answer)[1]) - self.asked

@@ -2,11 +2,13 @@
 
 The job: one worker; choose one of four audiences by path or header; tell the origin the audience, a
 request id, the arrival, X-Forwarded-For, -Proto, -Host and -Port, and Via; keep connections on both
-sides; HTTP/1.1 in plain, and HTTP/1.1 and HTTP/2 over TLS; no access log.
+sides; HTTP/1.1 in plain, and HTTP/1.1 and HTTP/2 over TLS; no access log. `job.py` holds each to
+it.
 """
 
 import json
 import os
+import shutil
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -32,7 +34,9 @@ drain: {{ grace: 0s }}
 limits: {{ per_client: 20000 }}
 audiences:
   - {{ name: admin, pool: admin, match: [{{ path: /admin/** }}] }}
-  - {{ name: driver, pool: driver, match: [{{ path: /api/driver/** }}, {{ header: {{ X-App: driver }} }}] }}
+  - name: driver
+    pool: driver
+    match: [{{ path: /api/driver/** }}, {{ header: {{ X-App: driver }} }}]
   - name: restaurant
     pool: restaurant
     match: [{{ path: /restaurant/** }}, {{ header: {{ X-App: restaurant }} }}]
@@ -46,47 +50,52 @@ pools:
 def usher(room, ports, workers):
     text = USHER.format(room=room, workers=workers, **ports)
     for audience in AUDIENCES:
-        text += f'  {audience}: {{ endpoints: ["127.0.0.1:{behind(ports, audience)}"], capacity: 256 }}\n'
+        endpoint = f"127.0.0.1:{behind(ports, audience)}"
+        text += f'  {audience}: {{ endpoints: ["{endpoint}"], capacity: 256 }}\n'
     path = write(room, "usher.yaml", text)
-    binary = os.environ.get("USHER", os.path.join(TOP, "target", "release", "usher"))
-    return [binary, "run", "--config", path]
+    return [PROGRAMS["usher"](), "run", "--config", path]
 
 
+# Prefixes rather than patterns choose; 1 MiB fits into the buffers of one request, and no file is
+# written; heads of phones fit into the first buffer.
 NGINX = """\
 daemon off; worker_processes {workers}; pid {room}/nginx.pid; error_log {room}/nginx.log;
 worker_rlimit_nofile 20000;
-events {{ worker_connections 9000; }}
+events {{ worker_connections 9000; multi_accept on; }}
 http {{
   access_log off; keepalive_requests 100000000; client_max_body_size 1g;
+  client_header_buffer_size 4k; client_body_buffer_size 64k;
+  proxy_buffer_size 16k; proxy_buffers 32 32k; proxy_busy_buffers_size 512k;
+  proxy_max_temp_file_size 0;
   client_body_temp_path {room}/nginx-body; proxy_temp_path {room}/nginx-proxy;
   fastcgi_temp_path {room}/nginx-f; uwsgi_temp_path {room}/nginx-u; scgi_temp_path {room}/nginx-s;
   map $http_x_app $by_header {{ driver driver; restaurant restaurant; default customer; }}
-  map $uri $audience {{
-    ~^/admin(/|$) admin; ~^/api/driver(/|$) driver; ~^/restaurant(/|$) restaurant;
-    default $by_header;
-  }}
   map $http_upgrade $onwards {{ default upgrade; "" ""; }}
   {upstreams}
   server {{
-    listen 127.0.0.1:{plain};
-    listen 127.0.0.1:{tls} ssl http2;
+    listen 127.0.0.1:{plain} backlog=4096;
+    listen 127.0.0.1:{tls} ssl http2 backlog=4096;
     ssl_certificate {room}/server.crt; ssl_certificate_key {room}/server.key;
     ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache off;
-    location / {{
-      proxy_pass http://$audience;
-      proxy_http_version 1.1;
-      proxy_set_header Connection $onwards;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Host $http_host;
-      proxy_set_header Via "1.1 nginx";
-      proxy_set_header X-Audience $audience;
-      proxy_set_header X-Request-Id $request_id;
-      proxy_set_header X-Request-Start "t=$msec";
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header X-Forwarded-Host $http_host;
-      proxy_set_header X-Forwarded-Port $server_port;
-    }}
+    proxy_http_version 1.1;
+    proxy_set_header Connection $onwards;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Host $http_host;
+    proxy_set_header Via "1.1 nginx";
+    proxy_set_header X-Audience $proxy_host;
+    proxy_set_header X-Request-Id $request_id;
+    proxy_set_header X-Request-Start "t=$msec";
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-Host $http_host;
+    proxy_set_header X-Forwarded-Port $server_port;
+    location = /admin {{ proxy_pass http://admin; }}
+    location /admin/ {{ proxy_pass http://admin; }}
+    location = /api/driver {{ proxy_pass http://driver; }}
+    location /api/driver/ {{ proxy_pass http://driver; }}
+    location = /restaurant {{ proxy_pass http://restaurant; }}
+    location /restaurant/ {{ proxy_pass http://restaurant; }}
+    location / {{ proxy_pass http://$by_header; }}
   }}
 }}
 """
@@ -97,13 +106,15 @@ def nginx(room, ports, workers):
         f"upstream {audience} {{ server 127.0.0.1:{behind(ports, audience)}; keepalive 256; "
         "keepalive_requests 100000000; }" for audience in AUDIENCES)
     text = NGINX.format(room=room, workers=workers, upstreams=upstreams, **ports)
-    return ["nginx", "-c", write(room, "nginx.conf", text)]
+    return [PROGRAMS["nginx"](), "-c", write(room, "nginx.conf", text)]
 
 
+# Large answers go from socket to socket without being copied; pipes for that take descriptors.
 HAPROXY = """\
 global
   nbthread {workers}
   maxconn 9000
+  maxpipes 256
   ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
   mode http
@@ -112,6 +123,7 @@ defaults
   timeout server 60s
   timeout tunnel 60s
   http-reuse always
+  option splice-response
 frontend all
   bind 127.0.0.1:{plain}
   bind 127.0.0.1:{tls} ssl crt {room}/both.pem alpn h2,http/1.1
@@ -135,7 +147,7 @@ def haproxy(room, ports, workers):
     for audience in AUDIENCES:
         text += (f"backend {audience}\n  http-request set-header X-Audience {audience}\n"
                  f"  server s 127.0.0.1:{behind(ports, audience)}\n")
-    return ["haproxy", "-db", "-f", write(room, "haproxy.cfg", text)]
+    return [PROGRAMS["haproxy"](), "-db", "-f", write(room, "haproxy.cfg", text)]
 
 
 FILTERS = "type.googleapis.com/envoy.extensions.filters"
@@ -162,7 +174,8 @@ def envoy(room, ports, workers):
         "via": "1.1 envoy",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "http_filters": [{"name": "router",
-                          "typed_config": {"@type": f"{FILTERS}.http.router.v3.Router"}}],
+                          "typed_config": {"@type": f"{FILTERS}.http.router.v3.Router",
+                                           "suppress_envoy_headers": True}}],
         "route_config": {"virtual_hosts": [{
             "name": "all", "domains": ["*"],
             "request_headers_to_add": [
@@ -202,7 +215,7 @@ def envoy(room, ports, workers):
     resources = {"listeners": [listener(ports["plain"]), listener(ports["tls"], context)],
                  "clusters": [cluster(audience) for audience in AUDIENCES]}
     path = write(room, "envoy.json", json.dumps({"static_resources": resources}))
-    return [os.path.join(PYTHON, "envoy"), "--config-path", path, "--concurrency", str(workers),
+    return [PROGRAMS["envoy"](), "--config-path", path, "--concurrency", str(workers),
             "--disable-hot-restart", "--log-level", "error"]
 
 
@@ -216,7 +229,7 @@ def caddy(room, ports, workers):
                      "X-Audience": [audience],
                      "X-Request-Id": ["{http.request.uuid}"],
                      "X-Request-Start": ["t={time.now.unix_ms}"],
-                     "X-Forwarded-Port": ["{http.request.port}"]}}}}
+                     "X-Forwarded-Port": ["{http.request.local.port}"]}}}}
         return {"match": list(matches), "handle": [proxy], "terminal": True}
 
     def server(port):
@@ -235,20 +248,40 @@ def caddy(room, ports, workers):
         "apps": {"http": {"servers": {"plain": server(ports["plain"]), "tls": tls}},
                  "tls": {"certificates": {"load_files": certificates}}}})
     # It has no workers of its own; the runtime's threads are bound instead.
-    return ["env", f"GOMAXPROCS={workers}", f"HOME={room}", os.path.join(PYTHON, "caddy"), "run",
-            "--config", write(room, "caddy.json", text)]
+    return ["env", f"GOMAXPROCS={workers}", f"HOME={room}", PROGRAMS["caddy"](), "run", "--config",
+            write(room, "caddy.json", text)]
 
 
-def pingora(_room, ports, workers):
-    binary = os.path.join(HERE, "pingora", "target", "release", "pingora-peer")
-    return [binary, str(ports["plain"]), str(ports["origin"]), str(ports["echo"]), str(workers)]
+def pingora(room, ports, workers):
+    doors = [str(ports[name]) for name in ("plain", "tls", "origin", "echo")]
+    return [PROGRAMS["pingora"](), room, *doors, str(workers)]
 
 
 ALL = {"usher": usher, "haproxy": haproxy, "nginx": nginx, "envoy": envoy, "caddy": caddy,
        "pingora": pingora}
 
-# What speaks no TLS here.
-PLAIN_ONLY = {"pingora"}
+# Where each is; USHER and PINGORA_PEER may say otherwise.
+PROGRAMS = {
+    "usher": lambda: os.environ.get("USHER", os.path.join(TOP, "target", "release", "usher")),
+    "haproxy": lambda: system("haproxy"),
+    "nginx": lambda: system("nginx"),
+    "envoy": lambda: os.path.join(PYTHON, "envoy"),
+    "caddy": lambda: os.path.join(PYTHON, "caddy"),
+    "pingora": lambda: os.environ.get(
+        "PINGORA_PEER", os.path.join(HERE, "pingora", "target", "release", "pingora-peer")),
+}
+
+
+def system(name):
+    """A program of Debian's for root, which not everybody's PATH has."""
+    return shutil.which(name) or os.path.join("/usr/sbin", name)
+
+
+def missing(name):
+    """Why a proxy cannot run, if it cannot."""
+    program = PROGRAMS[name]()
+    return None if os.access(program, os.X_OK) else f"{os.path.basename(program)} is not there"
+
 
 # How each tells its version.
 VERSIONS = {"usher": ["--version"], "haproxy": ["-v"], "nginx": ["-v"], "envoy": ["--version"],
@@ -263,23 +296,28 @@ http {{
   sendfile on; open_file_cache max=10;
   client_body_temp_path {room}/origin-body; proxy_temp_path {room}/origin-proxy;
   client_body_buffer_size 64k;
-  fastcgi_temp_path {room}/origin-f; uwsgi_temp_path {room}/origin-u; scgi_temp_path {room}/origin-s;
+  fastcgi_temp_path {room}/origin-f; uwsgi_temp_path {room}/origin-u;
+  scgi_temp_path {room}/origin-s;
   server {{
-    listen 127.0.0.1:{origin};
+    listen 127.0.0.1:{origin} backlog=4096;
     location / {{ return 200 "{small}"; }}
     location /orders {{ return 200 "{small}"; {fields} }}
     location /large {{ root {room}; }}
+  }}
+  server {{
+    listen 127.0.0.1:{count};
+    location / {{ stub_status; }}
   }}
 }}
 """
 
 
 def origin(room, ports, fields):
-    """nginx, which answers out of its memory."""
+    """nginx, which answers out of its memory, and tells how many requests it had."""
     write(room, "large", "x" * (1 << 20))
     lines = "".join(f"add_header {name} '{value}';" for name, value in fields)
     text = ORIGIN.format(room=room, small="x" * 1024, fields=lines, **ports)
-    return ["nginx", "-c", write(room, "origin.conf", text)]
+    return [system("nginx"), "-c", write(room, "origin.conf", text)]
 
 
 def write(room, name, text):
