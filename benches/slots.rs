@@ -33,6 +33,24 @@ fn take_and_give_back(bencher: Bencher<'_, '_>, endpoints: u16) {
     });
 }
 
+/// No endpoint has a free slot: one more begins to wait, and leaves again.
+#[divan::bench(args = [2, 10, 500])]
+fn find_none_and_wait(bencher: Bencher<'_, '_>, endpoints: u16) {
+    let pool = pool(endpoints, 1);
+    let stake = pool.queue().stake(&Name::parse("everyone").expect("a name"), 1, 1, 1.0);
+    let patience = Duration::from_secs(3600);
+    let terms = Patience { wait: patience, own: patience, length: 10 };
+    let mut random = fastrand::Rng::new();
+    let mut take = || pool.lease(&Asking::default(), &mut random);
+    let held: Vec<_> = (0..endpoints).map(|_| take().expect("there is a slot")).collect();
+    bencher.bench_local(|| {
+        assert!(take().is_err());
+        let entered = pool.queue().enter(&stake, &Asking::default(), terms, Instant::now());
+        drop(black_box(entered.expect("there is room")));
+    });
+    drop(held);
+}
+
 /// The slot of the only endpoint goes from hand to hand.
 #[divan::bench(args = [1, 100, 10_000])]
 fn hand_over(bencher: Bencher<'_, '_>, waiting: usize) {

@@ -168,9 +168,11 @@ impl Queue {
         let (tried, when_unhealthy) = (asking.tried.into(), asking.when_unhealthy);
         let waiter = Waiter { tried, when_unhealthy, tell };
         // Looked at only once it is known that somebody waits: members that come later look then.
+        // Most often none has room, and looking at one costs no more than to read how full it is.
         let sources = || {
             let members = self.members.load_full();
-            members.iter().map(|member| Offer::of(&member.endpoint, &members)).collect::<Vec<_>>()
+            let roomy = members.iter().filter(|member| member.endpoint.has_room());
+            roomy.map(|member| Offer::of(&member.endpoint, &members)).collect::<Vec<_>>()
         };
         let (entered, released) = self.room.enter((stake.clone(), waiter), terms, now, sources);
         tell_all(released, &mut None);
