@@ -160,10 +160,10 @@ fn log_line(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| log.write(0, black_box(&line)));
 }
 
-/// One scrape.
-#[divan::bench(args = [4, 50])]
-fn render(bencher: Bencher<'_, '_>, count: usize) {
-    let meters = Meters::new(WORKERS, &[]);
+/// One scrape, by the number of audiences and of workers, whose cells are added up.
+#[divan::bench(args = [(4, 2), (50, 2), (50, 64)])]
+fn render(bencher: Bencher<'_, '_>, (count, workers): (usize, usize)) {
+    let meters = Meters::new(workers, &[]);
     let held = audiences(&meters, count);
     for (meter, pool) in &held {
         meter.open(0);
