@@ -12,7 +12,7 @@ mod exchange;
 mod forward;
 mod gather;
 mod handshake;
-mod headers;
+pub mod headers;
 mod hold;
 mod informational;
 pub mod memory;
