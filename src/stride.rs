@@ -111,8 +111,8 @@ mod tests {
 
     #[test]
     fn all_things_are_let_go_of() {
-        let things = vec![std::sync::Arc::new(()); 40];
-        let one = things[0].clone();
+        let one = std::sync::Arc::new(());
+        let things: Vec<_> = std::iter::repeat_with(|| one.clone()).take(40).collect();
         walk(|| let_go(things));
         assert_eq!(std::sync::Arc::strong_count(&one), 1);
     }
