@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    deadline::Wheel,
     descriptors::Allowance,
     edge::{self, Census, Desk, Door, Doorman, Order},
     proxy::{Common, Worker},
@@ -61,10 +62,14 @@ pub(super) fn start(doors: Doors, workers: usize) -> io::Result<Threads> {
         let (desk, outbox, load) = Desk::new();
         desks.push(desk);
         let common = doors.common.clone();
-        let runtime = runtime()?;
+        let runtime = runtime_without_timers()?;
+        let wheel = {
+            let _current = runtime.enter();
+            Wheel::with_timer()?
+        };
         let work = move || {
             runtime.block_on(async move {
-                edge::work(Worker::start(index, common), outbox, load).await;
+                edge::work(Worker::with(wheel, index, common), outbox, load).await;
             });
         };
         handles.push(spawn(format!("worker-{index}"), &ended, work)?);
@@ -101,6 +106,11 @@ fn allowance(common: &Common, workers: usize) -> Allowance {
         }
     }
     allowance
+}
+
+/// For workers: all that waits for a time there waits on their wheel.
+fn runtime_without_timers() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_io().max_blocking_threads(BLOCKING_THREADS_MAX).build()
 }
 
 fn runtime() -> io::Result<Runtime> {

@@ -25,6 +25,14 @@ pub(super) struct Slots {
     next: Option<u64>,
 }
 
+/// Where a deadline is linked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    key: usize,
+    /// When it fires.
+    pub(super) tick: u64,
+}
+
 struct Entry {
     tick: u64,
     waker: Option<Waker>,
@@ -66,8 +74,8 @@ impl Slots {
     }
 
     /// Whether the deadline has fired; if not, its waker is renewed.
-    pub(super) fn poll(&mut self, key: usize, cx: &Context<'_>) -> Poll<()> {
-        let entry = &mut self.entries[key];
+    pub(super) fn poll(&mut self, place: Place, cx: &Context<'_>) -> Poll<()> {
+        let entry = &mut self.entries[place.key];
         if entry.fired {
             return Poll::Ready(());
         }
@@ -77,8 +85,8 @@ impl Slots {
         Poll::Pending
     }
 
-    /// Links a deadline into the slot of its tick; returns its key.
-    pub(super) fn insert(&mut self, tick: u64, waker: Waker) -> usize {
+    /// Links a deadline into the slot of its tick; returns its place.
+    pub(super) fn insert(&mut self, tick: u64, waker: Waker) -> Place {
         let slot = slot_of(tick);
         let after = self.heads[slot];
         let entry = Entry { tick, waker: Some(waker), fired: false, before: END, after };
@@ -89,11 +97,11 @@ impl Slots {
         }
         self.heads[slot] = link;
         self.occupied[slot / 64] |= 1 << (slot % 64);
-        key
+        Place { key, tick }
     }
 
     /// Forgets a deadline, whether it has fired or not.
-    pub(super) fn remove(&mut self, key: usize) {
+    pub(super) fn remove(&mut self, Place { key, .. }: Place) {
         if !self.entries[key].fired {
             self.unlink(key);
         }

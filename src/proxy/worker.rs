@@ -114,8 +114,13 @@ struct Own {
 // === impl Worker ===
 
 impl Worker {
-    /// Worker `index`, on the runtime that is current.
+    /// Worker `index`, on the runtime that is current, whose timers it uses.
     pub fn start(index: usize, common: Arc<Common>) -> Arc<Self> {
+        Self::with(Wheel::start(), index, common)
+    }
+
+    /// Worker `index`, on the runtime that is current and drives `wheel`.
+    pub fn with(wheel: Wheel, index: usize, common: Arc<Common>) -> Arc<Self> {
         let own = Own {
             viewer: Viewer::new(&common.published),
             random: fastrand::Rng::new(),
@@ -124,7 +129,7 @@ impl Worker {
         };
         Arc::new(Self {
             index,
-            wheel: Wheel::start(),
+            wheel,
             connections: Arc::new(Connections::of(index, common.shelves.clone())),
             orphanage: Orphanage::start(),
             common,
