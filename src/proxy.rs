@@ -8,6 +8,7 @@ mod ahead;
 mod answer;
 mod asked;
 mod buffers;
+mod contact;
 mod exchange;
 mod forward;
 mod gather;
@@ -60,6 +61,7 @@ use operation::Question;
 use panics::Caught;
 
 pub use buffers::Buffers;
+pub use contact::Contact;
 pub use exchange::Exchange;
 pub use gather::Spool;
 pub use informational::Informational;
@@ -80,6 +82,8 @@ pub struct Arrival {
     pub protocol: Protocol,
     /// When the head had been read whole.
     pub arrived: Instant,
+    /// How its client is seen and spoken to meanwhile.
+    pub contact: Contact,
     /// The request, or why there is none.
     pub request: Result<Request<Body>, Refusal>,
     /// Those of its fields that lie outside of its map, and go on as they came.
@@ -106,6 +110,13 @@ pub struct Proxy {
     worker: Arc<Worker>,
 }
 
+/// How a request came.
+struct Came {
+    peer: Arc<Peer>,
+    protocol: Protocol,
+    arrived: Instant,
+}
+
 /// A request that has been decided, and what its answer needs of the door.
 struct Opened {
     exchange: Box<Exchange>,
@@ -128,15 +139,15 @@ impl Proxy {
 
     /// Takes one request from its arrival to the head of its answer.
     pub fn handle(&self, arrival: Arrival) -> Handling {
-        let (proxy, Arrival { peer, protocol, arrived, request, lines }) = (self.clone(), arrival);
+        let proxy = self.clone();
+        let Arrival { peer, protocol, arrived, contact, request, lines } = arrival;
+        let came = Came { peer, protocol, arrived };
         Handling(match request {
             Ok(request) => {
                 let (head, body) = request.into_parts();
-                panics::caught(proxy.serve(peer, protocol, arrived, head, lines, body))
+                panics::caught(proxy.serve(came, contact, head, lines, body))
             }
-            Err(refusal) => {
-                panics::caught(async move { proxy.refuse(peer, protocol, arrived, &refusal) })
-            }
+            Err(refusal) => panics::caught(async move { proxy.refuse(came, &refusal) }),
         })
     }
 
@@ -146,16 +157,15 @@ impl Proxy {
     )]
     fn serve(
         self,
-        peer: Arc<Peer>,
-        protocol: Protocol,
-        arrived: Instant,
+        came: Came,
+        contact: Contact,
         mut head: Parts,
         mut lines: Lines,
         body: Body,
     ) -> impl Future<Output = Response<Settling>> + Send {
         async move {
             let Opened { mut exchange, brought, hsts, question } =
-                self.open(peer, protocol, arrived, &mut head, &mut lines);
+                self.open(came, &mut head, &mut lines);
             let body = match question {
                 None => Ok(body),
                 // On the heap, so that all other requests' futures stay as small as they are.
@@ -171,7 +181,7 @@ impl Proxy {
                 Ok(body)
             });
             let said = match admitted {
-                Ok(body) => forward(&mut exchange, &mut head, lines, brought, body).await,
+                Ok(body) => forward(&mut exchange, &mut head, lines, &contact, brought, body).await,
                 Err(fault) => Err(fault),
             };
             let deprecation = exchange.deprecation().filter(|_| said.is_ok());
@@ -205,14 +215,8 @@ impl Proxy {
     }
 
     /// Decides whom the request is for, and opens its ledger. The head is clean afterwards.
-    fn open(
-        &self,
-        peer: Arc<Peer>,
-        protocol: Protocol,
-        arrived: Instant,
-        head: &mut Parts,
-        lines: &mut Lines,
-    ) -> Opened {
+    fn open(self, came: Came, head: &mut Parts, lines: &mut Lines) -> Opened {
+        let Came { peer, protocol, arrived } = came;
         let view = self.worker.view();
         // Whoever looks into the map finds there what this configuration asks for.
         view.fields_asked().iter().for_each(|name| lines.bring(name, &mut head.headers));
@@ -246,7 +250,7 @@ impl Proxy {
         let ask = look.as_ref().and_then(|look| look.body);
         asked.operation = look.map(|look| Arc::new(look.operation));
         asked.secure = brought.secure;
-        let exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
+        let exchange = Exchange::open(self.worker, view, decision, asked, arrived);
         let (client, refused) = (brought.client, found.refused);
         let question = ask.map(|ask| Question { ask, client, refused });
         Opened { exchange, brought, hsts, question }
@@ -268,17 +272,12 @@ impl Proxy {
     }
 
     /// A request that a door has refused is decided, counted and logged like any other.
-    fn refuse(
-        self,
-        peer: Arc<Peer>,
-        protocol: Protocol,
-        arrived: Instant,
-        refusal: &Refusal,
-    ) -> Response<Settling> {
+    fn refuse(self, came: Came, refusal: &Refusal) -> Response<Settling> {
+        let Came { peer, protocol, arrived } = came;
         let view = self.worker.view();
         let decision = view.undecided(refusal.fault);
         let asked = Asked::of_refused(peer, protocol, refusal, || self.worker.draw());
-        let exchange = Exchange::open(&self.worker, &view, decision, asked, arrived);
+        let exchange = Exchange::open(self.worker, view, decision, asked, arrived);
         reply::from_fault(exchange, refusal.fault)
     }
 }

@@ -21,7 +21,7 @@ use usher::{
     http1::lines::Lines,
     meters::Meters,
     peer::{Peer, Protocol},
-    proxy::{Arrival, Common, Crew, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
+    proxy::{Arrival, Common, Contact, Crew, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
     snapshot::{Published, World},
     telemetry::{AccessLog, access_log::Target},
 };
@@ -84,6 +84,7 @@ async fn answered(proxy: &mut Proxy, accept: &str) -> (http::response::Parts, St
         protocol: Protocol::Http11,
         lines: Lines::default(),
         arrived: Instant::now(),
+        contact: Contact::default(),
         request: Ok(request.body(Body::new(Broken)).expect("a request")),
     };
     let Ok(answer) = proxy.call(arrival).await;

@@ -39,7 +39,7 @@ impl Alarm {
     /// There is no descriptor for it, or it cannot be watched.
     #[expect(
         deprecated,
-        reason = "what replaces it is unsafe, for descriptors that may change; an owned one does not"
+        reason = "its successor is unsafe, for descriptors that may change; an owned one does not"
     )]
     pub(super) fn of_the_system() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;

@@ -86,7 +86,7 @@ where
         };
         // Boxed, so that an idle connection does not hold the room of a busy one.
         match Box::pin(connection.exchange(verdict)).await {
-            Next::Idle => connection.rest(),
+            Next::Idle(since) => connection.rest(since),
             Next::Close(manner) => break (manner, None),
             Next::Tunnel(tunnel) => break (Manner::Now, Some(tunnel)),
         }

@@ -28,6 +28,8 @@ use crate::{
 pub struct Answer {
     /// `None` once it has gone back, or the answer has broken off.
     connection: Option<Connection>,
+    /// All of it, where that has come with its head and nobody has taken it yet.
+    whole: Option<Bytes>,
     /// Fields of its head that go on as they came, until somebody has written them.
     lines: Lines,
     wheel: Wheel,
@@ -51,6 +53,7 @@ impl Answer {
     pub fn new(connection: Connection, wheel: &Wheel, between_bytes: Duration) -> Self {
         Self {
             connection: Some(connection),
+            whole: None,
             lines: Lines::default(),
             wheel: wheel.clone(),
             between_bytes,
@@ -101,8 +104,16 @@ impl Answer {
         self.connection.take()
     }
 
+    /// Reads all of it, where that has come with its head: it has ended then.
+    pub fn read_whole(&mut self) {
+        self.whole = self.connection.as_mut().and_then(Connection::take_whole);
+    }
+
     /// The next frame for the client.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(whole) = self.whole.take() {
+            return Poll::Ready(Some(Ok(Frame::data(whole))));
+        }
         match self.ahead.as_mut().and_then(|ahead| ahead.take()) {
             Some(frame) => Poll::Ready(Some(frame)),
             None => self.read(cx),
@@ -186,11 +197,16 @@ impl Answer {
 
     /// Whether the client has had all of it.
     pub fn is_end_stream(&self) -> bool {
-        self.has_ended() && self.ahead.as_ref().is_none_or(|ahead| ahead.is_empty())
+        self.has_ended()
+            && self.whole.is_none()
+            && self.ahead.as_ref().is_none_or(|ahead| ahead.is_empty())
     }
 
     /// How much of it the client is still to have.
     pub fn size_hint(&self) -> SizeHint {
+        if let Some(whole) = &self.whole {
+            return SizeHint::with_exact(whole.len() as u64);
+        }
         let mut left = match &self.connection {
             Some(connection) => connection.size_hint(),
             None if self.ended => SizeHint::with_exact(0),

@@ -11,14 +11,7 @@ use std::{
 
 use http::{HeaderValue, StatusCode};
 
-use super::{
-    asked::Asked,
-    memory::Tries,
-    record::{Record, TunnelRecord},
-    settle::End,
-    upload::Flow,
-    worker::Worker,
-};
+use super::{asked::Asked, memory::Tries, settle::End, upload::Flow, worker::Worker};
 use crate::{
     config::{Limits, Overrides, Timeouts},
     drain::Stage,
@@ -26,7 +19,6 @@ use crate::{
     meters::{Retry, Settled},
     slo::{self, Said},
     snapshot::{Audience, Decision, Pool, View},
-    telemetry::Line,
     upstream::{Endpoint, GuestPlace, clock_ms},
     verbs::Turn,
 };
@@ -36,11 +28,9 @@ mod fallback;
 mod gates;
 mod holding;
 mod remember;
+mod written;
 
 use holding::Held;
-
-/// 499: what the log says of a client that left. It is never sent.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// The ledger of one request.
 pub struct Exchange {
@@ -60,6 +50,7 @@ pub struct Exchange {
     away: bool,
     /// Its place there, until a lease has it.
     place: Option<GuestPlace>,
+    /// The endpoint that was asked last, once its lease has gone back.
     endpoint: Option<Arc<Endpoint>>,
     attempts: u32,
     tries: Tries,
@@ -84,16 +75,16 @@ pub struct Exchange {
 impl Exchange {
     /// Opens the ledger of a request that `view` has decided.
     pub fn open(
-        worker: &Arc<Worker>,
-        view: &Arc<View>,
+        worker: Arc<Worker>,
+        view: Arc<View>,
         decision: Decision,
         asked: Asked,
         arrived: Instant,
     ) -> Box<Self> {
         view.audience(decision.audience).meter.open(worker.index);
         Box::new(Self {
-            worker: worker.clone(),
-            view: view.clone(),
+            worker,
+            view,
             decision,
             asked,
             arrived,
@@ -173,6 +164,17 @@ impl Exchange {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// When its head had been read.
+    pub fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
+    /// When its time with the monolith begins: when it had been read whole; now where an operator
+    /// had held it back, or where it is still coming.
+    pub fn begins(&self) -> Instant {
+        self.read_whole.filter(|_| self.paused.is_none()).unwrap_or_else(Instant::now)
+    }
+
     /// The request has been read whole, after so many bytes of body.
     pub fn read_whole(&mut self, at: Instant, bytes: u64) {
         self.read_whole = Some(at);
@@ -199,14 +201,20 @@ impl Exchange {
         let now = Instant::now();
         self.first_byte = Some(now);
         self.status = Some(status);
-        if let (Some(held), Some(endpoint)) = (&self.lease, &self.endpoint) {
+        if let Some(held) = &self.lease {
             let took = now.saturating_duration_since(held.taken);
+            let latency = held.lease.endpoint().latency();
             if status.is_server_error() {
-                endpoint.latency().note_failure(took, clock_ms(now));
+                latency.note_failure(took, clock_ms(now));
             } else {
-                endpoint.latency().note(took, clock_ms(now));
+                latency.note(took, clock_ms(now));
             }
         }
+    }
+
+    /// When the monolith's answer began, where there is one.
+    pub fn first_byte(&self) -> Option<Instant> {
+        self.first_byte
     }
 
     /// Whether any objective speaks about it.
@@ -239,7 +247,8 @@ impl Exchange {
 
     /// The endpoint that was asked last.
     pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
-        self.endpoint.as_ref()
+        let leased = self.lease.as_ref().map(|held| held.lease.endpoint());
+        leased.or(self.endpoint.as_ref())
     }
 
     /// What clients of its listener may cost; the defaults for one that has been removed.
@@ -258,21 +267,10 @@ impl Exchange {
         }
     }
 
-    /// What is needed to write down the tunnel that this request became.
-    pub fn tunnel_record(&self) -> TunnelRecord {
-        TunnelRecord::new(
-            self.worker.clone(),
-            self.view.clone(),
-            self.decision,
-            self.asked.clone(),
-            self.endpoint.clone(),
-        )
-    }
-
-    /// Settles the ledger; only the first call does anything.
-    pub fn settle(&mut self, end: End) {
+    /// Settles the ledger, and tells when that was; only the first call does anything.
+    pub fn settle(&mut self, end: End) -> Option<Instant> {
         if std::mem::replace(&mut self.settled, true) {
-            return;
+            return None;
         }
         self.give_back(None);
         self.turns.clear();
@@ -304,6 +302,7 @@ impl Exchange {
         if self.worker.common.memory.is_on() {
             self.remember(outcome, now);
         }
+        Some(now)
     }
 
     fn count_promises(&self, settled: &Settled, now: Instant) {
@@ -328,54 +327,16 @@ impl Exchange {
         let at = at?;
         Some(self.read_whole.map_or(Duration::ZERO, |whole| at.saturating_duration_since(whole)))
     }
-
-    fn log(&self, outcome: Outcome, now: Instant) {
-        let asked_endpoint = self.attempts > 0;
-        let status = match outcome {
-            Outcome::Abandoned => Some(CLIENT_CLOSED_REQUEST),
-            Outcome::Served | Outcome::Refused | Outcome::Failed => {
-                self.status.map(|status| status.as_u16())
-            }
-        };
-        let record = self.record();
-        let texts = record.texts();
-        let line = Line {
-            status,
-            outcome: Some(outcome),
-            attempts: self.attempts,
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
-            fault: self.fault,
-            blame: self.fault.map(Fault::blame),
-            queue_ms: self.queued,
-            connect_ms: asked_endpoint.then_some(self.connecting),
-            first_byte_ms: self.since_read_whole(self.first_byte),
-            upstream_ms: asked_endpoint.then_some(self.upstream),
-            total_ms: Some(now.saturating_duration_since(self.arrived)),
-            paused_ms: self.paused,
-            fallback: self.pool().filter(|_| self.away).map(|pool| pool.name.as_str()),
-            ..record.line(&texts)
-        };
-        self.worker.common.log.write(self.worker.index, &line);
-    }
-
-    /// What is written down about this request whatever becomes of it.
-    fn record(&self) -> Record<'_> {
-        Record {
-            asked: &self.asked,
-            view: &self.view,
-            decision: self.decision,
-            endpoint: self.endpoint.as_deref(),
-        }
-    }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
         // Whoever held it was dropped with it: by a panic, because what was left has been cut, or
         // because the client has left.
-        let panicked = std::thread::panicking();
-        if panicked && !self.settled {
+        if std::thread::panicking() {
             self.made_up(Fault::Panicked);
             super::panics::leave(&self.asked, self.view.config.fault_header);
         }

@@ -9,19 +9,21 @@ mod connect;
 mod fitness;
 mod judge;
 
+use std::time::Instant as Clock;
+
 use http::{HeaderMap, request::Parts};
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
     answer::Answer,
+    contact::Contact,
     exchange::Exchange,
     handshake::Handshake,
     headers::{self, Brought, Framing, Introduction},
     hold::hold,
-    informational::Informational,
     memory::Ended,
     orphan::Dispatched,
-    presence::Presence,
     slot::{Errand, slot},
     upgrade::Tunnel,
     upload::{Sent, Upload, sent},
@@ -56,10 +58,11 @@ struct Journey<'a> {
     head: &'a mut Parts,
     /// What of the head lies outside of its map.
     lines: Lines,
+    contact: &'a Contact,
     upload: Upload,
     timeouts: Timeouts,
     total_at: Instant,
-    tried: Vec<u32>,
+    tried: SmallVec<[u32; 4]>,
     /// Whether doing it twice is doing it once.
     repeatable: bool,
     /// Why its audience's own pool cannot take it: it goes to another.
@@ -86,6 +89,7 @@ pub async fn forward(
     exchange: &mut Exchange,
     head: &mut Parts,
     lines: Lines,
+    contact: &Contact,
     brought: Brought,
     body: Body,
 ) -> Result<Said, Fault> {
@@ -97,18 +101,18 @@ pub async fn forward(
     let timeouts = exchange.timeouts(pool);
     let upload = Upload::take(exchange, body).await?;
     if exchange.worker().common.gates.in_force() {
-        let presence = head.extensions.get::<Presence>().cloned();
         // On the heap, so that all other requests' futures stay as small as they are.
-        Box::pin(hold(exchange, presence)).await?;
+        Box::pin(hold(exchange, contact)).await?;
     }
     let mut journey = Journey {
-        total_at: Instant::now() + timeouts.total,
+        total_at: Instant::from_std(exchange.begins()) + timeouts.total,
         exchange,
         head,
         lines,
+        contact,
         upload,
         timeouts,
-        tried: Vec::new(),
+        tried: SmallVec::new(),
         repeatable: false,
         lost: None,
         handshake,
@@ -183,37 +187,42 @@ impl Journey<'_> {
     async fn attempt(&mut self) -> Result<Said, Failed> {
         let errand = Errand {
             head: self.head,
+            contact: self.contact,
             tried: &self.tried,
             tunnel: self.handshake.is_some(),
+            now: Clock::now(),
             total_at: self.total_at,
             lost: self.lost,
         };
-        let Grant { lease, spare } = slot(self.exchange, errand).await.map_err(Failed::Fault)?;
+        let granted = slot(self.exchange, errand).await.map_err(Failed::Fault)?;
+        let (Grant { lease, spare }, taken) = granted;
         if self.exchange.is_away()
             && let Some(pool) = self.exchange.pool()
         {
             self.timeouts = self.exchange.timeouts(pool);
         }
-        let endpoint = lease.endpoint().clone();
-        self.tried.push(endpoint.id());
-        self.exchange.attempt(lease);
+        self.tried.push(lease.endpoint().id());
+        self.exchange.attempt(lease, taken);
         let came = spare.and_then(|spare| self.accept(spare));
-        let mut connection = match came.or_else(|| self.idle(&endpoint)) {
-            Some(connection) => connection,
+        let mut way = match came.or_else(|| self.idle(taken)) {
+            Some(connection) => (connection, taken),
             None => self.connect().await?,
         };
         for _ in 0..REPLAYS_MAX {
-            match self.send(connection).await {
+            match self.send(way).await {
                 Err(Failed::Stale) => self.exchange.retried(Retry::Replayed),
                 ended => return ended,
             }
-            connection = self.connect().await?;
+            way = self.connect().await?;
         }
-        self.send(connection).await
+        self.send(way).await
     }
 
-    /// Sends the request on `connection`, and waits for the head of an answer.
-    async fn send(&mut self, mut connection: Connection) -> Result<Said, Failed> {
+    /// Sends the request on a connection that it has had since a moment, and waits for the head of
+    /// an answer.
+    async fn send(&mut self, way: (Connection, Clock)) -> Result<Said, Failed> {
+        let (mut connection, since) = way;
+        let mut begun = Instant::from_std(since);
         if self.handshake.is_some() && connection.is_shared() {
             let until = self.total_at.min(Instant::now() + self.timeouts.first_byte);
             let late = match until == self.total_at {
@@ -222,6 +231,7 @@ impl Journey<'_> {
             };
             let wheel = self.exchange.worker().wheel.clone();
             Box::pin(admitted(&mut connection, &wheel, until, late)).await?;
+            begun = Instant::now();
         }
         let body = self.upload.body().ok_or(Failed::Fault(Fault::UpstreamBroke))?;
         let read_before = connection.bytes_read();
@@ -229,9 +239,9 @@ impl Journey<'_> {
         let wheel = self.exchange.worker().wheel.clone();
         let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
         let flow = self.upload.flow();
-        let client = self.head.extensions.get::<Informational>();
+        let client = self.contact.informational.as_ref();
         let mut dispatched = Dispatched::new(self.exchange, connection, client, flow.clone());
-        let sent = sent(flow, &wheel, first_byte, total_at, &mut dispatched).await;
+        let sent = sent(flow, &wheel, begun, first_byte, total_at, &mut dispatched).await;
         let untouched = dispatched.bytes_read() == read_before;
         match (sent, dispatched.end()) {
             (Sent::Answered(Ok(response)), Some(connection)) => self.judge(response, connection),

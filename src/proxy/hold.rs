@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{exchange::Exchange, presence::Presence, worker::Worker};
+use super::{contact::Contact, exchange::Exchange, worker::Worker};
 use crate::{
     drain::Stage,
     fault::Fault,
@@ -26,7 +26,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 ///
 /// Too many wait, or it has waited for too long, or usher is about to end; the client has left;
 /// maintenance has begun.
-pub async fn hold(exchange: &mut Exchange, presence: Option<Presence>) -> Result<(), Fault> {
+pub async fn hold(exchange: &mut Exchange, contact: &Contact) -> Result<(), Fault> {
     let began = Instant::now();
     let mut passed: Vec<Arc<Line>> = Vec::new();
     let ended = loop {
@@ -34,7 +34,7 @@ pub async fn hold(exchange: &mut Exchange, presence: Option<Presence>) -> Result
             break Err(fault);
         }
         let Some(held) = next(exchange, &passed) else { break Ok(()) };
-        match turn(exchange, &held, presence.as_ref(), began).await {
+        match turn(exchange, &held, contact, began).await {
             Ok(turn) => exchange.goes_on(turn),
             Err(fault) => {
                 if fault == Fault::Paused {
@@ -60,23 +60,17 @@ fn next(exchange: &Exchange, passed: &[Arc<Line>]) -> Option<Held> {
 async fn turn(
     exchange: &Exchange,
     held: &Held,
-    presence: Option<&Presence>,
+    contact: &Contact,
     began: Instant,
 ) -> Result<Turn, Fault> {
     let slots = exchange.pool().map_or(1, slots);
     let mut waiting = held.line.enter(held.requests, slots).map_err(|_full| Fault::Paused)?;
     let over = exchange.worker().wheel.at(began + held.wait);
-    let gone = async {
-        match presence {
-            Some(presence) => presence.gone().await,
-            None => std::future::pending().await,
-        }
-    };
     let cut_off = cut_is_near(exchange.worker());
     // A turn that comes too late lies in its channel, and is passed on when that is dropped.
     tokio::select! {
         biased;
-        () = gone => Err(Fault::ClientLeft),
+        () = contact.gone() => Err(Fault::ClientLeft),
         turn = waiting.turn() => Ok(turn),
         () = over => Err(Fault::Paused),
         () = cut_off => Err(Fault::Paused),

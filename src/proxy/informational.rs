@@ -1,9 +1,6 @@
 //! 1xx answers on their way to a client, ahead of the final one.
 
-use std::{
-    sync::Arc,
-    task::{Context, Waker},
-};
+use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
@@ -14,8 +11,8 @@ use crate::http1::lines::Lines;
 /// How many 1xx answers a request may have; more are dropped.
 pub const INFORMATIONAL_MAX: usize = 16;
 
-/// Passes 1xx answers on. It stands in the extensions of requests of clients that may have some:
-/// those of HTTP/1.1 and HTTP/2.
+/// Passes 1xx answers on. A door hands it in with each request, and looks into it whenever it has
+/// polled the request's future and there is no answer yet: whoever sends one is part of that.
 ///
 /// 100 and 101 are not its business: the door sends the first by itself when the body is asked for,
 /// and the second ends the request.
@@ -27,7 +24,6 @@ struct Inner {
     sent: usize,
     closed: bool,
     waiting: Vec<(StatusCode, HeaderMap)>,
-    door: Option<Waker>,
 }
 
 // === impl Informational ===
@@ -47,26 +43,27 @@ impl Informational {
         let mut fields = fields.clone();
         headers::toward_client(&mut fields, &mut Lines::default());
         inner.waiting.push((status, fields));
-        if let Some(door) = inner.door.take() {
-            door.wake();
-        }
         true
     }
 
-    /// What was sent since the last look; the door's task is woken when there is more.
-    pub fn poll_take(&self, cx: &mut Context<'_>) -> Vec<(StatusCode, HeaderMap)> {
-        let mut inner = self.0.lock();
-        if !inner.door.as_ref().is_some_and(|door| door.will_wake(cx.waker())) {
-            inner.door = Some(cx.waker().clone());
+    /// For the next request: nothing was sent yet. Whoever still holds it for an earlier one
+    /// reaches nobody.
+    pub fn renew(&mut self) {
+        match Arc::get_mut(&mut self.0) {
+            Some(inner) => *inner.get_mut() = Inner::default(),
+            None => self.0 = Arc::default(),
         }
-        std::mem::take(&mut inner.waiting)
+    }
+
+    /// What was sent since the last look.
+    pub fn take(&self) -> Vec<(StatusCode, HeaderMap)> {
+        std::mem::take(&mut self.0.lock().waiting)
     }
 
     /// The final answer begins: what is left goes out ahead of it, and nothing comes after.
     pub fn close(&self) -> Vec<(StatusCode, HeaderMap)> {
         let mut inner = self.0.lock();
         inner.closed = true;
-        inner.door = None;
         std::mem::take(&mut inner.waiting)
     }
 }

@@ -173,7 +173,8 @@ impl Orphan {
     fn end(mut self, connection: Option<Connection>) {
         let idle = self.view.pool(self.pool).config.keep_alive_idle;
         let Some((lease, worker)) = self.settle() else { return };
-        lease.give_back(connection, Home { connections: &worker.connections, idle });
+        let home = Home { connections: &worker.connections, idle, now: Clock::now() };
+        lease.give_back(connection, home);
     }
 
     /// Strikes the lease off the books; it is given back when it is dropped.

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 
 /// Sees whether the client has closed its side of the connection after a whole request.
 ///
-/// It stands in the extensions of every request that a door hands in. A reset is not told here: the
-/// door drops the request's future for it.
+/// A door hands it in with each request. A reset is not told here: the door drops the request's
+/// future for it.
 #[derive(Clone, Debug, Default)]
 pub struct Presence(Arc<Shared>);
 

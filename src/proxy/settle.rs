@@ -10,6 +10,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -41,6 +42,7 @@ pub struct Settling {
     owner: Option<Owner>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all are answers of the monolith")]
 enum Source {
     Made(Option<Bytes>),
     Body(Body),
@@ -60,12 +62,15 @@ impl Settling {
         Self { source: Source::Body(body), owner: Some(Owner::Hook(Box::new(end))) }
     }
 
-    /// The monolith's answer.
-    pub fn answer(answer: Answer, exchange: Box<Exchange>) -> Self {
-        let owner = Some(Owner::Exchange(exchange));
-        let mut settling = Self { source: Source::Answer(answer), owner };
-        settling.let_go_when_ended();
-        settling
+    /// The monolith's answer, whose head has just come. Where all of it has come with that, its
+    /// lease goes back at once.
+    pub fn answer(mut answer: Answer, mut exchange: Box<Exchange>) -> Self {
+        answer.read_whole();
+        if answer.has_ended() {
+            let now = exchange.first_byte().unwrap_or_else(Instant::now);
+            exchange.give_back_at(now, answer.take_connection());
+        }
+        Self { source: Source::Answer(answer), owner: Some(Owner::Exchange(exchange)) }
     }
 
     /// An answer made up by usher, or one without a body.
@@ -81,9 +86,18 @@ impl Settling {
         }
     }
 
-    /// The last byte was handed to the connection.
-    pub fn delivered(&mut self) {
-        self.settle(End::Delivered);
+    /// The last byte was handed to the connection; tells when that was, unless it has been settled
+    /// already.
+    pub fn delivered(&mut self) -> Option<Instant> {
+        self.settle(End::Delivered)
+    }
+
+    /// When it began, if it is the monolith's.
+    pub fn began(&self) -> Option<Instant> {
+        match &self.owner {
+            Some(Owner::Exchange(exchange)) => exchange.first_byte(),
+            Some(Owner::Hook(_)) | None => None,
+        }
     }
 
     /// The door gives up on this answer because of `fault`: the client stalled or left.
@@ -91,14 +105,17 @@ impl Settling {
         self.settle(End::Broken(fault));
     }
 
-    fn settle(&mut self, end: End) {
+    fn settle(&mut self, end: End) -> Option<Instant> {
         match self.owner.take() {
             Some(Owner::Exchange(mut exchange)) => {
                 self.orphan(&mut exchange, end);
-                exchange.settle(end);
+                exchange.settle(end)
             }
-            Some(Owner::Hook(hook)) => hook(end),
-            None => {}
+            Some(Owner::Hook(hook)) => {
+                hook(end);
+                None
+            }
+            None => None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant as Clock};
 use http::request::Parts;
 use tokio::time::Instant;
 
-use super::{exchange::Exchange, presence::Presence};
+use super::{contact::Contact, exchange::Exchange};
 use crate::{
     classify::cookie_value,
     config::{Balance, HashBy, QueueLength, WhenEmpty, WhenUnhealthy},
@@ -20,10 +20,14 @@ use crate::{
 pub struct Errand<'a> {
     /// Its head.
     pub head: &'a Parts,
+    /// Its client.
+    pub contact: &'a Contact,
     /// Endpoints that it has tried.
     pub tried: &'a [u32],
     /// Whether it wants to become a tunnel.
     pub tunnel: bool,
+    /// Now.
+    pub now: Clock,
     /// When it has to have its answer.
     pub total_at: Instant,
     /// Why it is lost in its audience's own pool, where it is.
@@ -37,9 +41,9 @@ enum Ended {
     Gone,
 }
 
-/// A slot for the request of `exchange`, which is written down there: of its audience's pool, or of
-/// the one that the audience falls back to.
-pub async fn slot(exchange: &mut Exchange, errand: Errand<'_>) -> Result<Grant, Fault> {
+/// A slot for the request of `exchange`, which is written down there, and when it was given: of its
+/// audience's pool, or of the one that the audience falls back to.
+pub async fn slot(exchange: &mut Exchange, errand: Errand<'_>) -> Result<(Grant, Clock), Fault> {
     if exchange.is_away() || errand.lost.is_some() {
         let fault = errand.lost.unwrap_or(Fault::NoEndpoint);
         return other_slot(exchange, errand).ok_or(fault);
@@ -61,25 +65,26 @@ pub async fn slot(exchange: &mut Exchange, errand: Errand<'_>) -> Result<Grant, 
 
 /// A slot of the pool that the audience falls back to. Nobody waits for one there.
 #[cold]
-fn other_slot(exchange: &mut Exchange, errand: Errand<'_>) -> Option<Grant> {
+fn other_slot(exchange: &mut Exchange, errand: Errand<'_>) -> Option<(Grant, Clock)> {
+    let now = Clock::now();
     let asking = Asking {
         tried: errand.tried,
         key: None,
         tunnel: errand.tunnel,
         when_unhealthy: WhenUnhealthy::Refuse,
-        now_ms: clock_ms(Clock::now()),
+        now_ms: clock_ms(now),
     };
     let granted = exchange.go_away(&asking)?;
     exchange.waited(Duration::ZERO);
-    Some(granted)
+    Some((granted, now))
 }
 
 async fn own_slot(
     exchange: &mut Exchange,
     errand: Errand<'_>,
     when_unhealthy: WhenUnhealthy,
-) -> Result<Grant, Fault> {
-    let now = Clock::now();
+) -> Result<(Grant, Clock), Fault> {
+    let now = errand.now;
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
     let asking = Asking {
         tried: errand.tried,
@@ -91,7 +96,7 @@ async fn own_slot(
     let lacking = match exchange.worker().lease(pool, &asking) {
         Ok(lease) => {
             exchange.waited(Duration::ZERO);
-            return Ok(Grant { lease, spare: None });
+            return Ok((Grant { lease, spare: None }, now));
         }
         Err(lacking) => lacking,
     };
@@ -99,12 +104,14 @@ async fn own_slot(
     if lacking == Lacking::Endpoint && !waits {
         return Err(Fault::NoEndpoint);
     }
-    let granted = wait(exchange, errand, &asking, now).await;
+    // On the heap, so that the futures of requests that need not wait stay small.
+    let granted = Box::pin(wait(exchange, errand, &asking, now)).await;
+    let told = Clock::now();
     // Whoever left was neither granted a slot nor refused one.
     if !matches!(granted, Err(Fault::ClientLeft)) {
-        exchange.waited(now.elapsed());
+        exchange.waited(told.saturating_duration_since(now));
     }
-    granted
+    granted.map(|granted| (granted, told))
 }
 
 /// Waits in the pool's queue.
@@ -121,8 +128,7 @@ async fn wait(
     let queue = pool.upstream.queue();
     let entered = queue.enter(stake, asking, patience(exchange, pool), now);
     let mut waiting = entered.map_err(|refused| fault_of(refused, pool))?;
-    let presence = errand.head.extensions.get::<Presence>();
-    match until(&mut waiting, exchange, presence, errand.total_at).await {
+    match until(&mut waiting, exchange, errand.contact, errand.total_at).await {
         Ended::Told(told) => told.map_err(|refused| fault_of(refused, pool)),
         Ended::Late => {
             let total = Instant::now() >= errand.total_at;
@@ -140,18 +146,12 @@ async fn wait(
 async fn until(
     waiting: &mut Waiting,
     exchange: &Exchange,
-    presence: Option<&Presence>,
+    contact: &Contact,
     total_at: Instant,
 ) -> Ended {
     let wheel = &exchange.worker().wheel;
     let since = waiting.since();
-    let gone = async {
-        match presence {
-            Some(presence) => presence.gone().await,
-            None => std::future::pending().await,
-        }
-    };
-    let mut gone = std::pin::pin!(gone);
+    let mut gone = std::pin::pin!(contact.gone());
     loop {
         let now = Clock::now();
         let left = waiting.patience(now).saturating_sub(now.duration_since(since));

@@ -63,7 +63,7 @@ impl Upload {
     /// Takes over `body` as the pool wants it, and notes when the request has been read whole.
     pub async fn take(exchange: &mut Exchange, body: Body) -> Result<Self, Fault> {
         if body.is_end_stream() {
-            exchange.read_whole(Clock::now(), 0);
+            exchange.read_whole(exchange.arrived(), 0);
             return Ok(Self::None);
         }
         let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
@@ -182,12 +182,14 @@ impl http_body::Body for Streamed {
     }
 }
 
-/// Waits for `sending`. The answer may take `first_byte` from the last byte sent, and must begin
-/// before `total_at`, unless the body is still coming. An endpoint that takes nothing of a body for
-/// as long as `first_byte` is late as well: nothing else would end that.
+/// Waits for `sending`, which begins at `begun`. The answer may take `first_byte` from the last
+/// byte sent, and must begin before `total_at`, unless the body is still coming. An endpoint that
+/// takes nothing of a body for as long as `first_byte` is late as well: nothing else would end
+/// that.
 pub async fn sent<E>(
     flow: Option<Arc<Flow>>,
     wheel: &Wheel,
+    mut begun: Instant,
     first_byte: Duration,
     mut total_at: Instant,
     sending: impl Future<Output = Result<Response<()>, E>>,
@@ -195,16 +197,23 @@ pub async fn sent<E>(
     let mut sending = std::pin::pin!(sending);
     if let Some(flow) = flow {
         flow.took(true);
-        // `sending` is polled by reference and not lost; the others only wait.
-        tokio::select! {
-            biased;
-            answered = &mut sending => return Sent::Answered(answered),
-            () = flow.ended.notified() => {}
-            () = flow.stalled(wheel, first_byte) => return Sent::Late(Fault::FirstByteTimeout),
+        // On the heap, so that the futures of requests without a body stay small. `sending` is
+        // polled by reference and not lost; the others only wait.
+        let passed_on = Box::pin(async {
+            tokio::select! {
+                biased;
+                answered = &mut sending => Some(Sent::Answered(answered)),
+                () = flow.ended.notified() => None,
+                () = flow.stalled(wheel, first_byte) => Some(Sent::Late(Fault::FirstByteTimeout)),
+            }
+        });
+        if let Some(sent) = passed_on.await {
+            return sent;
         }
-        total_at = total_at.max(Instant::now() + first_byte);
+        begun = Instant::now();
+        total_at = total_at.max(begun + first_byte);
     }
-    let first_byte_at = Instant::now() + first_byte;
+    let first_byte_at = begun + first_byte;
     match wheel.within(first_byte_at.min(total_at), sending).await {
         Ok(answered) => Sent::Answered(answered),
         Err(_late) if total_at <= first_byte_at => Sent::Late(Fault::TotalTimeout),

@@ -251,6 +251,14 @@ impl Connection {
         }
     }
 
+    /// The answer's whole body, where that has come with its head; it has been read then.
+    pub fn take_whole(&mut self) -> Option<Bytes> {
+        match &mut self.line {
+            Line::Http1(line) => line.take_whole(),
+            Line::Http2(_) => None,
+        }
+    }
+
     /// Sends what it can of the request while nobody reads its answer.
     pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
         match &mut self.line {

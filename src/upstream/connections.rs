@@ -48,6 +48,8 @@ pub struct Home<'a> {
     pub connections: &'a Arc<Connections>,
     /// How long it stays there at most.
     pub idle: Duration,
+    /// Now.
+    pub now: Instant,
 }
 
 /// A connection that was put there a moment ago.
@@ -74,18 +76,19 @@ impl Connections {
     }
 
     /// A connection to `endpoint` in `dialect`, on this client's behalf where it is told, that is
-    /// still good.
+    /// still good `now`.
     pub fn take(
         &self,
         endpoint: &Endpoint,
         dialect: &Dialect,
         behalf: Option<Behalf>,
+        now: Instant,
     ) -> Option<Connection> {
         if dialect.is_shared() {
             return self.sit(endpoint.id(), dialect);
         }
         let key = (endpoint.id(), dialect.number());
-        self.shelves.take(self.worker, Wanted { key, behalf, now: Instant::now() })
+        self.shelves.take(self.worker, Wanted { key, behalf, now })
     }
 
     /// The connection that came with a slot, if it is still good for a request in `dialect`, on
@@ -100,8 +103,14 @@ impl Connections {
         if connection.suits(dialect, behalf) { connection.for_use(self.worker) } else { None }
     }
 
-    /// Keeps `connection` for the next request, for at most `idle`. Answers where it lies.
-    fn put(&self, endpoint: &Endpoint, connection: Connection, idle: Duration) -> Option<Key> {
+    /// Keeps `connection` for the next request, from `now` on for at most `idle`. Answers where it
+    /// lies.
+    fn put(
+        &self,
+        endpoint: &Endpoint,
+        connection: Connection,
+        (now, idle): (Instant, Duration),
+    ) -> Option<Key> {
         // A drained endpoint is to be left alone once it has answered, and one that answered before
         // it had taken the whole request is not to be asked again there.
         if !connection.is_good() || endpoint.is_drained() {
@@ -115,7 +124,7 @@ impl Connections {
             }
             return None;
         }
-        self.shelves.put(self.worker, key, connection, (Instant::now(), idle));
+        self.shelves.put(self.worker, key, connection, (now, idle));
         Some(key)
     }
 
@@ -179,7 +188,7 @@ impl<'a> Home<'a> {
     /// Puts a connection to `endpoint` there; nothing is there to be taken back where it is of no
     /// more use, or shared anyway.
     pub(super) fn leave(self, endpoint: &Endpoint, connection: Connection) -> Option<Left<'a>> {
-        let key = self.connections.put(endpoint, connection, self.idle)?;
+        let key = self.connections.put(endpoint, connection, (self.now, self.idle))?;
         Some(Left { home: self, key })
     }
 }
@@ -189,7 +198,7 @@ impl<'a> Home<'a> {
 impl Left<'_> {
     /// The connection, to be handed on; `None` where another worker has taken it meanwhile.
     pub(super) fn take_back(self) -> Option<Spare> {
-        let Self { home: Home { connections, idle }, key } = self;
+        let Self { home: Home { connections, idle, .. }, key } = self;
         let connection = connections.shelves.take_back(connections.worker, key)?;
         Some(Spare { connection, connections: connections.clone(), idle })
     }

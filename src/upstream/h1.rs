@@ -270,6 +270,19 @@ impl Http1 {
         }
     }
 
+    /// The answer's body, where all of it is here and has a length.
+    pub(super) fn take_whole(&mut self) -> Option<Bytes> {
+        let Stage::Body(Rest::Length(left)) = self.stage else { return None };
+        let length = usize::try_from(left).ok().filter(|&length| length <= self.buffer.len())?;
+        // What is left of the request may still break off, which is told to who reads frames.
+        if !self.outgoing.is_over() {
+            return None;
+        }
+        let bytes = self.buffer.split_to(length).freeze();
+        self.rest();
+        Some(bytes)
+    }
+
     /// Whether the answer has been read to its end.
     pub(super) fn has_answered(&self) -> bool {
         matches!(self.stage, Stage::Resting)

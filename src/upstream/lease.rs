@@ -72,14 +72,18 @@ impl Lease {
         }
     }
 
-    /// Gives the slot back together with the connection that it was used with. Whoever waits for a
-    /// slot gets both; when nobody does, the connection stays at `home`.
-    pub fn give_back(mut self, connection: Option<Connection>, home: Home<'_>) {
-        self.end(connection.map(|connection| (connection, home)));
+    /// Gives the slot back together with the connection that it was used with, and tells whose it
+    /// was. Whoever waits for a slot gets both; when nobody does, the connection stays at `home`.
+    pub fn give_back(
+        mut self,
+        connection: Option<Connection>,
+        home: Home<'_>,
+    ) -> Option<Arc<Endpoint>> {
+        self.end(connection.map(|connection| (connection, home)))
     }
 
-    fn end(&mut self, connection: Option<(Connection, Home<'_>)>) {
-        let Some(endpoint) = self.endpoint.take() else { return };
+    fn end(&mut self, connection: Option<(Connection, Home<'_>)>) -> Option<Arc<Endpoint>> {
+        let endpoint = self.endpoint.take()?;
         if self.orphaned {
             endpoint.berth.orphans.fetch_sub(1, Ordering::Relaxed);
         }
@@ -87,6 +91,7 @@ impl Lease {
         let left = connection.and_then(|(connection, home)| home.leave(&endpoint, connection));
         endpoint.berth.slots.give_back();
         endpoint.hand_over(left);
+        Some(endpoint)
     }
 }
 

@@ -289,7 +289,7 @@ impl Grant {
     fn pass_on(self) {
         match self.spare.map(Spare::into_parts) {
             Some((connection, connections, idle)) => {
-                let home = Home { connections: &connections, idle };
+                let home = Home { connections: &connections, idle, now: Instant::now() };
                 self.lease.give_back(Some(connection), home);
             }
             None => drop(self.lease),

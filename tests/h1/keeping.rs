@@ -8,7 +8,7 @@ use usher::{
     drain::Stage,
     edge::h1::Rules,
     fault::Fault,
-    proxy::{End, Informational, Presence},
+    proxy::{Contact, End},
 };
 
 use crate::kit::{answer, channel, serve, serve_by, serve_with, whole};
@@ -105,10 +105,10 @@ async fn a_half_closed_client_is_told_of_and_still_answered() {
     let mut served = serve_with(Rules::default(), move |request, book| {
         let left = left.lock().take();
         async move {
-            let presence = request.extensions().get::<Presence>().expect("a presence").clone();
-            assert!(!presence.half_closed());
+            let contact = request.extensions().get::<Contact>().expect("a contact").clone();
+            assert!(!contact.presence.as_ref().expect("a presence").half_closed());
             left.expect("one request").await.expect("told");
-            presence.gone().await;
+            contact.gone().await;
             answer(&book, "still")
         }
     })
@@ -154,7 +154,8 @@ async fn a_reset_drops_the_request() {
 #[tokio::test]
 async fn early_hints_go_ahead_of_the_answer_but_not_to_http_1_0() {
     let mut served = serve_with(Rules::default(), |request, book| async move {
-        if let Some(informational) = request.extensions().get::<Informational>() {
+        let contact = request.extensions().get::<Contact>().expect("a contact").clone();
+        if let Some(informational) = &contact.informational {
             let mut fields = HeaderMap::new();
             fields.insert("link", HeaderValue::from_static("</a.css>"));
             informational.send(StatusCode::EARLY_HINTS, &fields);

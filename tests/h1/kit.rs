@@ -329,6 +329,7 @@ where
         match arrival.request {
             Ok(mut request) => {
                 arrival.lines.pour(request.headers_mut());
+                request.extensions_mut().insert(arrival.contact);
                 let answering = (self.0)(request, book);
                 Box::pin(async move { Ok(answering.await) })
             }

@@ -22,7 +22,7 @@ use crate::{
     fault::Fault,
     http1::lines::Lines,
     peer::{Peer, Protocol},
-    proxy::{Arrival, Informational, Presence, Refusal, Settling, upgrade::Tunnel},
+    proxy::{Arrival, Contact, Informational, Presence, Refusal, Settling, upgrade::Tunnel},
 };
 
 use super::{
@@ -52,6 +52,8 @@ pub(super) struct Connection<S> {
     wheel: Wheel,
     leave: Leave,
     presence: Presence,
+    /// 1xx answers of the request under way, once there was one.
+    informational: Option<Informational>,
     assembler: Assembler,
     phase: Phase,
     /// Whether what has come may be the beginning of HTTP/2's preface.
@@ -103,6 +105,7 @@ impl<S> Connection<S> {
             peer,
             leave: Leave::new(drain),
             presence,
+            informational: None,
             assembler: Assembler::default(),
             phase: Phase::Idle,
             may_be_http2: rules.h2c,
@@ -170,10 +173,10 @@ impl<S> Connection<S> {
         Ok(head)
     }
 
-    /// Begins to be idle.
-    pub(super) fn rest(&mut self) {
+    /// Begins to be idle, `now`.
+    pub(super) fn rest(&mut self, now: Instant) {
         self.phase = Phase::Idle;
-        self.deadline.reset(self.expires.min(Instant::now() + self.rules.keep_alive));
+        self.deadline.reset(self.expires.min(now + self.rules.keep_alive));
     }
 
     /// Closes the connection.
@@ -199,19 +202,14 @@ impl<S> Connection<S> {
     }
 
     /// A request with its body, ready for the service, and what the door keeps of it.
-    fn admit(&self, head: Head, informational: Option<&Informational>) -> Request<Body> {
-        let mut request = head.request;
+    fn admit(&self, head: Head) -> Request<Body> {
         let turn = {
             let mut intake = self.intake.lock();
             let turn = intake.begin(head.framing, head.expects);
             intake.park();
             turn
         };
-        request.extensions_mut().insert(self.presence.clone());
-        if let Some(informational) = informational {
-            request.extensions_mut().insert(informational.clone());
-        }
-        request.map(|()| match head.framing {
+        head.request.map(|()| match head.framing {
             Framing::None => Body::empty(),
             framing => Body::new(Reader::new(self.intake.clone(), turn, framing)),
         })
@@ -225,20 +223,27 @@ where
     /// Hands what was read to the service, and writes its answer.
     pub(super) async fn exchange(&mut self, verdict: Verdict) -> Next {
         let arrived = Instant::now().into_std();
-        let mut facts = Facts::of(&verdict);
+        let facts = Facts::of(&verdict);
         let mut lines = Lines::default();
         let request = match verdict {
             Ok(mut head) => {
                 lines = std::mem::take(&mut head.lines);
-                Ok(self.admit(*head, facts.informational.as_ref()))
+                Ok(self.admit(*head))
             }
             Err(refusal) => {
                 self.intake.lock().begin(Framing::None, false);
                 Err::<_, Refusal>(*refusal)
             }
         };
+        let informational = facts.may_be_informed.then(|| {
+            let informational = self.informational.get_or_insert_default();
+            informational.renew();
+            &*informational
+        });
+        let (presence, informing) = (Some(self.presence.clone()), informational.cloned());
+        let contact = Contact { presence, informational: informing };
         let (peer, protocol) = (self.peer.clone(), facts.asked.protocol);
-        let arrival = Arrival { peer, protocol, arrived, request, lines };
+        let arrival = Arrival { peer, protocol, arrived, contact, request, lines };
         let Ok(()) = poll_fn(|cx| self.service.poll_ready(cx)).await;
         let service = self.service.call(arrival);
         let mut exchange = Exchange {
@@ -247,8 +252,9 @@ where
             wheel: &self.wheel,
             leave: &mut self.leave,
             writer: Writer::new(self.stream.clone(), self.wheel.clone(), self.rules.write_wait),
-            informational: facts.informational.take(),
+            informational,
             asked: facts.asked,
+            has_body: facts.has_body,
             upgrade: facts.upgrade,
             client_closes: facts.client_closes,
             persists: facts.persists,
@@ -262,7 +268,9 @@ where
 /// What the door keeps of a request.
 struct Facts {
     asked: Asked,
-    informational: Option<Informational>,
+    has_body: bool,
+    /// Whether its client knows 1xx answers.
+    may_be_informed: bool,
     upgrade: bool,
     client_closes: bool,
     persists: bool,
@@ -275,14 +283,16 @@ impl Facts {
         match verdict {
             Ok(head) => Self {
                 asked: Asked::new(Some(head.request.method()), head.protocol),
-                informational: (head.protocol == Protocol::Http11).then(Informational::default),
+                has_body: head.framing != Framing::None,
+                may_be_informed: head.protocol == Protocol::Http11,
                 upgrade: head.upgrade,
                 client_closes: !head.persists,
                 persists: head.persists,
             },
             Err(refusal) => Self {
                 asked: Asked::new(refusal.method.as_ref(), Protocol::Http11),
-                informational: None,
+                has_body: false,
+                may_be_informed: false,
                 upgrade: false,
                 client_closes: false,
                 persists: false,

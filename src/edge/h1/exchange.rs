@@ -32,8 +32,8 @@ use super::{
 
 /// What a connection does after an exchange.
 pub(super) enum Next {
-    /// It waits for the next head.
-    Idle,
+    /// It waits for the next head from then on.
+    Idle(Instant),
     /// It closes, in the given manner.
     Close(Manner),
     /// It goes on as a tunnel.
@@ -59,8 +59,10 @@ pub(super) struct Exchange<'c> {
     pub(super) wheel: &'c Wheel,
     pub(super) writer: Writer,
     /// 1xx answers, for clients that know them.
-    pub(super) informational: Option<Informational>,
+    pub(super) informational: Option<&'c Informational>,
     pub(super) asked: Asked,
+    /// Whether the request has a body; of one without, the reading side has nothing to tell.
+    pub(super) has_body: bool,
     /// Whether the client asked for an upgrade.
     pub(super) upgrade: bool,
     /// Whether the client itself wants the connection closed after this.
@@ -95,13 +97,14 @@ impl Exchange<'_> {
             let tunnel = parts.extensions.remove::<Tunnel>().filter(|_| self.upgrade);
             return self.switch(&parts, &mut settling, tunnel).await;
         }
-        let mut shape = self.begin(&parts, &settling.take_lines());
+        let now = settling.began().map_or_else(Instant::now, Instant::from_std);
+        let mut shape = self.begin(&parts, &settling.take_lines(), now);
         drop(parts);
         match self.write(&mut shape, &mut settling).await {
             Written::Whole => {
-                settling.delivered();
+                let delivered = settling.delivered();
                 drop(settling);
-                self.end().await
+                self.end(delivered.map_or_else(Instant::now, Instant::from_std)).await
             }
             Written::Cut(fault) => {
                 settling.broken(fault);
@@ -128,17 +131,17 @@ impl Exchange<'_> {
         })
         .await
         .filter(|answer| answer.extensions().get::<Unheard>().is_none())
-        .filter(|_| self.intake.lock().fault() != Some(Fault::ClientLeft))
+        .filter(|_| !self.has_body || self.intake.lock().fault() != Some(Fault::ClientLeft))
     }
 
     /// What goes on beside the service: 1xx answers, the client, the word to stop. Ready when the
     /// exchange is over because of one of them.
     fn poll_aside(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
-        if self.intake.lock().continue_due() {
+        if self.has_body && self.intake.lock().continue_due() {
             self.writer.text.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         if let Some(informational) = &self.informational {
-            for (status, fields) in informational.poll_take(cx) {
+            for (status, fields) in informational.take() {
                 answer::append_informational(&mut self.writer.text, status, &fields);
             }
         }
@@ -164,7 +167,7 @@ impl Exchange<'_> {
     }
 
     /// Lays the head of the answer into the writer; the rest is of the shape that comes back.
-    fn begin(&mut self, parts: &Parts, lines: &Lines) -> Shape {
+    fn begin(&mut self, parts: &Parts, lines: &Lines, now: Instant) -> Shape {
         if let Some(informational) = self.informational.take() {
             for (status, fields) in informational.close() {
                 answer::append_informational(&mut self.writer.text, status, &fields);
@@ -172,26 +175,31 @@ impl Exchange<'_> {
         }
         let length = answer::length(&parts.headers, lines);
         let shape = Shape::of(parts, length, self.asked);
-        self.persists &= self.may_persist(shape) && !answer::closes(parts);
+        self.persists &= self.may_persist(shape, now) && !answer::closes(parts);
         let text = self.writer.open();
         let manner = (shape, self.asked.protocol, self.persists);
         answer::append_head(text, parts, (lines, length), manner);
         shape
     }
 
-    /// Whether anything speaks against another request on this connection.
-    fn may_persist(&self, shape: Shape) -> bool {
+    /// Whether nothing speaks against another request on this connection, `now`.
+    fn may_persist(&self, shape: Shape, now: Instant) -> bool {
+        (!self.has_body || self.body_lets_go_on())
+            && shape != Shape::UntilClose
+            && !self.leave.is_finishing()
+            && now < self.expires
+            && (!self.upgrade || self.intake.lock().buffer.is_empty())
+    }
+
+    /// Whether what is left of the request's body can be read over.
+    fn body_lets_go_on(&self) -> bool {
         let mut intake = self.intake.lock();
         // A client that still waits for `100 Continue` may send its body after this answer or not;
         // nobody can tell what its next bytes would be.
         let owed = intake.stop_expecting() && !intake.is_whole();
-        shape != Shape::UntilClose
-            && !owed
+        !owed
             && intake.fault().is_none()
             && intake.missing() <= intake.buffer.len() as u64 + linger::DRAINED_BYTES_MAX
-            && (!self.upgrade || intake.buffer.is_empty())
-            && !self.leave.is_finishing()
-            && Instant::now() < self.expires
     }
 
     /// Writes the head that waits in the writer, and the body behind it.
@@ -226,15 +234,18 @@ impl Exchange<'_> {
         .await
     }
 
-    /// The answer has gone out whole: what becomes of the connection.
-    async fn end(&mut self) -> Next {
-        let whole = {
+    /// The answer has gone out whole, at `delivered`: what becomes of the connection.
+    async fn end(&mut self, delivered: Instant) -> Next {
+        let whole = !self.has_body || {
             let mut intake = self.intake.lock();
             intake.revoke();
             intake.is_whole()
         };
-        if self.persists && (whole || linger::discard_rest(self.intake, self.wheel).await) {
-            return Next::Idle;
+        if self.persists && whole {
+            return Next::Idle(delivered);
+        }
+        if self.persists && linger::discard_rest(self.intake, self.wheel).await {
+            return Next::Idle(Instant::now());
         }
         let nothing_comes = whole && self.intake.lock().buffer.is_empty();
         Next::Close(if nothing_comes && self.client_closes { Manner::Now } else { Manner::Linger })

@@ -27,7 +27,7 @@ use crate::{
     http1::lines::Lines,
     meters::Http2End,
     peer::{Peer, Protocol},
-    proxy::{Arrival, Informational, Refusal, Settling},
+    proxy::{Arrival, Contact, Informational, Refusal, Settling},
 };
 
 use super::{
@@ -188,13 +188,10 @@ where
             Ok(head) => Ok(self.admit(head, has_body, stream, &mut exchange)),
             Err(refusal) => Err::<_, Refusal>(*refusal),
         };
-        let arrival = Arrival {
-            peer: self.peer.clone(),
-            protocol: Protocol::Http2,
-            arrived,
-            request,
-            lines: Lines::default(),
-        };
+        // A stream that is half-closed is one whose request is whole; who takes it back resets it.
+        let contact = Contact { presence: None, informational: exchange.informational.clone() };
+        let (peer, protocol, lines) = (self.peer.clone(), Protocol::Http2, Lines::default());
+        let arrival = Arrival { peer, protocol, arrived, contact, request, lines };
         let service = self.service.call(arrival);
         self.streams.start(&self.common, |ticket| exchange.run(ticket, service));
     }
@@ -207,10 +204,8 @@ where
         stream: RecvStream,
         exchange: &mut Exchange,
     ) -> Request<Body> {
-        let Head { mut request, length, expects, websocket } = head;
-        let informational = Informational::default();
-        request.extensions_mut().insert(informational.clone());
-        exchange.informational = Some(informational);
+        let Head { request, length, expects, websocket } = head;
+        exchange.informational = Some(Informational::default());
         exchange.word = expects.then(Word::default);
         let body = if websocket {
             exchange.upgrade = Some(stream);

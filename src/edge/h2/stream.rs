@@ -76,7 +76,7 @@ impl Exchange {
             self.word = None;
             self.inform(StatusCode::CONTINUE, HeaderMap::new());
         }
-        let waiting = self.informational.as_ref().map(|interim| interim.poll_take(cx));
+        let waiting = self.informational.as_ref().map(|interim| interim.take());
         for (status, fields) in waiting.into_iter().flatten() {
             self.inform(status, fields);
         }

@@ -30,13 +30,11 @@ impl Exchange {
         self.audience().meter.waited(self.worker.index, wait);
     }
 
-    /// Another attempt begins, with a lease.
-    pub fn attempt(&mut self, lease: Lease) {
+    /// Another attempt begins, with a lease that it was given at `taken`.
+    pub fn attempt(&mut self, lease: Lease, taken: Instant) {
         self.give_back(None);
         self.attempts += 1;
         self.tries.begin(lease.endpoint().id());
-        self.endpoint = Some(lease.endpoint().clone());
-        let taken = Instant::now();
         if let Some(pool) = self.pool() {
             pool.meter.lease_taken(self.worker.index, taken);
             if self.attempts == 1 {
@@ -58,8 +56,14 @@ impl Exchange {
     /// The lease goes back: the monolith has said its last byte, or the attempt is over. Whoever
     /// waits for a slot gets it together with `connection`, which is kept when nobody does.
     pub fn give_back(&mut self, connection: Option<Connection>) {
+        if self.lease.is_some() {
+            self.give_back_at(Instant::now(), connection);
+        }
+    }
+
+    /// The lease goes back, now that it is `now`.
+    pub fn give_back_at(&mut self, now: Instant, connection: Option<Connection>) {
         let Some(held) = self.lease.take() else { return };
-        let now = Instant::now();
         let took = now.saturating_duration_since(held.taken);
         self.upstream += took;
         self.tries.took(took);
@@ -69,8 +73,9 @@ impl Exchange {
         if let Some(stake) = self.stake() {
             stake.gave_back(self.worker.index);
         }
-        let home = Home { connections: &self.worker.connections, idle: self.keep_alive_idle() };
-        held.lease.give_back(connection, home);
+        let (connections, idle) = (&self.worker.connections, self.keep_alive_idle());
+        let home = Home { connections, idle, now };
+        self.endpoint = held.lease.give_back(connection, home);
         // Only now: who waited behind it is to find the slot free.
         self.turns.clear();
     }
@@ -79,6 +84,7 @@ impl Exchange {
     pub fn orphan(&mut self) -> Option<Orphan> {
         let pool = self.pool_index()?;
         let held = self.lease.take()?;
+        self.endpoint = Some(held.lease.endpoint().clone());
         let took = held.taken.elapsed();
         self.upstream += took;
         self.tries.took(took);

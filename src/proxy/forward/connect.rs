@@ -12,7 +12,7 @@ use crate::{
     fault::Fault,
     meters::SecretEnd,
     proxy::asked::Asked,
-    upstream::{Behalf, ConnectError, Connection, Dialect, Endpoint, Spare, Way, reach},
+    upstream::{Behalf, ConnectError, Connection, Dialect, Spare, Way, reach},
 };
 
 // === impl Journey ===
@@ -39,9 +39,10 @@ impl Journey<'_> {
         Some(Behalf { source, destination: peer.local.unwrap_or_else(nowhere) })
     }
 
-    /// An idle connection to `endpoint`.
-    pub(super) fn idle(&self, endpoint: &Endpoint) -> Option<Connection> {
-        self.exchange.worker().connections.take(endpoint, self.dialect()?, self.behalf())
+    /// An idle connection to the endpoint of the lease, that is good `now`.
+    pub(super) fn idle(&self, now: Clock) -> Option<Connection> {
+        let (endpoint, dialect) = (self.exchange.endpoint()?, self.dialect()?);
+        self.exchange.worker().connections.take(endpoint, dialect, self.behalf(), now)
     }
 
     /// The connection that came with the slot, if it is good for this request.
@@ -49,8 +50,8 @@ impl Journey<'_> {
         self.exchange.worker().connections.accept(spare, self.dialect()?, self.behalf())
     }
 
-    /// A new connection to the endpoint of the lease.
-    pub(super) async fn connect(&mut self) -> Result<Connection, Failed> {
+    /// A new connection to the endpoint of the lease, and when there was one.
+    pub(super) async fn connect(&mut self) -> Result<(Connection, Clock), Failed> {
         let (Some(endpoint), Some(dialect)) = (self.exchange.endpoint(), self.dialect()) else {
             return Err(Failed::Fault(Fault::NoEndpoint));
         };
@@ -59,10 +60,12 @@ impl Journey<'_> {
         let worker = self.exchange.worker();
         let (address, endpoint_id) = (endpoint.address(), endpoint.id());
         let way = Way { address, endpoint_id, dialect, behalf: self.behalf() };
-        let made = reach(way, wait, &worker.wheel, &worker.connections).await;
+        // On the heap, so that the futures of requests that need no new one stay small.
+        let made = Box::pin(reach(way, wait, &worker.wheel, &worker.connections)).await;
         self.count(&made);
-        self.exchange.connected(began.elapsed());
-        made.map_err(|error| self.unconnected(&error))
+        let now = Clock::now();
+        self.exchange.connected(now.saturating_duration_since(began));
+        made.map(|connection| (connection, now)).map_err(|error| self.unconnected(&error))
     }
 
     /// What it means that there is no connection.

@@ -87,7 +87,8 @@ fn a_grant_whose_waiter_has_gone_passes_on() {
 async fn a_connection_goes_with_its_slot_past_whoever_has_gone_and_stays_when_nobody_waits() {
     let pool = pool(&[1], 1, &Arc::default());
     let connections = Arc::new(Connections::of(0, Arc::new(Shelves::of(2))));
-    let home = Home { connections: &connections, idle: Duration::from_secs(15) };
+    let (idle, now) = (Duration::from_secs(15), Instant::now());
+    let home = Home { connections: &connections, idle, now };
     let (ours, _theirs) = tokio::net::UnixStream::pair().expect("sockets");
     let connection = Connection::alone(Stream::Plain(Socket::Unix(ours)));
     let held = lease(&pool).expect("a slot");
