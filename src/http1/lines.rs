@@ -20,6 +20,9 @@ use super::{
 /// How many a list has room for at first.
 const LINES_USUAL: usize = 24;
 
+/// So many names are looked for one after the other.
+const NAMES_FEW: usize = 8;
+
 /// Fields of a head that go on as they came, and those that usher adds.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
@@ -179,13 +182,20 @@ impl Lines {
         self.count_kinds();
     }
 
-    /// Removes the fields called `name`.
-    pub fn remove(&mut self, name: &HeaderName) {
-        if self.may_hold(name) {
-            let bytes = &self.bytes;
-            self.list.retain(|line| !line.is_called(name, bytes));
-            self.count_kinds();
+    /// Removes the fields called by any of `names`, of which a client may send thousands.
+    pub fn remove(&mut self, names: &[HeaderName]) {
+        if !names.iter().any(|name| self.may_hold(name)) {
+            return;
         }
+        let bytes = &self.bytes;
+        if names.len() <= NAMES_FEW {
+            self.list.retain(|line| !names.iter().any(|name| line.is_called(name, bytes)));
+        } else {
+            let names: std::collections::HashSet<_> = names.iter().collect();
+            let name_of = |line: &Line| HeaderName::from_bytes(line.name(bytes));
+            self.list.retain(|line| !name_of(line).is_ok_and(|name| names.contains(&name)));
+        }
+        self.count_kinds();
     }
 
     /// Removes the fields of this kind.
@@ -329,7 +339,7 @@ mod tests {
             let mut lines = lines(head);
             assert_eq!(lines.get(Known::ContentLength), Some(&b"5"[..]));
             assert_eq!(written(&lines, Some(Known::ContentLength)), rest);
-            lines.remove(&http::header::CONTENT_LENGTH);
+            lines.remove(&[http::header::CONTENT_LENGTH]);
             assert_eq!(written(&lines, None), rest);
             assert!(!lines.has(Known::ContentLength));
         }
@@ -346,6 +356,17 @@ mod tests {
         assert_eq!(written(&lines, None), "-A: 1\r\nB: 2\r\n");
         lines.bring(&name, &mut map);
         assert_eq!((map.len(), lines.len()), (2, 2));
+    }
+
+    #[test]
+    fn few_and_many_names_are_removed_alike() {
+        for others in [0, 1, NAMES_FEW, 5_000] {
+            let mut lines = lines("A: 1\r\nX-App: a\r\nB: 2\r\nx-APP:b\r\nDate: c\r\n\r\n");
+            let mut names = vec![HeaderName::from_static("x-app"), http::header::DATE];
+            names.extend((0..others).map(|n| HeaderName::try_from(format!("x-{n}")).expect("it")));
+            lines.remove(&names);
+            assert_eq!(written(&lines, None), "-A: 1\r\nB: 2\r\n", "{others}");
+        }
     }
 
     #[test]

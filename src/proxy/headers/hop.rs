@@ -72,8 +72,8 @@ fn strip(headers: &mut HeaderMap, lines: &mut Lines, ending: SmallVec<[HeaderNam
             .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
             .filter(|name| !NEVER_NOMINATED.contains(name))
             .collect();
+        lines.remove(&nominated);
         for name in nominated {
-            lines.remove(&name);
             headers.remove(name);
         }
     }
