@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import time
 import proxies
 import shapes
 from cores import Cores
+from cost import family
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -99,10 +99,12 @@ class Bench:
         return program
 
     def end(self, program):
+        """At once: some would wait for their clients for minutes, and none has anything to keep.
+        One with children (nginx) is asked, as it alone takes them along."""
         self.programs.remove(program)
-        # One that was stopped ends only when it goes on.
-        for number in (signal.SIGTERM, signal.SIGCONT):
-            program.send_signal(number)
+        if program.poll() is None and len(family(program.pid)) == 1:
+            program.kill()
+        program.terminate()
         try:
             program.wait(10)
         except subprocess.TimeoutExpired:
