@@ -57,9 +57,8 @@ async fn a_puma_that_speaks_tls_and_asks_who_is_calling() {
         assert!(answer.text().contains("\"scheme\":\"https\""), "{}", answer.text());
     }
     // A session that a check had may be resumed, if one was first.
-    let shaken = |result| {
-        usher.samples().sum("usher_upstream_tls_handshakes_total", &["\"rails\"", result])
-    };
+    let shaken =
+        |result| usher.samples().sum("usher_upstream_tls_handshakes_total", &["\"rails\"", result]);
     assert_eq!(shaken("\"full\"") + shaken("\"resumed\""), 1.0, "its connection is kept");
     assert_eq!(shaken("\"failed\""), 0.0);
     drop(client);
