@@ -131,7 +131,7 @@ class Usher:
 
     def count(self, shape):
         """Instructions and allocations of one request of a shape."""
-        shape.run(self.ports, shape.few)
+        shape.run(self.ports, self.origin, shape.few)
         few, many = self.cost(shape, shape.few), self.cost(shape, 3 * shape.few)
         each = {what: (many[what] - few[what]) / (2 * shape.few) for what in few}
         return {"instructions": round(each["instructions"]),
@@ -140,7 +140,7 @@ class Usher:
     def cost(self, shape, requests):
         """What a run costs as a whole."""
         self.control("--zero")
-        shape.run(self.ports, requests)
+        shape.run(self.ports, self.origin, requests)
         self.dumps += 1
         self.control("--dump")
         dump = f"{self.path('counts')}.{self.dumps}"

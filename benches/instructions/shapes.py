@@ -59,8 +59,11 @@ ANSWERS = {
     b"/menus/1": answer(1024),
     b"/graphql": answer(1024),
     b"/orders": answer(1024, RAILS),
-    b"/large": answer(1 << 20),
 }
+
+# What a large answer comes in: so little that a piece is there as a whole, or not yet.
+PIECE = 32 << 10
+PIECES = 32
 
 SWITCHING = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
              b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
@@ -105,6 +108,7 @@ class Origin:
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
+        self.wanted = threading.Semaphore(0)
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -130,7 +134,17 @@ class Origin:
                 if line.lower().startswith(b"content-length:"):
                     exactly(connection, int(line[15:]) - len(rest))
                     rest = b""
-            connection.sendall(ANSWERS[path])
+            if path == b"/large":
+                self.piecemeal(connection)
+            else:
+                connection.sendall(ANSWERS[path])
+
+    def piecemeal(self, connection):
+        """A large answer, no piece of it before it is wanted."""
+        connection.sendall(answer(PIECES * PIECE)[:-PIECES * PIECE])
+        for _ in range(PIECES):
+            self.wanted.acquire()
+            connection.sendall(b"x" * PIECE)
 
     def echo(self, connection):
         while connection.recv(len(MASKED), socket.MSG_WAITALL):
@@ -152,7 +166,7 @@ class Http1:
                         "\r\n").encode() + body
         self.tls = tls
 
-    def run(self, ports, requests):
+    def run(self, ports, origin, requests):
         with self.connect(ports) as connection:
             connection.sendall(self.request)
             length = self.first(connection)
@@ -179,10 +193,26 @@ class Http1:
         return len(head) + 4 + int(lengths[0])
 
 
+class Large(Http1):
+    """An answer of 1 MiB, which comes as the client reads it. Were it sent at once, how many reads
+    usher takes for it, and so what it costs, would be for the system to say."""
+
+    def run(self, ports, origin, requests):
+        with self.connect(ports) as connection:
+            for _ in range(requests):
+                connection.sendall(self.request)
+                head = b""
+                while not head.endswith(b"\r\n\r\n"):
+                    head += connection.recv(1) or sys.exit("usher hung up before it answered")
+                for _ in range(PIECES):
+                    origin.wanted.release()
+                    exactly(connection, PIECE)
+
+
 class Connections(Http1):
     """Connections one after the other, each with one request; over TLS each shakes hands anew."""
 
-    def run(self, ports, requests):
+    def run(self, ports, origin, requests):
         for _ in range(requests):
             with self.connect(ports) as connection:
                 connection.sendall(self.request)
@@ -197,7 +227,7 @@ class Http2:
     def __init__(self, few, path, tls=False):
         self.few, self.path, self.tls = few, path, tls
 
-    def run(self, ports, requests):
+    def run(self, ports, origin, requests):
         url = (f"https://localhost:{ports['tls']}" if self.tls
                else f"http://127.0.0.1:{ports['plain']}")
         done = subprocess.run(
@@ -212,7 +242,7 @@ class Messages:
 
     few, slack, about = 1000, SLACK, None
 
-    def run(self, ports, requests):
+    def run(self, ports, origin, requests):
         with socket.create_connection(("127.0.0.1", ports["plain"])) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(
@@ -273,7 +303,7 @@ ALL = {
     "GET of 1 KiB": Http1(500, "/menus/1", fields=SMALL),
     "GET of 1 KiB by a phone, Rails' fields": Http1(500, "/orders", fields=PHONE),
     "POST of 10 KB": Http1(300, "/orders", "POST", PHONE, b"p" * 10_000),
-    "GET of 1 MiB": Http1(20, "/large", fields=SMALL, slack=0.3),
+    "GET of 1 MiB, 32 KiB at a time": Large(20, "/large", fields=SMALL, slack=0.1),
     "GET of 1 KiB, TLS": Http1(500, "/menus/1", fields=SMALL, tls=True),
     "GET of 1 KiB, HTTP/2": Http2(500, "/menus/1"),
     "GET of 1 KiB, HTTP/2 over TLS": Http2(500, "/menus/1", tls=True),
