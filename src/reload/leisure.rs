@@ -77,7 +77,7 @@ impl Leisure {
             }
             tracing::info!("there is no time left to read the configuration in: it takes some");
         }
-        blocking(move || work()).await
+        blocking(move || walk(|| work())).await
     }
 
     /// Whether there is room for something that nobody waits for.
