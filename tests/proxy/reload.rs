@@ -6,7 +6,8 @@ use crate::{
     GET,
     suite::websocket::opened,
     support::{
-        client::{Answer, Client, refused},
+        client::{Client, refused},
+        orders::reload,
         origin::{Closed, Origin, ok},
         usher::{Usher, listener_tls, one_pool},
     },
@@ -36,15 +37,6 @@ impl File {
         fs::write(&beside, text).expect("it can be written");
         fs::rename(&beside, &self.path).expect("it can be renamed");
     }
-}
-
-/// What the control port answers to a reload.
-async fn reload(usher: &Usher) -> (Answer, serde_json::Value) {
-    let mut client = Client::plain(usher.addresses.control.expect("a control port")).await;
-    client.send("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    let answer = client.answer().await;
-    let view = serde_json::from_slice(&answer.body).expect("JSON");
-    (answer, view)
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use tokio::net::TcpStream;
 
 use crate::support::{
     client::{Answer, Client},
+    orders::{done, order},
     origin::{Origin, ok},
     usher::{Usher, one_pool},
 };
@@ -15,28 +16,6 @@ mod kept;
 mod loaded;
 
 const WAITING: &str = "usher_paused_requests{kind=\"audience\",target=\"everyone\"}";
-
-/// Gives an order, and returns the status and what it answers.
-async fn order(usher: &Usher, verb: &str, body: Value) -> (u16, Value) {
-    let mut client = Client::plain(usher.addresses.control.expect("a control port")).await;
-    let body = body.to_string();
-    client
-        .send(format!(
-            "POST /api/v1/{verb} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-        .await;
-    let answer = client.answer().await;
-    (answer.status, serde_json::from_str(answer.text()).expect("JSON"))
-}
-
-/// Gives an order that is carried out.
-pub async fn done(usher: &Usher, verb: &str, body: Value) -> Value {
-    let (status, view) = order(usher, verb, body).await;
-    assert_eq!((status, &view["result"]), (200, &"done".into()), "{view}");
-    view
-}
 
 fn fault(answer: &Answer) -> (u16, &str) {
     (answer.status, answer.field("x-usher-fault").unwrap_or_default())
@@ -286,7 +265,8 @@ async fn two_operators_are_told_what_the_other_one_did() {
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_pause_and_answers_those_who_do() {
     let origin = Origin::start().await;
-    let text = one_pool(&[origin.endpoint()], "").replace("requests: 5s", "requests: 800ms");
+    // It is a quarter of the time before others are cut that nobody waits any more.
+    let text = one_pool(&[origin.endpoint()], "").replace("requests: 5s", "requests: 8s");
     let usher = Usher::start(&text).await;
     let mut client = Client::connect(usher.address()).await;
     done(&usher, "pause", json!({ "target": "everyone", "wait": "10m" })).await;

@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod http2;
 pub mod log;
 pub mod names;
+pub mod orders;
 pub mod origin;
 pub mod usher;
 pub mod wire;

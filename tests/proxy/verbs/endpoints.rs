@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{done, order};
 use crate::GET;
 use crate::support::{
     client::Client,
+    orders::{done, order},
     origin::{Origin, ok},
     usher::{Usher, one_pool},
 };

@@ -4,10 +4,11 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{WAITING, done};
+use super::WAITING;
 use crate::GET;
 use crate::support::{
     client::Client,
+    orders::done,
     origin::Origin,
     usher::{Usher, one_pool},
 };

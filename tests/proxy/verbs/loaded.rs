@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::done;
 use crate::support::{
     client::Client,
+    orders::done,
     origin::{Origin, ok},
     usher::{Usher, one_pool},
 };
