@@ -2,16 +2,22 @@
 
 #[path = "http2/answers.rs"]
 mod answers;
+#[path = "http2/drained.rs"]
+mod drained;
 #[path = "http2/floods.rs"]
 mod floods;
 #[path = "http2/leaving.rs"]
 mod leaving;
 #[path = "http2/limits.rs"]
 mod limits;
+#[path = "http2/ordered.rs"]
+mod ordered;
 #[path = "http2/raw.rs"]
 mod raw;
 #[path = "http2/refused.rs"]
 mod refused;
+#[path = "http2/reloaded.rs"]
+mod reloaded;
 #[path = "http2/requests.rs"]
 mod requests;
 #[path = "http2/started.rs"]

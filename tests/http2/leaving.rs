@@ -12,7 +12,7 @@ use crate::{
 
 #[tokio::test]
 async fn an_idle_connection_is_told_to_go_and_goes() {
-    let (origin, usher, mut client) = started_with("limits: { keep_alive: 200ms }", "").await;
+    let (origin, usher, mut client) = started_with("limits: { keep_alive: 2s }", "").await;
     origin.serve(|_| ok(""));
     assert_eq!(client.get("/").await.status, 200);
     client.ended().await.expect("a GOAWAY without an error");

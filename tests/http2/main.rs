@@ -4,11 +4,14 @@
 //! Transport: HTTP/2, here in plain text and over TLS in `http2_tls`.
 
 mod answers;
+mod drained;
 mod floods;
 mod leaving;
 mod limits;
+mod ordered;
 mod raw;
 mod refused;
+mod reloaded;
 mod requests;
 mod started;
 #[path = "../support/mod.rs"]

@@ -51,13 +51,17 @@ impl Raw {
         Self::without_preface(address).await.begun().await
     }
 
+    /// The same, on a connection that carries HTTP/2.
+    pub async fn on(stream: Wire) -> Self {
+        Self { stream, goaway: None }.begun().await
+    }
+
     /// The same, from another address of this machine.
     pub async fn connect_from(client: Ipv4Addr, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind((client, 0).into()).expect("an address of this machine");
         let socket = socket.connect(address).await.expect("usher accepts");
-        let stream = Wire::for_http2(socket).await;
-        Self { stream, goaway: None }.begun().await
+        Self::on(Wire::for_http2(socket).await).await
     }
 
     /// A connection that has said nothing.
@@ -161,5 +165,16 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![length[1], length[2], length[3], kind, flags];
     bytes.extend_from_slice(&stream.to_be_bytes());
     bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// How many bytes of bodies there are in whole frames.
+pub fn data_of(mut frames: &[u8]) -> usize {
+    let mut bytes = 0;
+    while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = frames {
+        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        bytes += if *kind == DATA { length.min(rest.len()) } else { 0 };
+        frames = rest.get(length..).unwrap_or_default();
+    }
     bytes
 }

@@ -156,7 +156,7 @@ async fn a_client_that_resets_its_stream_ends_the_tunnel() {
 
 #[tokio::test]
 async fn a_tunnel_keeps_its_connection_until_it_ends_and_a_slow_reader_holds_back_rails() {
-    let (origin, usher, mut client) = started_with("limits: { keep_alive: 100ms }", "").await;
+    let (origin, usher, mut client) = started_with("limits: { keep_alive: 2s }", "").await;
     let origin = knowing(&mut client, origin).await;
     let mut sent = client.begin(wish("websocket"), false).await;
     let mut line = origin.accept().await;

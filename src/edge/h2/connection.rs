@@ -1,9 +1,12 @@
 //! A connection between its streams: what it accepts, how long it stays, and how it ends.
 //!
 //! ```text
-//!   serving ── idle, old, or usher stops ──> leaving: told twice ── no streams ──> over
-//!      └───── a flood, a stall, an error ──────────────────────────────────────────┘
+//!   serving ── idle, old, or usher stops ──> leaving: told twice ── no streams ──> read ──> over
+//!      └───── a flood, a stall, an error ─────────────────────────────────────────────────┘
 //! ```
+//!
+//! Whatever a client still has to read is waited for: what it sends while it reads would meet a
+//! closed socket, whose reset destroys the rest.
 
 use std::{
     convert::Infallible,
@@ -68,8 +71,18 @@ pub(super) struct Connection<S> {
     asked_at: Instant,
     read_before: u64,
     pinged: bool,
-    /// Why it is leaving, and when it has waited long enough for the client.
-    leaving: Option<(Http2End, Instant)>,
+    leaving: Option<Leaving>,
+}
+
+/// A connection that is told to go.
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    /// Why.
+    end: Http2End,
+    /// Since when.
+    since: Instant,
+    /// Whether its client has been told which request was the last without having answered before.
+    told: bool,
 }
 
 /// How a connection ended.
@@ -138,7 +151,7 @@ where
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(self.verdict(&error)),
                 Poll::Ready(None) => {
-                    let end = self.leaving.map_or(Http2End::Closed, |(end, _)| end);
+                    let end = self.leaving.map_or(Http2End::Closed, |leaving| leaving.end);
                     return Poll::Ready(end);
                 }
                 Poll::Pending => {}
@@ -155,8 +168,9 @@ where
                 }
                 Stage::Cutting | Stage::Ending => {
                     self.streams.cut();
-                    if self.streams.poll_none(cx).is_ready() {
-                        return Poll::Ready(Http2End::Drained);
+                    if self.streams.poll_none(cx).is_ready() && self.say_last(Http2End::Drained) {
+                        self.common.watch.take_as_read();
+                        continue;
                     }
                 }
             }
@@ -222,11 +236,11 @@ where
     /// Whether something has just been seen that ends the connection at once.
     fn sees_flood(&mut self) -> bool {
         let Some(end) = self.common.watch.ended() else { return false };
-        if self.leaving.is_some_and(|(known, _)| known == end) {
+        if self.leaving.is_some_and(|leaving| leaving.end == end) {
             return false;
         }
-        self.leaving = Some((end, Instant::now() + GOODBYE));
-        self.look.reset(Instant::now() + GOODBYE);
+        self.common.watch.take_as_read();
+        self.leave(end, true);
         self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         true
     }
@@ -236,10 +250,26 @@ where
         if self.leaving.is_some() {
             return false;
         }
-        self.leaving = Some((end, Instant::now() + GOODBYE));
-        self.look.reset(Instant::now() + GOODBYE);
+        self.leave(end, false);
         self.h2.graceful_shutdown();
         true
+    }
+
+    /// Tells the client which request was the last, though it has not answered, and lets the
+    /// connection end when that has been read; `false` when it has been told.
+    fn say_last(&mut self, end: Http2End) -> bool {
+        if self.leaving.is_some_and(|leaving| leaving.told) {
+            return false;
+        }
+        self.leave(self.leaving.map_or(end, |leaving| leaving.end), true);
+        self.h2.abrupt_shutdown(Reason::NO_ERROR);
+        true
+    }
+
+    fn leave(&mut self, end: Http2End, told: bool) {
+        let since = Instant::now();
+        self.leaving = Some(Leaving { end, since, told });
+        self.look.reset(since + GOODBYE);
     }
 
     /// Looks at the connection from time to time. Ready with its end, or when it was changed.
@@ -256,11 +286,15 @@ where
         }
         while Pin::new(&mut self.look).poll(cx).is_ready() {
             let now = Instant::now();
-            if let Some((end, until)) = self.leaving {
-                if now >= until && (quiet || self.common.watch.ended().is_some()) {
-                    return Poll::Ready(Some(end));
+            if let Some(leaving) = self.leaving {
+                let is_over = self.has_waited_long_enough(leaving, now);
+                if is_over && (leaving.told || self.common.watch.ended().is_some()) {
+                    return Poll::Ready(Some(leaving.end));
                 }
-                self.look.reset(until.max(now + GOODBYE));
+                self.look.reset(now + GOODBYE);
+                if is_over && self.say_last(leaving.end) {
+                    return Poll::Ready(None);
+                }
                 continue;
             }
             let idle_at = self.quiet_since.map(|since| since + self.common.rules.keep_alive);
@@ -283,9 +317,20 @@ where
         Poll::Pending
     }
 
+    /// Whether nothing is open any more, and the client has had its time to answer, or to read.
+    fn has_waited_long_enough(&self, leaving: Leaving, now: Instant) -> bool {
+        let watch = &self.common.watch;
+        if watch.ended().is_some() {
+            return now >= leaving.since + GOODBYE;
+        }
+        let patience = watch.reading(self.common.rules.write_wait).max(GOODBYE);
+        self.quiet_since.is_some_and(|quiet| now >= leaving.since.max(quiet) + patience)
+    }
+
     /// Whether a client with open streams has not answered a ping; sends one when it is silent.
     fn is_dead(&mut self, now: Instant) -> bool {
         self.asked_at = now;
+        self.common.watch.take_as_read();
         let read = self.common.watch.read();
         let silent = std::mem::replace(&mut self.read_before, read) == read;
         if self.quiet_since.is_some() || !silent {
@@ -303,7 +348,7 @@ where
 
     /// What an error of the crate says about the end.
     fn verdict(&self, error: &h2::Error) -> Http2End {
-        let leaving = self.leaving.filter(|_| error.is_io()).map(|(end, _)| end);
+        let leaving = self.leaving.filter(|_| error.is_io()).map(|leaving| leaving.end);
         if let Some(known) = self.common.watch.ended().or(leaving) {
             return known;
         }

@@ -32,11 +32,14 @@ use super::{
     patience::{Flood, Patience},
 };
 
-/// How long a connection that has been ended waits for its client's end, and how much it throws
-/// away meanwhile: closing over unread bytes would reset the connection, and with it destroy what
-/// was sent last.
+/// How long a connection that has been ended waits for its client's end at least, and how much it
+/// throws away meanwhile: closing over unread bytes would reset the connection, and with it destroy
+/// what was sent last.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 64 * 1024;
+
+/// How much of what was sent lately a client on a slow line reads in a second: 256 kbit.
+const READ_PER_SECOND: u64 = 32 * 1024;
 
 /// What is seen beneath one connection.
 #[derive(Debug, Default)]
@@ -49,6 +52,9 @@ pub(super) struct Watch {
     opened: AtomicU64,
     /// Why the connection must end: an [`Http2End`] and one; 0 while it need not.
     ended: AtomicU8,
+    /// Bytes sent, and those of them that the client has read by now, for all one knows.
+    sent: AtomicU64,
+    taken_as_read: AtomicU64,
 }
 
 /// One client's connection.
@@ -93,6 +99,19 @@ impl Watch {
     pub(super) fn ended(&self) -> Option<Http2End> {
         let place = usize::from(self.ended.load(Ordering::Relaxed));
         Http2End::ALL.get(place.checked_sub(1)?).copied()
+    }
+
+    /// How long the client may still be reading what was sent lately, but no longer than `max`. The
+    /// system takes megabytes that are on their way for a minute, and does not say so.
+    pub(super) fn reading(&self, max: Duration) -> Duration {
+        let sent = self.sent.load(Ordering::Relaxed);
+        let lately = sent.saturating_sub(self.taken_as_read.load(Ordering::Relaxed));
+        Duration::from_millis(lately.saturating_mul(1000) / READ_PER_SECOND).min(max)
+    }
+
+    /// The client is not waited for any more because of what was sent until now.
+    pub(super) fn take_as_read(&self) {
+        self.taken_as_read.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     fn end(&self, end: Http2End) {
@@ -184,6 +203,7 @@ impl Wire {
             Poll::Ready(Ok(bytes)) => {
                 self.stalled = None;
                 self.patience.sent(bytes);
+                Watch::add(&self.watch.sent, bytes as u64);
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => return self.poll_stalled(cx).map(Err),
@@ -228,9 +248,9 @@ impl Wire {
                 }
                 Poll::Ready(_) => self.client_ended = true,
                 Poll::Pending => {
-                    let wheel = &self.wheel;
-                    let lingers = &mut self.lingers;
-                    let lingers = lingers.get_or_insert_with(|| wheel.at(Instant::now() + LINGER));
+                    let wait = self.watch.reading(self.write_wait).max(LINGER);
+                    let (wheel, lingers) = (&self.wheel, &mut self.lingers);
+                    let lingers = lingers.get_or_insert_with(|| wheel.at(Instant::now() + wait));
                     return Pin::new(lingers).poll(cx);
                 }
             }
