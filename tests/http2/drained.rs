@@ -72,7 +72,7 @@ async fn all_that_is_open_is_answered_whole_and_what_is_sent_meanwhile_too() {
     for (number, sent) in open.into_iter().enumerate() {
         assert_eq!(sent.answer().await.text(), format!("/{number}").repeat(5_000));
     }
-    client.over().await.expect("a GOAWAY without an error, and an end");
+    client.ended().await.expect("a GOAWAY without an error, and an end");
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_requests_total", &["\"served\""]), STREAMS as f64);
     assert_eq!(samples.sum("usher_http2_connections_closed_total", &["\"drained\""]), 1.0);
@@ -287,7 +287,7 @@ async fn tunnels_of_one_connection_close_one_after_the_other_whatever_becomes_of
     told.sort();
     let span = told[TUNNELS - 1] - told[0];
     assert!(span > Duration::from_secs(1), "all {TUNNELS} within {span:?}");
-    client.over().await.expect("a GOAWAY without an error, and an end");
+    client.ended().await.expect("a GOAWAY without an error, and an end");
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_tunnels_closed_total", &["drained"]), TUNNELS as f64);
     assert_eq!(samples.sum("usher_faults_total", &["draining"]), 1.0);

@@ -135,7 +135,7 @@ async fn a_listener_that_goes_leaves_its_connections_what_they_have_and_what_the
     line.write(ok("open")).await;
     assert_eq!(open.answer().await.text(), "open");
     house.usher.remote.stop();
-    client.over().await.expect("a GOAWAY without an error, and an end");
+    client.ended().await.expect("a GOAWAY without an error, and an end");
     house.usher.stop().await;
 }
 

@@ -1,14 +1,16 @@
 //! What is written down of upgrades: who, why, what served before and what serves now.
+//!
+//! Transport: HTTP/1.1 in plain text, and no more of it than one request.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    kit::Shop,
+    kit::{Shop, stopped},
     support::{
-        binary::{Binary, lives, usher},
+        binary::{Binary, usher},
         client::Client,
         origin::PATIENCE,
     },
@@ -97,7 +99,7 @@ async fn every_upgrade_is_written_down_and_so_is_every_one_that_failed() {
         in_the_log_too(&usher, line, who).await;
     }
     assert_eq!(audit(&usher).len(), 3, "one for each");
-    stop(pid(last)).await;
+    stopped(pid(last)).await;
 }
 
 /// The log for people has the line of the audit as well, for whoever has no file.
@@ -108,17 +110,6 @@ async fn in_the_log_too(usher: &Binary, line: &Value, who: &str) {
     let said = log.lines().find(|said| said.contains(&told)).expect("it was said");
     assert!(said.contains(&format!("audit who=\"{who}\" ")), "{said}");
     assert!(said.contains("action=\"upgrade\""), "{said}");
-}
-
-async fn stop(pid: rustix::process::Pid) {
-    kill_process(pid, Signal::TERM).expect("it runs");
-    kill_process(pid, Signal::INT).expect("it runs");
-    let ended = async {
-        while lives(pid) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ended).await.expect("it ends in time");
 }
 
 fn pid(number: i64) -> rustix::process::Pid {

@@ -1,9 +1,11 @@
 //! What a reload cannot change: it says so until the file is as it was, or another process serves.
+//!
+//! Transport: HTTP/1.1 in plain text, and no more of it than one request.
 
 use std::fs;
 
 use crate::{
-    kit::Shop,
+    kit::{Shop, gone},
     support::{
         binary::{Binary, PORTS, said},
         client::Client,
@@ -156,10 +158,5 @@ async fn what_has_waited_for_a_restart_acts_in_the_process_that_takes_over() {
     served(&usher, 1.0).await;
     assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
     rustix::process::kill_process(heir, rustix::process::Signal::TERM).expect("it runs");
-    let ended = async {
-        while crate::support::binary::lives(heir) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ended).await.expect("it ends in time");
+    gone(heir).await;
 }

@@ -2,22 +2,31 @@
 
 use std::{
     net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
     path::Path,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UnixStream},
+    net::{TcpListener, TcpStream},
 };
 
-use crate::support::client::Client;
+use crate::support::{
+    binary::{PORTS, lives},
+    client::Client,
+    gateway::accept,
+    origin::PATIENCE,
+    usher::listener_tls,
+    wire,
+};
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The close that usher sends.
 pub const SERVICE_RESTART: [u8; 4] = [0x88, 2, 0x03, 0xf4];
@@ -67,13 +76,16 @@ async fn serve(mut socket: TcpStream, name: &str, served: Arc<AtomicU64>) {
             }
         };
         let head: Vec<u8> = buffer.drain(..end).collect();
-        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-        if head.contains("upgrade: websocket") {
-            return hold(socket).await;
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let field = |name: &str| {
+            let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+            fields.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        };
+        if let Some(key) = field("sec-websocket-key") {
+            return hold(socket, key).await;
         }
         served.fetch_add(1, Ordering::Relaxed);
-        let audience = head.lines().find_map(|line| line.strip_prefix("x-audience: "));
-        let body = format!("{name} for {}", audience.unwrap_or("nobody"));
+        let body = format!("{name} for {}", field("x-audience").unwrap_or("nobody"));
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         if socket.write_all(answer.as_bytes()).await.is_err() {
             return;
@@ -81,11 +93,12 @@ async fn serve(mut socket: TcpStream, name: &str, served: Arc<AtomicU64>) {
     }
 }
 
-/// Holds a WebSocket until it is closed.
-async fn hold(mut socket: TcpStream) {
+/// Agrees to the handshake with `key`, and holds the WebSocket until it is closed.
+async fn hold(mut socket: TcpStream, key: &str) {
     let agreed = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         {ACCEPT}\r\n\r\n"
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        accept(key)
     );
     let _ = socket.write_all(agreed.as_bytes()).await;
     let mut frame = [0; 8];
@@ -108,22 +121,48 @@ pub async fn open_socket(address: SocketAddr) -> Client {
     client
 }
 
-/// The beginning of what is answered at the Unix socket of this path; of how connecting fails.
-pub async fn over_unix(path: &Path) -> String {
-    let mut stream = match UnixStream::connect(path).await {
-        Ok(stream) => stream,
-        Err(error) => return error.kind().to_string(),
-    };
-    let asked = b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
-    stream.write_all(asked).await.expect("usher reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer.chars().take(12).collect()
-}
-
 /// Answers the close that has come on an idle WebSocket, and hears it end.
 pub async fn part(mut client: Client) {
     assert_eq!(client.exactly(4).await.expect("a close, and not an end"), SERVICE_RESTART);
     client.send(ANSWERED).await;
     assert!(client.closed().await.is_empty());
+}
+
+/// What a listener of this test binary says, so that clients may speak HTTP/2 there.
+pub fn spoken() -> String {
+    if wire::TLS { listener_tls() } else { ", h2c: on".to_owned() }
+}
+
+/// [`PORTS`], and clients may speak HTTP/2 there, as this test binary does.
+pub fn ports_with_http2() -> String {
+    PORTS.replacen("bind: 127.0.0.1:0", &format!("bind: 127.0.0.1:0{}", spoken()), 1)
+}
+
+/// Puts standard input where systemd puts the first socket, says so, and becomes the command.
+const HAND_IN: &str = r#"exec 3<&0 </dev/null; LISTEN_PID=$$ exec "$0" "$@""#;
+
+/// A command that starts `program` with `socket` handed in.
+pub fn handed(program: &Path, socket: &impl AsFd) -> Command {
+    let socket: OwnedFd = socket.as_fd().try_clone_to_owned().expect("a descriptor");
+    let mut command = Command::new("sh");
+    command.args(["-c", HAND_IN]).arg(program).stdin(socket);
+    command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "http");
+    command
+}
+
+/// Waits until `pid` has ended.
+pub async fn gone(pid: Pid) {
+    let gone = async {
+        while lives(pid) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it ends in time");
+}
+
+/// Stops `pid` at once.
+pub async fn stopped(pid: Pid) {
+    kill_process(pid, Signal::TERM).expect("it runs");
+    kill_process(pid, Signal::INT).expect("it runs");
+    gone(pid).await;
 }

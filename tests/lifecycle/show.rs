@@ -16,15 +16,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
 use crate::{
-    kit::{Shop, open_socket, part},
-    load::Load,
+    kit::{Shop, handed, open_socket, part, spoken},
+    load::{Crowd, Load},
     support::{
         binary::{Binary, lives},
         client::Client,
         origin::PATIENCE,
         usher::Samples,
     },
-    systemd::handed,
 };
 
 /// How many slots each shop has.
@@ -34,8 +33,7 @@ const CAPACITY: u64 = 5;
 struct Scale {
     reloads: u32,
     sockets: usize,
-    kept: usize,
-    fresh: usize,
+    crowd: Crowd,
     tunnels: Duration,
     patience: Duration,
 }
@@ -47,10 +45,12 @@ impl Scale {
         let long = std::env::var("USHER_LIFECYCLE").is_ok_and(|scale| scale == "long");
         if long {
             let (tunnels, patience) = (Duration::from_secs(20), Duration::from_secs(120));
-            return Self { reloads: 1000, sockets: 1000, kept: 8, fresh: 4, tunnels, patience };
+            let crowd = Crowd { kept: 8, fresh: 4, many: 4 };
+            return Self { reloads: 1000, sockets: 1000, crowd, tunnels, patience };
         }
-        let (tunnels, patience) = (Duration::from_secs(2), Duration::from_secs(60));
-        Self { reloads: 40, sockets: 40, kept: 4, fresh: 2, tunnels, patience }
+        let (tunnels, patience) = (Duration::from_secs(6), Duration::from_secs(60));
+        let crowd = Crowd { kept: 4, fresh: 2, many: 2 };
+        Self { reloads: 40, sockets: 40, crowd, tunnels, patience }
     }
 }
 
@@ -67,7 +67,7 @@ fn config(address: SocketAddr, shops: &[Shop; 2], tunnels: Duration, round: u32)
     let mut text = String::new();
     let _ = write!(
         text,
-        "listeners: [{{ bind: \"{address}\" }}]\n\
+        "listeners: [{{ bind: \"{address}\"{} }}]\n\
          control: {{ bind: 127.0.0.1:0 }}\nmetrics: {{ bind: 127.0.0.1:0 }}\n\
          access_log: off\nworkers: 2\n\
          limits: {{ per_client: 100000, tunnel_idle: 1h }}\n\
@@ -78,6 +78,7 @@ fn config(address: SocketAddr, shops: &[Shop; 2], tunnels: Duration, round: u32)
          pools: {{ rails: {{ endpoints: [{endpoints}], {key}: {CAPACITY}, \
                              keep_alive: {{ idle: 1s }}, \
                              queue: {{ length: 2000, wait: 20s }} }} }}\n",
+        spoken(),
         tunnels.as_secs()
     );
     text
@@ -87,7 +88,7 @@ async fn reload(usher: &Binary, text: &str) {
     let beside = usher.config().with_extension("new");
     fs::write(&beside, text).expect("it can be written");
     fs::rename(beside, usher.config()).expect("it can be put there");
-    let mut client = Client::connect(usher.control).await;
+    let mut client = Client::plain(usher.control).await;
     client.send("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let wanted = if text.contains("capcity") { 422 } else { 200 };
     let answer = client.answer().await;
@@ -97,7 +98,7 @@ async fn reload(usher: &Binary, text: &str) {
 /// Has `usher` drain or undrain `shop`.
 async fn order(usher: &Binary, verb: &str, shop: &Shop) {
     let body = format!("{{\"target\":\"{}\"}}", shop.address);
-    let mut client = Client::connect(usher.control).await;
+    let mut client = Client::plain(usher.control).await;
     let head = format!(
         "POST /api/v1/{verb} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n",
@@ -194,8 +195,10 @@ async fn come_back(
         part(socket).await;
         let told = Instant::now();
         socket = open_socket(address).await;
+        // What has come by then is kept.
         tokio::select! {
-            _ = socket.stream.readable() => {}
+            biased;
+            () = socket.hears() => {}
             _ = gone.wait_for(|gone| *gone) => return (socket, told),
         }
     }
@@ -232,7 +235,7 @@ async fn show(scale: &Scale) -> String {
     let mut figures = String::new();
 
     let sockets = open_sockets(address, scale.sockets).await;
-    let mut load = Load::begin(address, (scale.kept, scale.fresh), &aside);
+    let mut load = Load::begin(address, scale.crowd, &aside);
     load.goes_on(200).await;
     reload_often(&first, scale, &mut load, &text, &mut figures).await;
 
@@ -287,7 +290,7 @@ async fn reload_often(
         }
     }
     reload(usher, &text(0)).await;
-    let after = settled(usher.pid(), before.1 + scale.kept + scale.fresh + 8).await;
+    let after = settled(usher.pid(), before.1 + scale.crowd.connections() + 8).await;
     let samples = usher.samples().await;
     assert_eq!(samples.sum("usher_tunnels_closed_total", &[]), 0.0, "reloads touch no tunnel");
     let open = samples.get("usher_tunnels{audience=\"everyone\"}");
@@ -316,7 +319,7 @@ async fn settle(
     assert_eq!(samples.sum("usher_requests_total", &["failed"]), 0.0);
     drop(sockets);
     usher.signal(Signal::TERM);
-    assert_eq!(usher.ended().code(), Some(0), "{}", usher.log());
+    assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
     let served = shops.iter().map(Shop::served).sum::<u64>();
     let asked = answers..=answers + repeated;
     assert!(asked.contains(&served), "{served} served, {answers} heard");

@@ -1,4 +1,7 @@
 //! Signals at every moment, and reloads that meet each other, a drain or a missing file.
+//!
+//! Transport: HTTP/1.1 in plain text, of which is only asked whether it is answered; how those who
+//! speak something else are told that usher leaves stands in `proxy` and `http2`.
 
 use std::{
     fs,

@@ -1,32 +1,25 @@
 //! What systemd hands in and is told, with a test in its place.
+//!
+//! Transport: HTTP/1.1 in plain text; sockets are handed in whatever is spoken on them.
 
 use std::{
     fs,
     net::TcpListener,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::{
-            fs::PermissionsExt,
-            net::{UnixDatagram, UnixListener},
-        },
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixDatagram, UnixListener},
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
 };
 
 use rustix::process::{Signal, kill_process};
 
 use crate::{
-    kit::{Shop, over_unix},
-    support::{
-        binary::{Binary, lives},
-        client::Client,
-        origin::PATIENCE,
-    },
+    kit::{Shop, gone, handed},
+    support::{binary::Binary, client::Client, origin::PATIENCE},
+    unix::over_unix,
 };
-
-/// Puts standard input where systemd puts the first socket, says so, and becomes the command.
-const HAND_IN: &str = r#"exec 3<&0 </dev/null; LISTEN_PID=$$ exec "$0" "$@""#;
 
 /// A configuration with one listener at `address`.
 fn config(address: &str, endpoint: &str) -> String {
@@ -38,15 +31,6 @@ fn config(address: &str, endpoint: &str) -> String {
          audiences: [{{ name: everyone, pool: rails }}]\n\
          pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5 }} }}\n"
     )
-}
-
-/// A command that starts `program` with `socket` handed in.
-pub fn handed(program: &Path, socket: &impl AsFd) -> Command {
-    let socket: OwnedFd = socket.as_fd().try_clone_to_owned().expect("a descriptor");
-    let mut command = Command::new("sh");
-    command.args(["-c", HAND_IN]).arg(program).stdin(socket);
-    command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "http");
-    command
 }
 
 /// What the manager of services hears.
@@ -120,12 +104,7 @@ async fn unix_sockets_are_handed_in_as_well_and_their_files_are_systemds() {
     assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
     assert_eq!(over_unix(&path).await, "HTTP/1.1 200");
     kill_process(heir, Signal::TERM).expect("it runs");
-    let gone = async {
-        while lives(heir) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, gone).await.expect("it ends in time");
+    gone(heir).await;
     assert!(path.exists(), "whoever has made it takes it away");
 }
 

@@ -11,13 +11,14 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
-    kit::{Shop, open_socket, over_unix, part},
+    kit::{Shop, gone, open_socket, part, stopped},
+    load::ask,
     support::{
-        binary::{Binary, PORTS, lives, said},
-        client::{Client, refused},
+        binary::{Binary, lives, said},
+        client::{CLOSE, Client, refused},
         names::{A, Names, Saying},
         origin::{Closed, Origin, PATIENCE, ok},
         usher::Samples,
@@ -26,29 +27,14 @@ use crate::{
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
 
-fn config(endpoint: &str) -> String {
+/// A configuration of one pool, without ports.
+pub fn config(endpoint: &str) -> String {
     format!(
         "access_log: off\nworkers: 2\n\
-         drain: {{ grace: 20s, requests: 10s, tunnels: 2s }}\n\
+         drain: {{ grace: 20s, requests: 10s, tunnels: 5s }}\n\
          audiences: [{{ name: everyone, pool: rails }}]\n\
          pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5 }} }}\n"
     )
-}
-
-/// Waits until `pid` has ended.
-async fn gone(pid: Pid) {
-    let gone = async {
-        while lives(pid) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, gone).await.expect("it ends in time");
-}
-
-async fn stopped(pid: Pid) {
-    kill_process(pid, Signal::TERM).expect("it runs");
-    kill_process(pid, Signal::INT).expect("it runs");
-    gone(pid).await;
 }
 
 fn served(samples: &Samples) -> f64 {
@@ -67,49 +53,31 @@ async fn another_process_takes_over_and_nothing_is_lost_or_counted_twice() {
     let heir = usher.upgrade().expect("the same binary serves");
     assert_ne!(heir, usher.pid());
     // What was open learns that it closes; the grace is for load balancers, and nobody waits here.
-    let answer = kept.get("/").await;
-    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    let more = last_word(&mut kept).await;
     part(tunnel).await;
     assert_eq!(usher.readiness().await, 200, "it was never anything else");
-    assert_eq!(Client::connect(usher.clients).await.get("/").await.status, 200);
+    assert_eq!(ask(usher.clients).await.status, 200);
     assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
-    // Six and a 101 at the old one, one at the new one, each of them once.
-    let samples = usher.when("all are counted", |samples| served(samples) == 8.0).await;
-    assert_eq!(samples.sum("usher_first_byte_seconds_count", &[]), 8.0);
+    // All and a 101 at the old one, one at the new one, each of them once.
+    let all = 7 + more;
+    let samples = usher.when("all are counted", |samples| served(samples) == all as f64).await;
+    assert_eq!(samples.sum("usher_first_byte_seconds_count", &[]), all as f64);
     assert_eq!(samples.sum("usher_tunnels_closed_total", &["drained"]), 1.0);
     assert_eq!(samples.sum("usher_tunnels", &[]), 0.0);
-    assert_eq!(shop.served(), 7, "and each reached the monolith once");
+    assert_eq!(shop.served(), all - 1, "and each reached the monolith once");
     assert!(lives(heir));
     stopped(heir).await;
     refused(usher.clients).await;
 }
 
-#[tokio::test]
-async fn unix_sockets_pass_to_the_successor_which_takes_their_files_away_in_the_end() {
-    let shop = Shop::open("shop").await;
-    let directory = tempfile::tempdir().expect("a directory");
-    let [kept, dropped] = ["kept.sock", "dropped.sock"].map(|it| directory.path().join(it));
-    let listeners = format!(
-        "[{{ bind: 127.0.0.1:0 }}, {{ bind: \"unix:{}\", mode: 0600 }}, {{ bind: \"unix:{}\" }}]",
-        kept.display(),
-        dropped.display()
-    );
-    let ports = PORTS.replace("[{ bind: 127.0.0.1:0 }]", &listeners);
-    let text = format!("{ports}{}", config(&shop.address.to_string()));
-    let mut usher = Binary::start_whole(&text).await;
-    assert_eq!(over_unix(&kept).await, "HTTP/1.1 200");
-    // One that cannot start changes nothing, and takes nothing away.
-    fs::write(usher.config(), "nonsense").expect("it can be written");
-    usher.upgrade().expect_err("it cannot start");
-    assert_eq!(over_unix(&kept).await, "HTTP/1.1 200");
-    fs::write(usher.config(), &text).expect("it can be written");
-    let heir = usher.upgrade().expect("the same binary serves");
-    assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
-    assert_eq!(over_unix(&kept).await, "HTTP/1.1 200");
-    assert_eq!(over_unix(&dropped).await, "HTTP/1.1 200");
-    stopped(heir).await;
-    assert_eq!(over_unix(&kept).await, "entity not found");
-    assert_eq!(over_unix(&dropped).await, "entity not found");
+/// How many requests are still answered on a connection whose usher leaves: one, and then it
+/// closes; or none, where it has been idle for a while, or speaks HTTP/2 and has been told at once.
+async fn last_word(client: &mut Client) -> u64 {
+    let _ = client.stream.write_all(GET.as_bytes()).await;
+    let Some(answer) = client.try_answer(false).await else { return 0 };
+    assert_eq!((answer.status, answer.field("connection")), (200, CLOSE));
+    assert!(client.closed().await.is_empty());
+    1
 }
 
 #[tokio::test]
@@ -140,7 +108,7 @@ async fn one_upgrade_after_the_other_keeps_every_count_and_every_connection() {
     let usher = Binary::start(&config(&shop.address.to_string())).await;
     let mut heir = usher.pid();
     for round in 1..=3_u32 {
-        assert_eq!(Client::connect(usher.clients).await.get("/").await.status, 200);
+        assert_eq!(ask(usher.clients).await.status, 200);
         let before = heir;
         // By a signal too, as an init system does it.
         if round == 2 {
@@ -204,7 +172,7 @@ async fn where_the_new_one_cannot_start_the_old_one_goes_on_and_says_why() {
     usher.replace(Path::new("/nonexistent/usher"));
     not_upgraded("cannot start ");
 
-    assert_eq!(Client::connect(usher.clients).await.get("/").await.status, 200);
+    assert_eq!(ask(usher.clients).await.status, 200);
     assert_eq!(usher.readiness().await, 200);
     assert_eq!(usher.samples().await.sum("usher_tunnels_closed_total", &[]), 0.0);
     let open = usher.samples().await.get("usher_tunnels{audience=\"everyone\"}");
@@ -224,6 +192,7 @@ async fn what_was_told_to_stop_does_not_upgrade_and_what_upgrades_can_be_told_to
     usher.replace(&sleeps);
     usher.signal(Signal::USR2);
     usher.says("starting the new usher").await;
+    assert!(usher.upgrade().expect_err("one at a time").contains("another upgrade is under way"));
     usher.signal(Signal::TERM);
     usher.says("not upgraded: usher is stopping").await;
     assert!(usher.upgrade().expect_err("too late").contains("usher is stopping"));
@@ -325,6 +294,8 @@ async fn what_a_name_stood_for_counts_where_the_new_process_cannot_resolve_it() 
          ttl: {{ min: 10ms, max: 50ms }} }}\n"
     ))
     .await;
+    let up = |samples: &Samples| samples.sum("usher_pool_endpoints", &["state=\"up\""]) == 1.0;
+    usher.when("the name is known", up).await;
     let mut client = Client::connect(usher.clients).await;
     assert_eq!(client.get("/").await.status, 200);
     drop(client);

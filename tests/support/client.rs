@@ -178,6 +178,13 @@ impl Client {
         Some(self.buffer.drain(..length).collect())
     }
 
+    /// Waits until something has come, or usher has closed. What has come stays to be read.
+    pub async fn hears(&mut self) {
+        if self.buffer.is_empty() {
+            self.fill().await;
+        }
+    }
+
     async fn fill(&mut self) -> Option<()> {
         let read = self.stream.read_buf(&mut self.buffer).await.unwrap_or(0);
         (read > 0).then_some(())

@@ -47,5 +47,5 @@ fn what_clients_meet_is_tried_over_every_transport_or_says_of_which_it_is() {
         }
     }
     assert!(wrong.is_empty(), "tried over one transport, without a word why:\n{wrong}");
-    assert!(suites >= 4, "proxy, identity, dialects and edge are suites");
+    assert!(suites >= 5, "proxy, identity, dialects, edge and lifecycle are suites");
 }
