@@ -95,8 +95,7 @@ async fn whoever_may_not_send_one_and_whatever_is_none_is_closed_unread() {
     client.closed().await;
     strangers.usher.reaches(&counter(&strangers, "untrusted"), 1.0).await;
     strangers.usher.stop().await;
-    let more = "trusted_proxies: [127.0.0.1]\nlimits: { handshake_wait: 300ms }";
-    let house = House::open(&origin, more, &required()).await;
+    let house = House::open(&origin, "trusted_proxies: [127.0.0.1]", &required()).await;
     for bytes in [
         GET.as_bytes(),
         b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 443 1\r\n",
@@ -110,10 +109,13 @@ async fn whoever_may_not_send_one_and_whatever_is_none_is_closed_unread() {
         }
         client.closed().await;
     }
+    house.usher.reaches(&counter(&house, "malformed"), 2.0).await;
+    house.usher.stop().await;
+    let more = "trusted_proxies: [127.0.0.1]\nlimits: { handshake_wait: 300ms }";
+    let house = House::open(&origin, more, &required()).await;
     let mut silent = Client::plain(house.address(0)).await;
     silent.send("PROXY TCP4 192.0.2.7").await;
     assert!(silent.closed().await.is_empty());
-    house.usher.reaches(&counter(&house, "malformed"), 2.0).await;
     house.usher.reaches(&counter(&house, "late"), 1.0).await;
     house.usher.stop().await;
 }

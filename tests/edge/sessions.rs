@@ -200,7 +200,7 @@ async fn a_body_that_ends_without_a_word_of_tls_is_cut_and_not_whole() {
 #[tokio::test]
 async fn who_says_no_hello_in_time_is_closed_and_holds_nobody_up() {
     let (authority, origin) = (Authority::new("root"), Origin::start().await);
-    let limits = "limits: { handshakes: 1, handshake_wait: 300ms }";
+    let limits = "limits: { handshakes: 1, handshake_wait: 3s }";
     let listener = format!("{{ bind: 127.0.0.1:0, {TLS} }} }}");
     let house = open(&authority, &origin, limits, &listener).await;
     origin.serve(|_| ok("here"));

@@ -225,6 +225,23 @@ impl Served {
         text
     }
 
+    /// Reads until `end` has come, behind which nothing comes: not byte by byte.
+    pub async fn read_last(&mut self, end: &str) -> String {
+        let mut text = Vec::new();
+        let read = async {
+            while !text.ends_with(end.as_bytes()) {
+                let read = self.client.read_buf(&mut text).await;
+                if !read.is_ok_and(|read| read > 0) {
+                    break;
+                }
+            }
+        };
+        let late = tokio::time::timeout(PATIENCE, read).await.is_err();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(!late && text.ends_with(end), "no {end:?} behind {} bytes", text.len());
+        text
+    }
+
     /// Reads until the connection closes; a reset counts as such.
     pub async fn read_to_end(&mut self) -> String {
         let (text, _) = self.read_to_close().await;

@@ -139,8 +139,8 @@ async fn nothing_is_held_back_from_a_client_that_takes_it() {
 
 #[tokio::test]
 async fn a_slow_client_never_makes_the_monolith_late_and_gets_all_with_its_trailers() {
-    let pool = "    buffer: { ahead: 2MiB }\n    timeouts: { between_bytes: 2s }\n    \
-                queue: { wait: 3s }\n";
+    let pool = "    buffer: { ahead: 2MiB }\n    timeouts: { between_bytes: 4s }\n    \
+                queue: { wait: 5s }\n";
     let (origin, usher, mut slow) = narrow(pool).await;
     let mut line = asked(&origin, &mut slow).await;
     let saying = tokio::spawn(async move {
@@ -189,7 +189,7 @@ async fn an_answer_that_breaks_off_ahead_of_its_client_frees_its_slot_at_once() 
 #[tokio::test]
 async fn an_answer_that_falls_silent_ahead_of_its_client_is_cut_and_its_slot_orphaned() {
     let pool = "    buffer: { ahead: 64MiB }\n    \
-                timeouts: { between_bytes: 100ms }\nlimits: { buffers: 64MiB }\n";
+                timeouts: { between_bytes: 2s }\nlimits: { buffers: 64MiB }\n";
     let (origin, usher, mut slow) = narrow(pool).await;
     let line = asked(&origin, &mut slow).await;
     let line = say(line, head(LARGE + 1, ""), LARGE).await;

@@ -176,7 +176,7 @@ async fn a_request_is_not_lost_with_the_worker_that_made_its_connection() {
 #[tokio::test]
 async fn a_tunnel_is_not_lost_with_the_worker_that_made_its_connection() {
     let (_origin, usher, [first, mut second], (mut line, asked)) =
-        handed_over(&websocket::valid(), "requests: 5s, tunnels: 1s").await;
+        handed_over(&websocket::valid(), "requests: 5s, tunnels: 5s").await;
     line.write(websocket::agreement_to(&asked)).await;
     assert_eq!(second.head().await.expect("an answer").status, 101);
     usher.remote.stop();

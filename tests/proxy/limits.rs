@@ -4,7 +4,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{
     client::{Answer, CLOSE, Client},
-    origin::{Origin, ok},
+    origin::{Line, Origin, ok},
     usher::{Usher, listener_tls, one_pool},
     wire,
 };
@@ -154,13 +154,28 @@ async fn a_client_that_takes_none_of_its_answer_is_reset() {
     assert_eq!(samples.sum("usher_faults_total", &["client_stalled"]), 1.0);
 }
 
+/// A client whose request has reached `origin`, on a connection that was not closed before it could
+/// be asked on.
+async fn asked_in_time(origin: &Origin, usher: &Usher) -> (Client, Line) {
+    loop {
+        let mut client = Client::connect(usher.address()).await;
+        let _ = client.stream.write_all(GET.as_bytes()).await;
+        tokio::select! {
+            mut line = origin.accept() => {
+                line.read().await;
+                return (client, line);
+            }
+            _late = client.closed() => {}
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_idle_connection_is_closed_in_silence() {
-    let (origin, usher, mut used) = limited("keep_alive: 100ms").await;
+    let (origin, usher, mut unused) = limited("keep_alive: 100ms").await;
+    let (mut used, mut line) = asked_in_time(&origin, &usher).await;
+    assert!(unused.closed().await.is_empty());
     let mut unused = Client::connect(usher.address()).await;
-    used.send(GET).await;
-    let mut line = origin.accept().await;
-    line.read().await;
     assert!(unused.closed().await.is_empty());
     line.write(ok("after longer than that")).await;
     assert_eq!(used.answer().await.text(), "after longer than that");
@@ -170,10 +185,9 @@ async fn an_idle_connection_is_closed_in_silence() {
 
 #[tokio::test]
 async fn a_connection_that_is_old_closes_after_its_answer() {
-    let (origin, usher, mut busy) = limited("age: 100ms").await;
-    busy.send(GET).await;
-    let mut line = origin.accept().await;
-    line.read().await;
+    let (origin, usher, first) = limited("age: 100ms").await;
+    drop(first);
+    let (mut busy, mut line) = asked_in_time(&origin, &usher).await;
     // Each lives for at least nine tenths of the age: two in a row outlast the busy one.
     for _ in 0..2 {
         let mut idle = Client::connect(usher.address()).await;

@@ -48,7 +48,9 @@ async fn a_client_that_asks_too_often_is_refused_and_no_other_is() {
     assert_eq!(statuses(&answers), [200, 200, 200, 429, 429]);
     let refused = &answers[3];
     assert_eq!(refused.field("x-usher-fault"), Some("client_rate_limited"));
-    assert_eq!(refused.field("retry-after"), Some("3600"));
+    let wait: u64 = refused.field("retry-after").and_then(|it| it.parse().ok()).unwrap_or(0);
+    // An hour, less the time that the machine has taken for those before.
+    assert!((3_500..=3_600).contains(&wait), "{wait}");
     assert_eq!(statuses(&asked_by(&usher, "203.0.113.10", 3).await), [200, 200, 200]);
     assert_eq!(statuses(&asked_by(&usher, "2001:db8::1", 2).await), [200, 200]);
     let neighbour = asked_by(&usher, "2001:db8::ffff:1", 2).await;

@@ -128,12 +128,19 @@ async fn one_deadline_rules_all_attempts() {
     let audience = "first_byte: 300ms, total: 700ms";
     let pool = "    ejection: off\n    retry: { attempts: 3 }\n";
     let usher = Usher::start(&text(&endpoints, audience, "", pool)).await;
-    let began = std::time::Instant::now();
-    let mut some = ask(&usher, "/some/thing").await;
-    let answer = some.answer().await;
-    // Three attempts of 300 ms each would be 900: the third has what the first two have left.
-    assert_eq!(fault(&answer), (504, Some("total_timeout")), "after {:?}", began.elapsed());
-    drop((some, origins));
-    let samples = usher.stop().await;
-    assert_eq!(samples.sum("usher_retries_total", &["first_byte_timeout"]), 2.0);
+    let retries = || usher.samples().sum("usher_retries_total", &["first_byte_timeout"]);
+    loop {
+        let before = retries();
+        let mut some = ask(&usher, "/some/thing").await;
+        let answer = some.answer().await;
+        // Three attempts of 300 ms each would be 900: the third has what the first two have left.
+        assert_eq!(fault(&answer), (504, Some("total_timeout")));
+        // On a machine that stalls meanwhile there was no time left for a third.
+        match retries() - before {
+            2.0 => break,
+            attempts => assert!(attempts < 2.0, "{attempts} retries"),
+        }
+    }
+    drop(origins);
+    usher.stop().await;
 }

@@ -165,7 +165,7 @@ async fn one_tunnel_too_many_is_a_503_and_a_closed_one_makes_room() {
 
 #[tokio::test]
 async fn a_tunnel_in_which_nothing_passes_is_closed_on_both_sides() {
-    let (origin, usher, client) = started("limits: { tunnel_idle: 100ms }\n").await;
+    let (origin, usher, client) = started("limits: { tunnel_idle: 2s }\n").await;
     drop(client);
     let (mut client, mut line) = opened(&origin, &usher).await;
     client.send("last words").await;
