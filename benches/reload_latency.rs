@@ -5,14 +5,14 @@
 //! of the loopback. usher has a core of its own, and so have its clients with the origin, where the
 //! machine has two: what is measured is what a reload takes from the worker beside it, and not how
 //! the system spreads clients and worker over cores. It is asked as often as takes half of the
-//! worker's core, on a fixed schedule, each request timed from when it was due. In
-//! every second turn of two seconds the configuration is changed (a rule of each audience, an
-//! endpoint of each pool but the one that is asked) and reloaded. A thread of its own does that: the
-//! one that asks and keeps the time does nothing else.
+//! worker's core, on a fixed schedule, each request timed from when it was due. In every second
+//! turn of two seconds the configuration is changed (a rule of each audience, an endpoint of each
+//! pool but the one that is asked) and reloaded. A thread of its own does that: the one that asks
+//! and keeps the time does nothing else.
 //! Seconds with a reload and seconds without are compared. Of each thread that a request passes
 //! through it is told how long it ran and how long it was ready and had no core: what clients wait
-//! for is as well that they, or the origin, have none. The last line says whether the p99 of the two
-//! differ by no more than 10 % or 2 ms. It takes about a minute.
+//! for is as well that they, or the origin, have none. The last line says whether the p99 of the
+//! two differ by no more than 10 % or 2 ms. It takes about a minute.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench has no wheel")]
 
@@ -200,8 +200,9 @@ async fn answer(mut socket: TcpStream) {
     }
 }
 
-/// Requests a second at which the worker has half of its core to do. Asked as often as it can answer
-/// it takes many at once, each of which costs less then: half as many are more than half the work.
+/// Requests a second at which the worker has half of its core to do. Asked as often as it can
+/// answer it takes many at once, each of which costs less then: half as many are more than half the
+/// work.
 async fn half_load(address: SocketAddr) -> f64 {
     let mut rate = 5_000.0;
     for _ in 0..4 {
