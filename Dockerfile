@@ -5,13 +5,24 @@ ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG RUNTIME_IMAGE=docker.io/library/debian:bookworm-slim
 
 FROM ${RUST_IMAGE} AS build
+# By what usher was seen to do, which saves a tenth of its CPU time and more (docs/performance.md);
+# "no" takes half the time to build.
+ARG OPTIMISE=yes
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin usher \
- && strip target/release/usher \
+RUN set -e; \
+    if [ "$OPTIMISE" = no ]; then \
+      cargo build --release --locked --bin usher; \
+      install -D target/release/usher target/optimised/usher; \
+    else \
+      command -v h2load >/dev/null || { apt-get update; apt-get install --yes \
+        --no-install-recommends nghttp2-client openssl python3; }; \
+      deploy/optimise; \
+    fi
+RUN strip target/optimised/usher \
  && install -d -m 0755 /out/etc/usher \
  && install -d -m 0750 -o 10001 -g 10001 /out/var/lib/usher \
- && install -D -m 0755 target/release/usher /out/usr/local/bin/usher
+ && install -D -m 0755 target/optimised/usher /out/usr/local/bin/usher
 
 FROM ${RUNTIME_IMAGE}
 COPY --from=build /out/ /

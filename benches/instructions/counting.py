@@ -1,4 +1,4 @@
-"""usher under callgrind, and what it has counted."""
+"""usher as shapes are sent to it, and what it has counted when it runs under callgrind."""
 
 import collections
 import os
@@ -72,12 +72,14 @@ ALLOCATES = re.compile(r"^mi_(malloc|zalloc|calloc|realloc|rezalloc)(_aligned)?$
 
 
 class Usher:
-    """Runs under callgrind until it is left."""
+    """Runs until it is left."""
 
-    def __init__(self, profile, about):
-        self.profile, self.about = profile, about
+    # What it runs under.
+    under = []
+
+    def __init__(self, about):
+        self.about = about
         self.room = tempfile.TemporaryDirectory()
-        self.dumps = 0
 
     def __enter__(self):
         self.origin = shapes.Origin()
@@ -91,13 +93,12 @@ class Usher:
         with open(configuration, "w") as file:
             more = {"settings": settings, "rules": rules, "customer": customer}
             file.write(CONFIGURATION.format(origin=self.origin.port, **more, **ports))
+        under = [part.format(room=self.room.name) for part in self.under]
         self.program = subprocess.Popen(
-            ["valgrind", "--tool=callgrind", "--instr-atstart=no",
-             f"--callgrind-out-file={self.path('counts')}", USHER, "run", "--config", configuration],
+            [*under, USHER, "run", "--config", configuration],
             stdout=open(self.path("output"), "w"), stderr=subprocess.STDOUT)
         for port in ports.values():
             self.wait_for(port)
-        self.control("--instr=on")
         return self
 
     def __exit__(self, *_):
@@ -124,6 +125,22 @@ class Usher:
             time.sleep(0.05)
         with open(self.path("output")) as file:
             sys.exit(f"usher did not start:\n{file.read()}")
+
+
+class Counted(Usher):
+    """Runs under callgrind until it is left."""
+
+    under = ["valgrind", "--tool=callgrind", "--instr-atstart=no",
+             "--callgrind-out-file={room}/counts"]
+
+    def __init__(self, profile, about):
+        super().__init__(about)
+        self.profile, self.dumps = profile, 0
+
+    def __enter__(self):
+        super().__enter__()
+        self.control("--instr=on")
+        return self
 
     def control(self, what):
         subprocess.run(["callgrind_control", what, str(self.program.pid)], check=True,
