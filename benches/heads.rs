@@ -12,7 +12,10 @@ use usher::{
     bind::Bind,
     http1::{fields, lines::Lines, names::Known, text::append_field},
     peer::{Peer, Protocol},
-    proxy::headers::{self, Framing, Introduction},
+    proxy::{
+        RequestId,
+        headers::{self, Framing, Introduction},
+    },
 };
 
 #[global_allocator]
@@ -47,9 +50,8 @@ fn read_into_a_map(bencher: Bencher<'_, '_>, shape: &str) {
 fn rewrite(bencher: Bencher<'_, '_>, shape: &str) {
     let bytes = head(shape);
     let peer = peer();
-    let [host, audience, request_id] =
-        ["shop.example", "customer", "4bf92f3577b34da6a3ce929d0e0e4736"]
-            .map(HeaderValue::from_static);
+    let [host, audience] = ["shop.example", "customer"].map(HeaderValue::from_static);
+    let request_id = RequestId::drawn(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
     bencher.with_inputs(|| sorted(&bytes, shape)).bench_local_values(|(mut map, mut lines)| {
         let brought = headers::clean(&Method::GET, &mut map, &mut lines, &peer, &[]);
         let said = Introduction {

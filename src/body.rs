@@ -13,7 +13,7 @@ use http_body::{Frame, SizeHint};
 
 use crate::fault::Fault;
 
-type Source = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Fault> + Send>>;
+type Source = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Fault> + Send + Sync>>;
 
 /// A request's body.
 ///
@@ -38,7 +38,9 @@ impl Body {
     }
 
     /// A body that comes out of `source`.
-    pub fn new(source: impl http_body::Body<Data = Bytes, Error = Fault> + Send + 'static) -> Self {
+    pub fn new(
+        source: impl http_body::Body<Data = Bytes, Error = Fault> + Send + Sync + 'static,
+    ) -> Self {
         Self(Inner::Source(Box::pin(source)))
     }
 }

@@ -13,10 +13,13 @@ mod alarm;
 mod slots;
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
-    pin::Pin,
-    sync::Arc,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -39,9 +42,18 @@ pub struct Wheel(Arc<Driven>);
 /// A future that is ready once its time has come. It registers itself when it is first polled.
 pub struct Deadline {
     at: Instant,
-    /// Its place, whose tick is not after the one that is meant.
-    place: Option<Place>,
+    /// Where it is linked, if it is.
+    link: Option<Link>,
     wheel: Arc<Shared>,
+}
+
+/// A deadline's place in the wheel.
+struct Link {
+    place: Place,
+    /// What it was linked for: not after what is meant.
+    at: Instant,
+    /// Who is woken when its tick comes.
+    waker: Waker,
 }
 
 /// The time was over before the future was ready.
@@ -57,6 +69,9 @@ struct Driven {
 struct Shared {
     origin: Instant,
     slots: Mutex<Slots>,
+    /// The last tick that was dealt with, for those who want to know no more: written before
+    /// anybody is woken.
+    tick: AtomicU64,
     /// Told when a deadline was set before the one that the driver sleeps for.
     sooner: Notify,
 }
@@ -82,6 +97,7 @@ impl Wheel {
         let shared = Arc::new(Shared {
             origin: Instant::now(),
             slots: Mutex::new(Slots::new()),
+            tick: AtomicU64::new(0),
             sooner: Notify::new(),
         });
         let driver = tokio::spawn(drive(shared.clone(), alarm)).abort_handle();
@@ -90,7 +106,12 @@ impl Wheel {
 
     /// A deadline at `at`.
     pub fn at(&self, at: Instant) -> Deadline {
-        Deadline { at, place: None, wheel: self.0.shared.clone() }
+        Deadline { at, link: None, wheel: self.0.shared.clone() }
+    }
+
+    /// A deadline that is to be set.
+    pub fn spare(&self) -> Box<Deadline> {
+        Box::new(self.at(self.0.shared.origin))
     }
 
     /// Waits for `work`, but not beyond `at`. Drops `work` when it is late.
@@ -99,12 +120,7 @@ impl Wheel {
         at: Instant,
         work: impl Future<Output = T>,
     ) -> Result<T, Elapsed> {
-        let deadline = self.at(at);
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            () = deadline => Err(Elapsed),
-        }
+        self.at(at).before(pin!(work)).await
     }
 
     /// How many deadlines are set.
@@ -130,9 +146,21 @@ impl Deadline {
     /// Moves the deadline to `at`; one that had come is set again.
     pub fn reset(&mut self, at: Instant) {
         self.at = at;
-        if self.place.is_some_and(|place| self.wheel.tick_at_or_after(at) < place.tick) {
+        if self.link.as_ref().is_some_and(|link| at < link.at) {
             self.clear();
         }
+    }
+
+    /// Waits for `work`, but not beyond the deadline.
+    pub async fn before<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, Elapsed> {
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => Pin::new(&mut *self).poll(cx).map(|()| Err(Elapsed)),
+        })
+        .await
     }
 
     /// When it is.
@@ -141,9 +169,16 @@ impl Deadline {
     }
 
     fn clear(&mut self) {
-        if let Some(place) = self.place.take() {
-            self.wheel.slots.lock().remove(place);
+        if let Some(link) = self.link.take() {
+            self.wheel.slots.lock().remove(link.place);
         }
+    }
+
+    /// Whether its tick has not come, and whoever asks is woken then.
+    fn is_waited_for(&self, cx: &Context<'_>) -> bool {
+        let dealt_with = self.wheel.tick.load(Ordering::Relaxed);
+        let waits = |link: &Link| link.place.tick > dealt_with && link.waker.will_wake(cx.waker());
+        self.link.as_ref().is_some_and(waits)
     }
 }
 
@@ -151,24 +186,30 @@ impl Future for Deadline {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_waited_for(cx) {
+            return Poll::Pending;
+        }
         let this = &mut *self;
         let tick = this.wheel.tick_at_or_after(this.at);
         let mut slots = this.wheel.slots.lock();
-        if let Some(place) = this.place {
-            if slots.poll(place, cx).is_pending() {
+        if let Some(link) = &mut this.link {
+            if slots.poll(link.place, cx).is_pending() {
+                link.waker.clone_from(cx.waker());
                 return Poll::Pending;
             }
-            if place.tick == tick {
+            if link.place.tick == tick {
                 return Poll::Ready(());
             }
             // It had been put off.
-            slots.remove(place);
-            this.place = None;
+            slots.remove(link.place);
+            this.link = None;
         }
         if slots.has_passed(tick) {
             return Poll::Ready(());
         }
-        this.place = Some(slots.insert(tick, cx.waker().clone()));
+        let waker = cx.waker().clone();
+        let place = slots.insert(tick, waker.clone());
+        this.link = Some(Link { place, at: this.at, waker });
         if slots.is_sooner(tick) {
             drop(slots);
             this.wheel.sooner.notify_one();
@@ -219,7 +260,9 @@ async fn drive(shared: Arc<Shared>, alarm: Alarm) {
     loop {
         let next = {
             let mut slots = shared.slots.lock();
-            slots.advance(shared.tick_now(), &mut due)
+            let next = slots.advance(shared.tick_now(), &mut due);
+            shared.tick.store(slots.tick(), Ordering::Relaxed);
+            next
         };
         due.drain(..).for_each(Waker::wake);
         // Both arms only wait; whichever is dropped has lost nothing.
@@ -234,123 +277,4 @@ async fn drive(shared: Arc<Shared>, alarm: Alarm) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_deadline_comes_at_its_time_and_at_most_a_tick_late() {
-        let wheel = Wheel::start();
-        for wait_ms in [0, 1, 7, 8, 9, 100, 33_000, 100_000] {
-            let start = Instant::now();
-            let wait = Duration::from_millis(wait_ms);
-            wheel.at(start + wait).await;
-            let took = start.elapsed();
-            // tokio's own timer rounds up to a millisecond.
-            let late_max = TICK + Duration::from_millis(1);
-            assert!(took >= wait && took <= wait + late_max, "{wait_ms} ms took {took:?}");
-        }
-        assert!(wheel.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_sooner_deadline_overtakes_the_one_that_the_driver_sleeps_for() {
-        let wheel = Wheel::start();
-        let start = Instant::now();
-        let late = wheel.at(start + Duration::from_secs(60));
-        let soon = wheel.at(start + Duration::from_millis(50));
-        tokio::select! {
-            () = late => panic!("the later one came first"),
-            () = soon => {}
-        }
-        assert!(start.elapsed() < Duration::from_secs(1));
-        assert!(wheel.is_empty(), "a dropped deadline leaves nothing behind");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn work_that_is_late_is_dropped_and_work_in_time_is_kept() {
-        let wheel = Wheel::start();
-        let at = Instant::now() + Duration::from_millis(20);
-        assert_eq!(wheel.within(at, std::future::pending::<()>()).await, Err(Elapsed));
-        let at = Instant::now() + Duration::from_millis(20);
-        assert_eq!(wheel.within(at, async { 7 }).await, Ok(7));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_deadline_can_be_moved_and_set_again() {
-        let wheel = Wheel::start();
-        let start = Instant::now();
-        let mut deadline = wheel.at(start + Duration::from_millis(10));
-        (&mut deadline).await;
-        deadline.reset(start + Duration::from_millis(500));
-        (&mut deadline).await;
-        assert!(start.elapsed() >= Duration::from_millis(500));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_is_put_off_again_and_again_comes_at_its_time_and_one_that_is_hastened_too() {
-        let wheel = Wheel::start();
-        let start = Instant::now();
-        let ms = |ms| start + Duration::from_millis(ms);
-        let mut deadline = wheel.at(ms(100));
-        for until in [60, 120, 180, 240] {
-            tokio::select! {
-                biased;
-                () = &mut deadline => panic!("it was put off"),
-                () = tokio::time::sleep_until(ms(until)) => deadline.reset(ms(until + 100)),
-            }
-        }
-        (&mut deadline).await;
-        let late_max = TICK + Duration::from_millis(1);
-        assert!((ms(340)..=ms(340) + late_max).contains(&Instant::now()), "{:?}", start.elapsed());
-        deadline.reset(ms(9_000));
-        assert!(is_pending(&mut deadline));
-        deadline.reset(ms(400));
-        (&mut deadline).await;
-        assert!((ms(400)..=ms(400) + late_max).contains(&Instant::now()), "{:?}", start.elapsed());
-        drop(deadline);
-        assert!(wheel.is_empty());
-    }
-
-    #[test]
-    fn a_wheel_with_a_timer_needs_none_of_its_runtime() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-        runtime.expect("a runtime").block_on(async {
-            let wheel = Wheel::with_timer().expect("a timer");
-            let start = Instant::now();
-            let late = wheel.at(start + Duration::from_secs(3_600));
-            for wait_ms in [30, 1, 12] {
-                let (start, wait) = (Instant::now(), Duration::from_millis(wait_ms));
-                wheel.at(start + wait).await;
-                assert!(start.elapsed() >= wait);
-            }
-            assert_eq!(wheel.within(start, late).await, Err(Elapsed), "the wheel turns past it");
-            assert!(wheel.is_empty());
-        });
-    }
-
-    fn is_pending(deadline: &mut Deadline) -> bool {
-        Pin::new(deadline).poll(&mut Context::from_waker(Waker::noop())).is_pending()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_deadlines_in_any_order_come_in_order() {
-        let wheel = Wheel::start();
-        let start = Instant::now();
-        let mut tasks = tokio::task::JoinSet::new();
-        let mut random = fastrand::Rng::with_seed(7);
-        for _ in 0..2_000 {
-            let wait = Duration::from_millis(random.u64(0..90_000));
-            let wheel = wheel.clone();
-            tasks.spawn(async move {
-                wheel.at(start + wait).await;
-                (wait, start.elapsed())
-            });
-        }
-        while let Some(done) = tasks.join_next().await {
-            let (wait, took) = done.expect("no task panics");
-            let late_max = TICK + Duration::from_millis(1);
-            assert!(took >= wait && took <= wait + late_max, "{wait:?} took {took:?}");
-        }
-        assert!(wheel.is_empty());
-    }
-}
+mod tests;

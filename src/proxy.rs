@@ -23,6 +23,7 @@ mod panics;
 mod presence;
 mod record;
 mod reply;
+mod request_id;
 mod settle;
 mod slot;
 pub mod upgrade;
@@ -34,7 +35,7 @@ mod worker;
 
 use std::{
     convert::Infallible,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
@@ -47,6 +48,7 @@ use crate::{
     body::Body,
     classify::Facts,
     config::Listener,
+    deadline::Deadline,
     fault::Fault,
     http1::lines::Lines,
     identity::{Evidence, Found},
@@ -68,6 +70,7 @@ pub use informational::Informational;
 pub use memory::Memory;
 pub use presence::{DroppedNames, Presence};
 pub use reply::{Form, Unheard};
+pub use request_id::RequestId;
 pub use settle::{End, Settling};
 pub use upgrade::Tunnel;
 pub use versions::{is_preflight, place_of};
@@ -84,10 +87,21 @@ pub struct Arrival {
     pub arrived: Instant,
     /// How its client is seen and spoken to meanwhile.
     pub contact: Contact,
+    /// What it may wait by, where the door has that; [`Settling::take_deadline`] gives it back.
+    pub deadline: Option<Box<Deadline>>,
     /// The request, or why there is none.
-    pub request: Result<Request<Body>, Refusal>,
+    pub request: Result<Box<Incoming>, Box<Refusal>>,
+}
+
+/// A request as a door has read it. It stays where it was read into until its answer begins.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Its head.
+    pub head: Parts,
     /// Those of its fields that lie outside of its map, and go on as they came.
     pub lines: Lines,
+    /// Its body.
+    pub body: Body,
 }
 
 /// A request that a door refused, and what of its head could be read.
@@ -115,6 +129,7 @@ struct Came {
     peer: Arc<Peer>,
     protocol: Protocol,
     arrived: Instant,
+    deadline: Option<Box<Deadline>>,
 }
 
 /// A request that has been decided, and what its answer needs of the door.
@@ -140,14 +155,11 @@ impl Proxy {
     /// Takes one request from its arrival to the head of its answer.
     pub fn handle(&self, arrival: Arrival) -> Handling {
         let proxy = self.clone();
-        let Arrival { peer, protocol, arrived, contact, request, lines } = arrival;
-        let came = Came { peer, protocol, arrived };
+        let Arrival { peer, protocol, arrived, contact, deadline, request } = arrival;
+        let came = Came { peer, protocol, arrived, deadline };
         Handling(match request {
-            Ok(request) => {
-                let (head, body) = request.into_parts();
-                panics::caught(proxy.serve(came, contact, head, lines, body))
-            }
-            Err(refusal) => panics::caught(async move { proxy.refuse(came, &refusal) }),
+            Ok(request) => panics::caught(|| proxy.serve(came, contact, request)),
+            Err(refusal) => panics::caught(|| async move { proxy.refuse(came, &refusal) }),
         })
     }
 
@@ -155,25 +167,25 @@ impl Proxy {
         clippy::manual_async_fn,
         reason = "an `async fn` has room for its arguments twice, and these are most of a request"
     )]
+    #[inline(always)]
     fn serve(
         self,
         came: Came,
         contact: Contact,
-        mut head: Parts,
-        mut lines: Lines,
-        body: Body,
+        mut request: Box<Incoming>,
     ) -> impl Future<Output = Response<Settling>> + Send {
         async move {
-            let Opened { mut exchange, brought, hsts, question } =
-                self.open(came, &mut head, &mut lines);
+            let Incoming { head, lines, body } = &mut *request;
+            let body = std::mem::take(body);
+            let Opened { mut exchange, brought, hsts, question } = self.open(came, head, lines);
             let body = match question {
                 None => Ok(body),
                 // On the heap, so that all other requests' futures stay as small as they are.
                 Some(question) => {
-                    Box::pin(operation::ask(&mut exchange, &head, question, body)).await
+                    Box::pin(operation::ask(&mut exchange, head, question, body)).await
                 }
             };
-            exchange.decided(&head);
+            exchange.decided(head);
             let admitted = body.and_then(|body| {
                 exchange.admit()?;
                 exchange.admit_by_version()?;
@@ -181,17 +193,20 @@ impl Proxy {
                 Ok(body)
             });
             let said = match admitted {
-                Ok(body) => forward(&mut exchange, &mut head, lines, &contact, brought, body).await,
+                Ok(body) => {
+                    let forwarded = forward(&mut exchange, head, lines, &contact, brought, body);
+                    pin!(forwarded).await
+                }
                 Err(fault) => Err(fault),
             };
             let deprecation = exchange.deprecation().filter(|_| said.is_ok());
             let mut response = match said {
-                Ok(Said::Answer(mut head, mut answer)) => {
+                Ok(Said::Answer(mut head)) => {
                     if visitor::has_news(&exchange) || deprecation.is_some() || hsts.is_some() {
-                        headers::bring_told(&mut head.headers, answer.lines());
+                        exchange.bring_told(&mut head.headers);
                     }
                     visitor::tell(&exchange, &mut head.headers);
-                    Response::from_parts(head, Settling::answer(answer, exchange))
+                    Response::from_parts(head, Settling::answer(exchange))
                 }
                 Ok(Said::Switched(mut head, tunnel)) => {
                     exchange.give_back(None);
@@ -216,7 +231,7 @@ impl Proxy {
 
     /// Decides whom the request is for, and opens its ledger. The head is clean afterwards.
     fn open(self, came: Came, head: &mut Parts, lines: &mut Lines) -> Opened {
-        let Came { peer, protocol, arrived } = came;
+        let Came { peer, protocol, arrived, deadline } = came;
         let view = self.worker.view();
         // Whoever looks into the map finds there what this configuration asks for.
         view.fields_asked().iter().for_each(|name| lines.bring(name, &mut head.headers));
@@ -244,13 +259,16 @@ impl Proxy {
             None => view.decide(&facts).refusing(found.refused),
         };
         let hsts = listener.and_then(|it| it.hsts.clone()).filter(|_| brought.secure);
-        let request_id = headers::request_id(&head.headers, &peer, || self.worker.draw());
+        let request_id = headers::request_id(&head.headers, &peer, || fastrand::u128(..));
         let mut asked = Asked::of(peer, protocol, head, lines, brought.client, request_id);
         asked.identity = found.identity;
         let ask = look.as_ref().and_then(|look| look.body);
         asked.operation = look.map(|look| Arc::new(look.operation));
         asked.secure = brought.secure;
-        let exchange = Exchange::open(self.worker, view, decision, asked, arrived);
+        let mut exchange = Exchange::open(self.worker, view, decision, asked, arrived);
+        if let Some(deadline) = deadline {
+            exchange.lend(deadline);
+        }
         let (client, refused) = (brought.client, found.refused);
         let question = ask.map(|ask| Question { ask, client, refused });
         Opened { exchange, brought, hsts, question }
@@ -273,10 +291,10 @@ impl Proxy {
 
     /// A request that a door has refused is decided, counted and logged like any other.
     fn refuse(self, came: Came, refusal: &Refusal) -> Response<Settling> {
-        let Came { peer, protocol, arrived } = came;
+        let Came { peer, protocol, arrived, deadline: _ } = came;
         let view = self.worker.view();
         let decision = view.undecided(refusal.fault);
-        let asked = Asked::of_refused(peer, protocol, refusal, || self.worker.draw());
+        let asked = Asked::of_refused(peer, protocol, refusal, || fastrand::u128(..));
         let exchange = Exchange::open(self.worker, view, decision, asked, arrived);
         reply::from_fault(exchange, refusal.fault)
     }
@@ -293,6 +311,24 @@ impl tower::Service<Arrival> for Proxy {
 
     fn call(&mut self, arrival: Arrival) -> Self::Future {
         self.handle(arrival)
+    }
+}
+
+// === impl Incoming ===
+
+impl Incoming {
+    /// One without anything but `lines`, to be filled where it is.
+    pub fn of(lines: Lines) -> Box<Self> {
+        let (head, ()) = Request::new(()).into_parts();
+        Box::write(Box::new_uninit(), Self { head, lines, body: Body::empty() })
+    }
+}
+
+impl From<Request<Body>> for Box<Incoming> {
+    /// All of its fields lie in its map.
+    fn from(request: Request<Body>) -> Self {
+        let (head, body) = request.into_parts();
+        Self::new(Incoming { head, lines: Lines::default(), body })
     }
 }
 

@@ -18,7 +18,6 @@ use usher::{
     config::{self, LoadOptions},
     drain,
     fault::Fault,
-    http1::lines::Lines,
     meters::Meters,
     peer::{Peer, Protocol},
     proxy::{Arrival, Common, Contact, Crew, Memory, Proxy, Pulse, Spool, Tunnels, Worker},
@@ -82,10 +81,10 @@ async fn answered(proxy: &mut Proxy, accept: &str) -> (http::response::Parts, St
             tls: None,
         }),
         protocol: Protocol::Http11,
-        lines: Lines::default(),
         arrived: Instant::now(),
         contact: Contact::default(),
-        request: Ok(request.body(Body::new(Broken)).expect("a request")),
+        deadline: None,
+        request: Ok(request.body(Body::new(Broken)).expect("a request").into()),
     };
     let Ok(answer) = proxy.call(arrival).await;
     let (head, body) = answer.into_parts();

@@ -55,7 +55,8 @@ fn rendered() -> Result<String, Box<dyn Error>> {
     exchange.tunnel_closed(1, TunnelEnd::Idle, Blame::Client);
     let taken = Instant::now();
     pool.lease_taken(1, taken);
-    pool.lease_returned(1, taken, taken + Duration::from_millis(9));
+    let took = Duration::from_millis(9);
+    pool.lease_returned(1, took, taken + took);
     Ok(meters.render(&Gauges {
         promises: vec![promised(name.clone())],
         pools: vec![PoolGauges {

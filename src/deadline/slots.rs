@@ -59,6 +59,11 @@ impl Slots {
         self.entries.len()
     }
 
+    /// The last tick that was dealt with.
+    pub(super) fn tick(&self) -> u64 {
+        self.tick
+    }
+
     /// Whether `tick` has been dealt with.
     pub(super) fn has_passed(&self, tick: u64) -> bool {
         tick <= self.tick

@@ -84,8 +84,10 @@ where
             Awaited::Http2 => return connection.let_go(),
             Awaited::Over => break (Manner::Now, None),
         };
-        // Boxed, so that an idle connection does not hold the room of a busy one.
-        match Box::pin(connection.exchange(verdict)).await {
+        // Boxed, so that an idle connection does not hold the room of a busy one; and made in the
+        // box, so that this room is not copied.
+        let exchange = Box::write(Box::new_uninit(), connection.exchange(verdict));
+        match Box::into_pin(exchange).await {
             Next::Idle(since) => connection.rest(since),
             Next::Close(manner) => break (manner, None),
             Next::Tunnel(tunnel) => break (Manner::Now, Some(tunnel)),

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{cells::Cells, edges::Edges, histogram::Histogram, slots::SlotClock};
@@ -87,11 +87,11 @@ impl PoolMeter {
         self.leases.clocks[worker].take(self.leases.since_origin_us(at));
     }
 
-    /// The lease that `worker` took at `taken` has come back at `at`.
+    /// A lease of `worker` has come back at `at`, `took` after it was taken.
     #[inline]
-    pub fn lease_returned(&self, worker: usize, taken: Instant, at: Instant) {
+    pub fn lease_returned(&self, worker: usize, took: Duration, at: Instant) {
         self.leases.clocks[worker].give_back(self.leases.since_origin_us(at));
-        self.upstream.record(worker, at.saturating_duration_since(taken));
+        self.upstream.record(worker, took);
     }
 
     /// The request of a lease has gone; the lease stays until it is returned.
@@ -255,8 +255,6 @@ impl LeaseMeter {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -269,9 +267,9 @@ mod tests {
         pool.lease_taken(0, origin);
         pool.lease_taken(1, origin + SECOND);
         assert_eq!(leases.slot_seconds(origin + 2 * SECOND), 2.0 + 1.0);
-        pool.lease_returned(1, origin + SECOND, origin + 3 * SECOND);
+        pool.lease_returned(1, 2 * SECOND, origin + 3 * SECOND);
         assert_eq!(leases.slot_seconds(origin + 10 * SECOND), 10.0 + 2.0);
-        pool.lease_returned(0, origin, origin + 10 * SECOND);
+        pool.lease_returned(0, 10 * SECOND, origin + 10 * SECOND);
         let read = pool.upstream.read();
         assert_eq!((read.count(), read.sum_seconds()), (2, 12.0));
     }
@@ -283,7 +281,7 @@ mod tests {
         let pool = PoolMeter::new(1, Arc::new(Edges::with(&[])), Arc::clone(&leases));
         pool.lease_taken(0, origin);
         assert_eq!(leases.slot_seconds(origin + 5 * SECOND), 5.0);
-        pool.lease_returned(0, origin, origin + 4 * SECOND);
+        pool.lease_returned(0, 4 * SECOND, origin + 4 * SECOND);
         assert_eq!(leases.slot_seconds(origin + 6 * SECOND), 5.0);
     }
 }

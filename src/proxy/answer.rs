@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::ahead::Ahead;
 use crate::{
-    deadline::{Deadline, Wheel},
+    deadline::Deadline,
     fault::Fault,
     http1::lines::Lines,
     upstream::{Break, Broken, Connection, StreamPlace},
@@ -32,9 +32,9 @@ pub struct Answer {
     whole: Option<Bytes>,
     /// Fields of its head that go on as they came, until somebody has written them.
     lines: Lines,
-    wheel: Wheel,
     between_bytes: Duration,
-    silence: Option<Deadline>,
+    /// Whether somebody waits for more of it, and a deadline has been set for that.
+    awaited: bool,
     /// Whether its end has been read.
     ended: bool,
     /// Whether its connection has been left to somebody else, or to nobody.
@@ -49,45 +49,36 @@ pub struct Answer {
 // === impl Answer ===
 
 impl Answer {
-    /// An answer whose silences last at most `between_bytes`.
-    pub fn new(connection: Connection, wheel: &Wheel, between_bytes: Duration) -> Self {
+    /// An answer with these fields beside those of its head's map, whose silences last at most
+    /// `between_bytes`. With a place it is a stream of events, which ends when its reader goes.
+    ///
+    /// Up to `ahead_max` bytes of it may be read ahead. A stream of events feels its reader: what
+    /// it says would only grow old here, and its slot is held anyway.
+    #[inline]
+    pub fn new(
+        connection: Connection,
+        lines: Lines,
+        between_bytes: Duration,
+        events: Option<StreamPlace>,
+        ahead_max: u64,
+    ) -> Self {
         Self {
             connection: Some(connection),
             whole: None,
-            lines: Lines::default(),
-            wheel: wheel.clone(),
+            lines,
             between_bytes,
-            silence: None,
+            awaited: false,
             ended: false,
             abandoned: false,
-            events: None,
-            ahead_max: 0,
+            ahead_max: if events.is_some() { 0 } else { ahead_max },
+            events,
             ahead: None,
         }
-    }
-
-    /// With these fields beside those of its head's map.
-    pub fn with(mut self, lines: Lines) -> Self {
-        self.lines = lines;
-        self
     }
 
     /// The fields that lie outside of its head's map.
     pub fn lines(&mut self) -> &mut Lines {
         &mut self.lines
-    }
-
-    /// With a place it is a stream of events, which ends when its reader goes.
-    pub fn streams_events(mut self, place: Option<StreamPlace>) -> Self {
-        self.events = place;
-        self
-    }
-
-    /// Up to `bytes_max` of it may be read ahead. A stream of events feels its reader: what it says
-    /// would only grow old here, and its slot is held anyway.
-    pub fn may_run_ahead(mut self, bytes_max: u64) -> Self {
-        self.ahead_max = if self.events.is_some() { 0 } else { bytes_max };
-        self
     }
 
     /// The connection on which the monolith says what is left when nobody wants it any more, unless
@@ -109,14 +100,18 @@ impl Answer {
         self.whole = self.connection.as_mut().and_then(Connection::take_whole);
     }
 
-    /// The next frame for the client.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    /// The next frame for the client. What is waited for is waited for by `deadline`.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: &mut Deadline,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if let Some(whole) = self.whole.take() {
             return Poll::Ready(Some(Ok(Frame::data(whole))));
         }
         match self.ahead.as_mut().and_then(|ahead| ahead.take()) {
             Some(frame) => Poll::Ready(Some(frame)),
-            None => self.read(cx),
+            None => self.read(cx, deadline),
         }
     }
 
@@ -126,6 +121,7 @@ impl Answer {
     pub fn read_ahead(
         &mut self,
         cx: &mut Context<'_>,
+        deadline: &mut Deadline,
         room: impl FnOnce(u64) -> Ahead,
     ) -> Result<(), Fault> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
@@ -139,7 +135,7 @@ impl Answer {
         let mut ahead = self.ahead.take().unwrap_or_else(|| Box::new(room(bytes_max)));
         let mut ended = Ok(());
         while ended.is_ok() && !self.has_ended() && ahead.has_room() {
-            match self.read(cx) {
+            match self.read(cx, deadline) {
                 Poll::Pending => {
                     self.ahead = Some(ahead);
                     return Ok(());
@@ -154,15 +150,19 @@ impl Answer {
         }
         self.ahead = Some(ahead);
         // Nobody waits for more now: a client that is slow must not make the monolith late.
-        self.silence = None;
+        self.awaited = false;
         ended
     }
 
     /// The next frame from the monolith; silence counts only while somebody waits for it.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: &mut Deadline,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
         if let Poll::Ready(frame) = connection.poll_frame(cx) {
-            self.silence = None;
+            self.awaited = false;
             return Poll::Ready(match frame {
                 None => {
                     self.ended = true;
@@ -179,10 +179,10 @@ impl Answer {
                 }
             });
         }
-        let between_bytes = self.between_bytes;
-        let wheel = &self.wheel;
-        let silence = self.silence.get_or_insert_with(|| wheel.at(Instant::now() + between_bytes));
-        Pin::new(silence).poll(cx).map(|()| Some(Err(Fault::BetweenBytesTimeout)))
+        if !std::mem::replace(&mut self.awaited, true) {
+            deadline.reset(Instant::now() + self.between_bytes);
+        }
+        Pin::new(deadline).poll(cx).map(|()| Some(Err(Fault::BetweenBytesTimeout)))
     }
 
     /// Whether the monolith has said its last byte.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::HOST};
 
-use super::{Refusal, Visitor, headers, reply::Form, versions::App};
+use super::{Refusal, Visitor, headers, reply::Form, request_id::RequestId, versions::App};
 use crate::{
     classify::{Identity, Operation},
     http1::{lines::Lines, names::Known},
@@ -35,7 +35,7 @@ pub struct Asked {
     /// What the client spoke.
     pub protocol: Protocol,
     /// The request's name in all logs.
-    pub request_id: HeaderValue,
+    pub request_id: RequestId,
     /// `traceparent`, as it came.
     pub trace_parent: Option<HeaderValue>,
     /// The method, where it got so far.
@@ -52,13 +52,14 @@ pub struct Asked {
 
 impl Asked {
     /// What the head of a good request says.
+    #[inline(always)]
     pub fn of(
         peer: Arc<Peer>,
         protocol: Protocol,
         head: &http::request::Parts,
         lines: &Lines,
         client: Client,
-        request_id: HeaderValue,
+        request_id: RequestId,
     ) -> Self {
         Self {
             peer,
@@ -113,5 +114,5 @@ impl Asked {
 
 /// A field that lies among the lines, or in the map.
 fn of(lines: &Lines, known: Known, map: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    lines.share(known).or_else(|| map.get(name).cloned())
+    lines.share(known).or_else(|| headers::value(map, name).cloned())
 }

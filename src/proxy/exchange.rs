@@ -11,9 +11,12 @@ use std::{
 
 use http::{HeaderValue, StatusCode};
 
-use super::{asked::Asked, memory::Tries, settle::End, upload::Flow, worker::Worker};
+use super::{
+    answer::Answer, asked::Asked, memory::Tries, settle::End, upload::Flow, worker::Worker,
+};
 use crate::{
     config::{Limits, Overrides, Timeouts},
+    deadline::Deadline,
     drain::Stage,
     fault::{Fault, Outcome},
     meters::{Retry, Settled},
@@ -23,6 +26,7 @@ use crate::{
     verbs::Turn,
 };
 
+mod carrying;
 mod decided;
 mod fallback;
 mod gates;
@@ -46,6 +50,9 @@ pub struct Exchange {
     fault: Option<Fault>,
     said: Option<Said>,
     lease: Option<Held>,
+    answer: Option<Answer>,
+    /// What it waits by, one thing after the other; the door's, which gets it back.
+    deadline: Option<Box<Deadline>>,
     /// Whether it goes to the pool that its audience falls back to.
     away: bool,
     /// Its place there, until a lease has it.
@@ -82,35 +89,41 @@ impl Exchange {
         arrived: Instant,
     ) -> Box<Self> {
         view.audience(decision.audience).meter.open(worker.index);
-        Box::new(Self {
-            worker,
-            view,
-            decision,
-            asked,
-            arrived,
-            arrived_at: SystemTime::now(),
-            read_whole: None,
-            first_byte: None,
-            status: None,
-            fault: None,
-            said: None,
-            lease: None,
-            away: false,
-            place: None,
-            endpoint: None,
-            attempts: 0,
-            tries: Tries::default(),
-            queued: None,
-            paused: None,
-            turns: Vec::new(),
-            come_back: None,
-            connecting: Duration::ZERO,
-            upstream: Duration::ZERO,
-            bytes_in: 0,
-            flow: None,
-            bytes_out: 0,
-            settled: false,
-        })
+        // Made where it stays: it is larger than what is in it yet.
+        Box::write(
+            Box::new_uninit(),
+            Self {
+                worker,
+                view,
+                decision,
+                asked,
+                arrived,
+                arrived_at: SystemTime::now(),
+                read_whole: None,
+                first_byte: None,
+                status: None,
+                fault: None,
+                said: None,
+                lease: None,
+                answer: None,
+                deadline: None,
+                away: false,
+                place: None,
+                endpoint: None,
+                attempts: 0,
+                tries: Tries::default(),
+                queued: None,
+                paused: None,
+                turns: Vec::new(),
+                come_back: None,
+                connecting: Duration::ZERO,
+                upstream: Duration::ZERO,
+                bytes_in: 0,
+                flow: None,
+                bytes_out: 0,
+                settled: false,
+            },
+        )
     }
 
     /// The worker it runs on.
@@ -283,34 +296,46 @@ impl Exchange {
             self.fault.get_or_insert(fault);
         }
         let now = Instant::now();
+        self.write_down(now);
+        Some(now)
+    }
+
+    /// Feeds all that is fed by a request that ended `now`.
+    fn write_down(&self, now: Instant) {
         let outcome = self.fault.map_or(Outcome::Served, Fault::outcome);
-        let answered = self.first_byte.is_some();
+        let (answered, total) = (self.first_byte.is_some(), self.total(now));
         let settled = Settled {
             status: self.status.filter(|_| outcome != Outcome::Abandoned),
             outcome,
             fault: self.fault,
             first_byte: self.since_read_whole(self.first_byte),
-            duration: answered.then(|| now.saturating_duration_since(self.arrived)),
+            duration: answered.then_some(total),
         };
         self.audience().meter.settle(self.worker.index, &settled);
         if self.is_promised() {
-            self.count_promises(&settled, now);
+            // Mostly there was no body, and it had been read whole when it arrived.
+            let whole = self.read_whole == Some(self.arrived);
+            let ended = if whole { Some(total) } else { self.since_read_whole(Some(now)) };
+            self.count_promises(&settled, ended.unwrap_or_default());
         }
         if self.worker.common.log.is_on() {
-            self.log(outcome, now);
+            self.log(&settled, total);
         }
         if self.worker.common.memory.is_on() {
-            self.remember(outcome, now);
+            self.remember(&settled, total);
         }
-        Some(now)
     }
 
-    fn count_promises(&self, settled: &Settled, now: Instant) {
+    fn total(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.arrived)
+    }
+
+    fn count_promises(&self, settled: &Settled, ended: Duration) {
         let ended = slo::Ended {
             status: self.status,
             fault: self.fault,
             first_byte: settled.first_byte,
-            ended: self.since_read_whole(Some(now)).unwrap_or_default(),
+            ended,
             said: self.said,
         };
         for counted in &self.audience().promises {

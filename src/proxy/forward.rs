@@ -9,14 +9,13 @@ mod connect;
 mod fitness;
 mod judge;
 
-use std::time::Instant as Clock;
+use std::{pin::pin, time::Instant as Clock};
 
 use http::{HeaderMap, request::Parts};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
-    answer::Answer,
     contact::Contact,
     exchange::Exchange,
     handshake::Handshake,
@@ -24,7 +23,7 @@ use super::{
     hold::hold,
     memory::Ended,
     orphan::Dispatched,
-    slot::{Errand, slot},
+    slot::{Errand, slot, slot_at_once},
     upgrade::Tunnel,
     upload::{Sent, Upload, sent},
 };
@@ -44,10 +43,9 @@ use crate::{
 const REPLAYS_MAX: usize = 2;
 
 /// What the monolith said.
-#[expect(clippy::large_enum_variant, reason = "nearly all are answers, which then need no heap")]
 pub enum Said {
-    /// An answer, whose body is still to come.
-    Answer(http::response::Parts, Answer),
+    /// An answer, whose body the exchange carries.
+    Answer(http::response::Parts),
     /// That it speaks WebSocket from here on.
     Switched(http::response::Parts, Box<Tunnel>),
 }
@@ -57,7 +55,7 @@ struct Journey<'a> {
     exchange: &'a mut Exchange,
     head: &'a mut Parts,
     /// What of the head lies outside of its map.
-    lines: Lines,
+    lines: &'a mut Lines,
     contact: &'a Contact,
     upload: Upload,
     timeouts: Timeouts,
@@ -88,7 +86,7 @@ enum Failed {
 pub async fn forward(
     exchange: &mut Exchange,
     head: &mut Parts,
-    lines: Lines,
+    lines: &mut Lines,
     contact: &Contact,
     brought: Brought,
     body: Body,
@@ -99,7 +97,11 @@ pub async fn forward(
     let handshake = if brought.websocket { Some(enter(exchange, &head.headers)?) } else { None };
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
     let timeouts = exchange.timeouts(pool);
-    let upload = Upload::take(exchange, body).await?;
+    let upload = match Upload::none(exchange, &body) {
+        Some(none) => none,
+        // On the heap, as below.
+        None => Box::pin(Upload::take(exchange, body)).await?,
+    };
     if exchange.worker().common.gates.in_force() {
         // On the heap, so that all other requests' futures stay as small as they are.
         Box::pin(hold(exchange, contact)).await?;
@@ -119,7 +121,7 @@ pub async fn forward(
     };
     journey.repeatable = again::is_repeatable(journey.exchange, journey.head, &journey.upload);
     journey.introduce(brought);
-    journey.travel().await
+    pin!(journey.travel()).await
 }
 
 /// Checks a handshake, and takes a place among the tunnels before anything is sent: a WebSocket
@@ -156,14 +158,14 @@ impl Journey<'_> {
             framing,
             brought,
         };
-        headers::introduce(&mut self.head.headers, &mut self.lines, &said);
+        headers::introduce(&mut self.head.headers, self.lines, &said);
         self.head.version = http::Version::HTTP_11;
     }
 
     async fn travel(&mut self) -> Result<Said, Fault> {
         // Bounded by the policy's attempts, which `goes_on` counts, and one more elsewhere.
         loop {
-            let attempted = self.attempt().await;
+            let attempted = pin!(self.attempt()).await;
             self.exchange.attempt_ended(match &attempted {
                 Ok(_) | Err(Failed::Left) => Ended::Answered,
                 Err(Failed::Unconnected | Failed::Stale) => Ended::Unconnected,
@@ -194,7 +196,11 @@ impl Journey<'_> {
             total_at: self.total_at,
             lost: self.lost,
         };
-        let granted = slot(self.exchange, errand).await.map_err(Failed::Fault)?;
+        let granted = match slot_at_once(self.exchange, errand) {
+            Some(granted) => granted,
+            // On the heap, so that the futures of requests that need not wait stay small.
+            None => Box::pin(slot(self.exchange, errand)).await.map_err(Failed::Fault)?,
+        };
         let (Grant { lease, spare }, taken) = granted;
         if self.exchange.is_away()
             && let Some(pool) = self.exchange.pool()
@@ -209,13 +215,14 @@ impl Journey<'_> {
             None => self.connect().await?,
         };
         for _ in 0..REPLAYS_MAX {
-            match self.send(way).await {
+            let sent = pin!(self.send(way)).await;
+            match sent {
                 Err(Failed::Stale) => self.exchange.retried(Retry::Replayed),
                 ended => return ended,
             }
             way = self.connect().await?;
         }
-        self.send(way).await
+        pin!(self.send(way)).await
     }
 
     /// Sends the request on a connection that it has had since a moment, and waits for the head of
@@ -235,15 +242,18 @@ impl Journey<'_> {
         }
         let body = self.upload.body().ok_or(Failed::Fault(Fault::UpstreamBroke))?;
         let read_before = connection.bytes_read();
-        connection.send(self.head, &self.lines, body);
-        let wheel = self.exchange.worker().wheel.clone();
+        connection.send(self.head, self.lines, body);
         let (first_byte, total_at) = (self.timeouts.first_byte, self.total_at);
+        let mut deadline = self.exchange.take_deadline();
         let flow = self.upload.flow();
         let client = self.contact.informational.as_ref();
         let mut dispatched = Dispatched::new(self.exchange, connection, client, flow.clone());
-        let sent = sent(flow, &wheel, begun, first_byte, total_at, &mut dispatched).await;
+        let sending = sent(flow, &mut deadline, begun, first_byte, total_at, &mut dispatched);
+        let sent = pin!(sending).await;
         let untouched = dispatched.bytes_read() == read_before;
-        match (sent, dispatched.end()) {
+        let connection = dispatched.end();
+        self.exchange.lend(deadline);
+        match (sent, connection) {
             (Sent::Answered(Ok(response)), Some(connection)) => self.judge(response, connection),
             (Sent::Answered(Err(broken)), Some(connection)) => {
                 connection.broke_at(&broken);

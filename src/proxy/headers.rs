@@ -21,6 +21,7 @@ use http::{
 use crate::{
     http1::{lines::Lines, names::Known},
     peer::{Client, ClientCertificate, Network, Peer, Protocol},
+    proxy::request_id::RequestId,
     slo::Said,
     snapshot::Deprecation,
 };
@@ -112,7 +113,7 @@ pub struct Introduction<'a> {
     /// The audience's name.
     pub audience: &'a HeaderValue,
     /// The request's name.
-    pub request_id: &'a HeaderValue,
+    pub request_id: &'a RequestId,
     /// When it arrived, in milliseconds since 1970.
     pub arrived_ms: u64,
     /// This process's name in `Via`.
@@ -162,7 +163,7 @@ pub fn introduce(headers: &mut HeaderMap, lines: &mut Lines, said: &Introduction
     said.brought.origin.write(&mut text, said.peer, said.host);
     // Whole pieces of lines, since each piece costs.
     text.push("x-request-start: t=").push_number(said.arrived_ms);
-    text.push("\r\nx-request-id: ").push_value(said.request_id);
+    text.push("\r\nx-request-id: ").push_bytes(said.request_id.as_bytes());
     text.push("\r\nx-audience: ").push_value(said.audience).push("\r\n");
     if let Some(client) = said.peer.tls.as_ref().and_then(|tls| tls.client.as_ref()) {
         vouch(headers, client);
@@ -228,6 +229,7 @@ fn frame(headers: &mut HeaderMap, lines: &mut Lines, framing: &Framing) {
     match framing {
         Framing::AsDeclared if declares_length(headers, lines) => {}
         Framing::AsDeclared => say_chunked(headers),
+        Framing::None if headers.is_empty() => {}
         Framing::None => {
             headers.remove(TRAILER);
         }
@@ -261,12 +263,12 @@ fn say_chunked(headers: &mut HeaderMap) {
 
 /// What the monolith says its answer is to count for: `X-Usher-Slo`.
 pub fn said_of_promises(headers: &HeaderMap) -> Option<Said> {
-    Said::parse(headers.get(X_USHER_SLO)?.as_bytes())
+    Said::parse(value(headers, &X_USHER_SLO)?.as_bytes())
 }
 
 /// Whether the monolith says that what it has just done may be done twice.
 pub fn says_safe(headers: &HeaderMap) -> bool {
-    headers.get(X_USHER_RETRY).is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"safe"))
+    value(headers, &X_USHER_RETRY).is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"safe"))
 }
 
 /// Turns the monolith's head into the one that the client receives.
@@ -287,13 +289,16 @@ pub fn connection_names(headers: &HeaderMap, option: &str) -> bool {
 
 /// Whether the request has already passed through this process.
 pub fn has_passed(headers: &HeaderMap, pseudonym: &str) -> bool {
+    if headers.is_empty() {
+        return false;
+    }
     let mut vias = headers.get_all(header::VIA).iter();
     vias.any(|via| memchr::memmem::find(via.as_bytes(), pseudonym.as_bytes()).is_some())
 }
 
 /// Whether the request asks for a WebSocket (RFC 6455 §4.1), which is all that is carried on.
 fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
-    let Some(upgrade) = headers.get(header::UPGRADE) else { return false };
+    let Some(upgrade) = value(headers, &header::UPGRADE) else { return false };
     *method == Method::GET
         && connection_names(headers, "upgrade")
         && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
@@ -301,17 +306,26 @@ fn asks_for_websocket(method: &Method, headers: &HeaderMap) -> bool {
 
 /// Whether the monolith wants a file sent in its stead, as it would tell nginx or Apache.
 pub fn hands_over_a_file(headers: &HeaderMap) -> bool {
-    headers.contains_key(X_ACCEL_REDIRECT) || headers.contains_key(X_SENDFILE)
+    value(headers, &X_ACCEL_REDIRECT).or_else(|| value(headers, &X_SENDFILE)).is_some()
 }
 
 /// Whether the application wants to feel how fast its client reads, as it would tell nginx.
 pub fn wants_no_buffering(headers: &HeaderMap) -> bool {
-    headers.get(X_ACCEL_BUFFERING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"))
+    let said = value(headers, &X_ACCEL_BUFFERING);
+    said.is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"no"))
 }
 
 /// The host that a request names, as far as it is text.
 pub fn host_of<'a>(headers: &'a HeaderMap, lines: &'a Lines) -> &'a str {
     let kept = || headers.get(HOST).map(HeaderValue::as_bytes);
-    let host = lines.get(Known::Host).or_else(kept).filter(|host| host.is_ascii());
-    host.and_then(|host| std::str::from_utf8(host).ok()).unwrap_or("")
+    let host = lines.get(Known::Host).or_else(kept);
+    let host = host.and_then(|host| std::str::from_utf8(host).ok());
+    host.filter(|host| host.is_ascii()).unwrap_or("")
+}
+
+/// A field of a map that mostly holds none at all, since those that go on as they came lie
+/// elsewhere.
+#[inline]
+pub fn value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    if headers.is_empty() { None } else { headers.get(name) }
 }

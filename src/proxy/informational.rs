@@ -1,6 +1,12 @@
 //! 1xx answers on their way to a client, ahead of the final one.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicBool,
+        Ordering::{Acquire, Release},
+    },
+};
 
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
@@ -17,12 +23,20 @@ pub const INFORMATIONAL_MAX: usize = 16;
 /// 100 and 101 are not its business: the door sends the first by itself when the body is asked for,
 /// and the second ends the request.
 #[derive(Clone, Debug, Default)]
-pub struct Informational(Arc<Mutex<Inner>>);
+pub struct Informational(Arc<Shared>);
+
+/// Hardly a request has any 1xx answer: the lock is taken only where there is one.
+#[derive(Debug, Default)]
+struct Shared {
+    closed: AtomicBool,
+    /// Whether anything waits, or has waited.
+    used: AtomicBool,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
     sent: usize,
-    closed: bool,
     waiting: Vec<(StatusCode, HeaderMap)>,
 }
 
@@ -35,11 +49,12 @@ impl Informational {
         let passes = status.is_informational()
             && status != StatusCode::CONTINUE
             && status != StatusCode::SWITCHING_PROTOCOLS;
-        let mut inner = self.0.lock();
-        if !passes || inner.closed || inner.sent == INFORMATIONAL_MAX {
+        let mut inner = self.0.inner.lock();
+        if !passes || self.0.closed.load(Acquire) || inner.sent == INFORMATIONAL_MAX {
             return false;
         }
         inner.sent += 1;
+        self.0.used.store(true, Release);
         let mut fields = fields.clone();
         headers::toward_client(&mut fields, &mut Lines::default());
         inner.waiting.push((status, fields));
@@ -50,21 +65,28 @@ impl Informational {
     /// reaches nobody.
     pub fn renew(&mut self) {
         match Arc::get_mut(&mut self.0) {
-            Some(inner) => *inner.get_mut() = Inner::default(),
+            Some(shared) => {
+                *shared.closed.get_mut() = false;
+                if std::mem::take(shared.used.get_mut()) {
+                    *shared.inner.get_mut() = Inner::default();
+                }
+            }
             None => self.0 = Arc::default(),
         }
     }
 
     /// What was sent since the last look.
     pub fn take(&self) -> Vec<(StatusCode, HeaderMap)> {
-        std::mem::take(&mut self.0.lock().waiting)
+        match self.0.used.load(Acquire) {
+            true => std::mem::take(&mut self.0.inner.lock().waiting),
+            false => Vec::new(),
+        }
     }
 
     /// The final answer begins: what is left goes out ahead of it, and nothing comes after.
     pub fn close(&self) -> Vec<(StatusCode, HeaderMap)> {
-        let mut inner = self.0.lock();
-        inner.closed = true;
-        std::mem::take(&mut inner.waiting)
+        self.0.closed.store(true, Release);
+        self.take()
     }
 }
 

@@ -167,6 +167,7 @@ impl Memory {
     }
 
     /// Remembers `request`, which ended on `worker`.
+    #[inline(always)]
     pub fn keep(&self, worker: usize, request: Remembered) {
         if let Some(shelf) = self.0.get(worker) {
             shelf.lock().keep(request);

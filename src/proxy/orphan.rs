@@ -20,7 +20,9 @@ use http::{Response, StatusCode, header::CONTENT_TYPE};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, task::JoinSet, time::Instant};
 
-use super::{exchange::Exchange, informational::Informational, upload::Flow, worker::Worker};
+use super::{
+    exchange::Exchange, headers, informational::Informational, upload::Flow, worker::Worker,
+};
 use crate::{
     drain::Stage,
     http1::{lines::Lines, names::Known},
@@ -182,7 +184,8 @@ impl Orphan {
         let lease = self.lease.take()?;
         let (meter, index) = (&self.view.pool(self.pool).meter, self.worker.index);
         meter.orphan_ended(index);
-        meter.lease_returned(index, self.taken, Clock::now());
+        let now = Clock::now();
+        meter.lease_returned(index, now.saturating_duration_since(self.taken), now);
         let audience = self.view.audience(self.audience);
         // A guest has no claim.
         if let Some(stake) = audience.stake.as_ref().filter(|_| audience.pool == Some(self.pool)) {
@@ -249,8 +252,8 @@ async fn discard(connection: &mut Connection) -> bool {
 }
 
 /// Whether an answer with these fields is a stream of events, which ends when its reader goes.
-pub fn is_event_stream(headers: &http::HeaderMap, lines: &Lines) -> bool {
-    let kept = || headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+pub fn is_event_stream(fields: &http::HeaderMap, lines: &Lines) -> bool {
+    let kept = || headers::value(fields, &CONTENT_TYPE).map(http::HeaderValue::as_bytes);
     let kind = lines.get(Known::ContentType).or_else(kept).unwrap_or_default();
     const EVENTS: &[u8] = b"text/event-stream";
     kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))

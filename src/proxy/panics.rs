@@ -9,7 +9,7 @@ use std::{
 
 use http::HeaderValue;
 
-use super::{asked::Asked, reply::Form};
+use super::{asked::Asked, reply::Form, request_id::RequestId};
 
 thread_local! {
     /// What the exchange that was settled while this thread unwound has left behind.
@@ -21,7 +21,7 @@ thread_local! {
 #[derive(Clone, Debug)]
 pub struct Panicked {
     /// The request's name in all logs.
-    pub request_id: HeaderValue,
+    pub request_id: RequestId,
     /// How its client wants to be told.
     pub form: Form,
     /// Whether the fault is named in a header.
@@ -35,9 +35,14 @@ pub struct Panicked {
 /// its argument, as what it pins and as what it awaits.
 pub struct Caught<T>(Pin<Box<dyn Future<Output = T> + Send>>);
 
-/// Runs `work`, and catches its panic.
-pub fn caught<T>(work: impl Future<Output = T> + Send + 'static) -> Caught<T> {
-    Caught(Box::pin(work))
+/// Runs the work that `begin` makes, and catches its panic. It is made in the memory where it
+/// stays: to be made elsewhere, all of its room would be copied for the little that is in it.
+pub fn caught<F>(begin: impl FnOnce() -> F) -> Caught<F::Output>
+where
+    F: Future + Send + 'static,
+{
+    let work: Box<F> = Box::write(Box::new_uninit(), begin());
+    Caught(Box::into_pin(work))
 }
 
 // === impl Caught ===
@@ -46,8 +51,11 @@ impl<T> Future for Caught<T> {
     type Output = Result<T, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Panicked>> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
-            Ok(polled) => polled.map(Ok),
+        // Written from within: what a closure gives back would be copied twice on its way out.
+        let mut polled = Poll::Pending;
+        let caught = catch_unwind(AssertUnwindSafe(|| polled = self.0.as_mut().poll(cx)));
+        match caught {
+            Ok(()) => polled.map(Ok),
             Err(_) => Poll::Ready(Err(LEFT.take().unwrap_or_default())),
         }
     }
@@ -64,7 +72,7 @@ pub fn leave(asked: &Asked, fault_header: bool) {
 impl Default for Panicked {
     /// Of a request whose exchange had not been opened: there is nothing to find it by.
     fn default() -> Self {
-        let request_id = HeaderValue::from_static("unknown");
+        let request_id = RequestId::Given(HeaderValue::from_static("unknown"));
         Self { request_id, form: Form::Problem, fault_header: false }
     }
 }
@@ -75,7 +83,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_caught_and_other_work_goes_on() {
-        assert!(caught(async { panic!("on purpose") }).await.map(|(): ()| ()).is_err());
-        assert_eq!(caught(async { 7 }).await.ok(), Some(7));
+        assert!(caught(|| async { panic!("on purpose") }).await.map(|(): ()| ()).is_err());
+        assert_eq!(caught(|| async { 7 }).await.ok(), Some(7));
     }
 }

@@ -64,7 +64,7 @@ impl Record<'_> {
         let trace = self.asked.trace_parent.as_ref().and_then(|trace| trace.to_str().ok());
         Line {
             time: SystemTime::now(),
-            request_id: self.asked.request_id.to_str().ok(),
+            request_id: Some(self.asked.request_id.as_str()),
             trace_id: trace.and_then(trace_id),
             client: self.asked.client,
             proto: Some(self.asked.protocol),

@@ -16,12 +16,12 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::{answer::Answer, exchange::Exchange, orphan::Unwanted};
+use super::{answer::Answer, exchange::Exchange};
 use crate::{
     body::Body,
+    deadline::Deadline,
     fault::{Blame, Fault},
     http1::lines::Lines,
-    upstream::Evidence,
 };
 
 /// How an answer's way to the client ended.
@@ -42,11 +42,11 @@ pub struct Settling {
     owner: Option<Owner>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly all are answers of the monolith")]
 enum Source {
     Made(Option<Bytes>),
     Body(Body),
-    Answer(Answer),
+    /// The monolith's, which its exchange carries.
+    Answer,
 }
 
 enum Owner {
@@ -64,13 +64,9 @@ impl Settling {
 
     /// The monolith's answer, whose head has just come. Where all of it has come with that, its
     /// lease goes back at once.
-    pub fn answer(mut answer: Answer, mut exchange: Box<Exchange>) -> Self {
-        answer.read_whole();
-        if answer.has_ended() {
-            let now = exchange.first_byte().unwrap_or_else(Instant::now);
-            exchange.give_back_at(now, answer.take_connection());
-        }
-        Self { source: Source::Answer(answer), owner: Some(Owner::Exchange(exchange)) }
+    pub fn answer(mut exchange: Box<Exchange>) -> Self {
+        exchange.take_whole();
+        Self { source: Source::Answer, owner: Some(Owner::Exchange(exchange)) }
     }
 
     /// An answer made up by usher, or one without a body.
@@ -80,10 +76,13 @@ impl Settling {
 
     /// Fields of the answer's head that lie outside of its map, once.
     pub fn take_lines(&mut self) -> Lines {
-        match &mut self.source {
-            Source::Answer(answer) => std::mem::take(answer.lines()),
-            Source::Made(_) | Source::Body(_) => Lines::default(),
-        }
+        let answer = self.exchange_mut().and_then(Exchange::answer_mut);
+        answer.map(|answer| std::mem::take(answer.lines())).unwrap_or_default()
+    }
+
+    /// What the request has waited by, for the door to set anew; before it is settled.
+    pub fn take_deadline(&mut self) -> Option<Box<Deadline>> {
+        self.exchange_mut()?.give_deadline()
     }
 
     /// The last byte was handed to the connection; tells when that was, unless it has been settled
@@ -94,10 +93,7 @@ impl Settling {
 
     /// When it began, if it is the monolith's.
     pub fn began(&self) -> Option<Instant> {
-        match &self.owner {
-            Some(Owner::Exchange(exchange)) => exchange.first_byte(),
-            Some(Owner::Hook(_)) | None => None,
-        }
+        self.exchange().and_then(Exchange::first_byte)
     }
 
     /// The door gives up on this answer because of `fault`: the client stalled or left.
@@ -108,7 +104,7 @@ impl Settling {
     fn settle(&mut self, end: End) -> Option<Instant> {
         match self.owner.take() {
             Some(Owner::Exchange(mut exchange)) => {
-                self.orphan(&mut exchange, end);
+                orphan(&mut exchange, end);
                 exchange.settle(end)
             }
             Some(Owner::Hook(hook)) => {
@@ -119,35 +115,31 @@ impl Settling {
         }
     }
 
-    /// An answer that the monolith is still saying goes on without its client.
-    fn orphan(&mut self, exchange: &mut Exchange, end: End) {
-        let End::Broken(fault) = end else { return };
-        let goes_on = fault.blame() != Blame::Upstream || fault == Fault::BetweenBytesTimeout;
-        let Source::Answer(answer) = &mut self.source else { return };
-        if goes_on {
-            leave(answer, exchange);
-        }
-    }
-
     /// Takes what the monolith has ready off its hands while the client takes nothing, so that a
     /// slow client costs memory and no slot. A door calls it, with the waker of the task that
     /// delivers, when it has as much of the answer as it keeps itself.
     pub fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        let Some(Owner::Exchange(exchange)) = &mut self.owner else { return };
-        let Source::Answer(answer) = &mut self.source else { return };
-        match answer.read_ahead(cx, |bytes_max| exchange.ahead(bytes_max)) {
-            Ok(()) => self.let_go_when_ended(),
-            Err(fault) => {
-                accuse(exchange, fault);
-                // Neither slot nor thread has to wait until the client has read what came.
-                match fault {
-                    Fault::BetweenBytesTimeout => leave(answer, exchange),
-                    _ => {
-                        drop(answer.abandon());
-                        exchange.give_back(None);
-                    }
-                }
-            }
+        if let Some(exchange) = self.exchange_mut() {
+            exchange.read_ahead(cx);
+        }
+    }
+
+    fn exchange(&self) -> Option<&Exchange> {
+        match &self.owner {
+            Some(Owner::Exchange(exchange)) => Some(exchange),
+            Some(Owner::Hook(_)) | None => None,
+        }
+    }
+
+    /// The monolith's answer, where it is one.
+    fn carried(&self) -> Option<&Answer> {
+        self.exchange()?.answer()
+    }
+
+    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        match &mut self.owner {
+            Some(Owner::Exchange(exchange)) => Some(exchange),
+            Some(Owner::Hook(_)) | None => None,
         }
     }
 
@@ -158,17 +150,10 @@ impl Settling {
                 Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
             Source::Body(body) => Pin::new(body).poll_frame(cx),
-            Source::Answer(answer) => answer.poll(cx),
-        }
-    }
-
-    /// The lease and the connection go back as soon as the monolith has said its last byte, not
-    /// when a slow client has read it.
-    fn let_go_when_ended(&mut self) {
-        let Some(Owner::Exchange(exchange)) = &mut self.owner else { return };
-        let Source::Answer(answer) = &mut self.source else { return };
-        if answer.has_ended() {
-            exchange.give_back(answer.take_connection());
+            Source::Answer => match self.exchange_mut() {
+                Some(exchange) => exchange.poll_answer(cx),
+                None => Poll::Ready(None),
+            },
         }
     }
 }
@@ -185,24 +170,25 @@ impl http_body::Body for Settling {
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(Owner::Exchange(exchange)), Some(data)) =
-                    (&mut self.owner, frame.data_ref())
-                {
-                    exchange.sent(data.len());
+                if let Some(exchange) = self.exchange_mut() {
+                    exchange.sent(frame.data_ref().map_or(0, Bytes::len));
+                    exchange.let_go_when_ended();
                 }
-                self.let_go_when_ended();
             }
             Poll::Ready(Some(Err(fault))) => {
                 let fault = *fault;
-                if let (Some(Owner::Exchange(exchange)), Source::Answer(answer)) =
-                    (&self.owner, &self.source)
-                    && !answer.has_broken_off()
+                if let Some(exchange) = self.exchange()
+                    && exchange.answer().is_some_and(|answer| !answer.has_broken_off())
                 {
-                    accuse(exchange, fault);
+                    exchange.accuse(fault);
                 }
                 self.settle(End::Broken(fault));
             }
-            Poll::Ready(None) => self.let_go_when_ended(),
+            Poll::Ready(None) => {
+                if let Some(exchange) = self.exchange_mut() {
+                    exchange.let_go_when_ended();
+                }
+            }
         }
         polled
     }
@@ -211,7 +197,7 @@ impl http_body::Body for Settling {
         match &self.source {
             Source::Made(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Source::Body(body) => body.is_end_stream(),
-            Source::Answer(answer) => answer.is_end_stream(),
+            Source::Answer => self.carried().is_none_or(Answer::is_end_stream),
         }
     }
 
@@ -221,7 +207,9 @@ impl http_body::Body for Settling {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Source::Body(body) => body.size_hint(),
-            Source::Answer(answer) => answer.size_hint(),
+            Source::Answer => {
+                self.carried().map_or_else(|| SizeHint::with_exact(0), Answer::size_hint)
+            }
         }
     }
 }
@@ -232,19 +220,10 @@ impl Drop for Settling {
     }
 }
 
-/// What an answer that broke off says of its endpoint; nothing where it was not the endpoint.
-fn accuse(exchange: &Exchange, fault: Fault) {
-    if fault.blame() != Blame::Upstream {
-        return;
-    }
-    exchange.endpoint_failed(Evidence::BrokeOff, || format!("answer broke off: {fault}"));
-}
-
-/// Leaves the lease to an orphan while the monolith says the rest of `answer`.
-fn leave(answer: &mut Answer, exchange: &mut Exchange) {
-    if let Some(connection) = answer.abandon()
-        && let Some(orphan) = exchange.orphan()
-    {
-        orphan.hold(connection, Unwanted::Said);
+/// An answer that the monolith is still saying goes on without its client.
+fn orphan(exchange: &mut Exchange, end: End) {
+    let End::Broken(fault) = end else { return };
+    if fault.blame() != Blame::Upstream || fault == Fault::BetweenBytesTimeout {
+        exchange.leave();
     }
 }

@@ -41,6 +41,19 @@ enum Ended {
     Gone,
 }
 
+/// A slot for a request that takes it where nearly all do, and at once: of its audience's pool,
+/// which has one free. Where there is `None`, [`slot`] finds out what there is instead.
+pub fn slot_at_once(exchange: &mut Exchange, errand: Errand<'_>) -> Option<(Grant, Clock)> {
+    if exchange.is_away() || errand.lost.is_some() || exchange.may_go_away() {
+        return None;
+    }
+    let pool = exchange.pool()?;
+    let asking = asking(exchange, &errand, pool, pool.config.when_unhealthy);
+    let lease = exchange.worker().lease(pool, &asking).ok()?;
+    exchange.waited(Duration::ZERO);
+    Some((Grant { lease, spare: None }, errand.now))
+}
+
 /// A slot for the request of `exchange`, which is written down there, and when it was given: of its
 /// audience's pool, or of the one that the audience falls back to.
 pub async fn slot(exchange: &mut Exchange, errand: Errand<'_>) -> Result<(Grant, Clock), Fault> {
@@ -86,13 +99,7 @@ async fn own_slot(
 ) -> Result<(Grant, Clock), Fault> {
     let now = errand.now;
     let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
-    let asking = Asking {
-        tried: errand.tried,
-        key: key_of(pool, exchange, errand.head),
-        tunnel: errand.tunnel,
-        when_unhealthy,
-        now_ms: clock_ms(now),
-    };
+    let asking = asking(exchange, &errand, pool, when_unhealthy);
     let lacking = match exchange.worker().lease(pool, &asking) {
         Ok(lease) => {
             exchange.waited(Duration::ZERO);
@@ -104,14 +111,29 @@ async fn own_slot(
     if lacking == Lacking::Endpoint && !waits {
         return Err(Fault::NoEndpoint);
     }
-    // On the heap, so that the futures of requests that need not wait stay small.
-    let granted = Box::pin(wait(exchange, errand, &asking, now)).await;
+    let granted = wait(exchange, errand, &asking, now).await;
     let told = Clock::now();
     // Whoever left was neither granted a slot nor refused one.
     if !matches!(granted, Err(Fault::ClientLeft)) {
         exchange.waited(told.saturating_duration_since(now));
     }
     granted.map(|granted| (granted, told))
+}
+
+/// What is known of the request to those who choose among the endpoints of `pool`.
+fn asking<'e>(
+    exchange: &Exchange,
+    errand: &Errand<'e>,
+    pool: &Pool,
+    when_unhealthy: WhenUnhealthy,
+) -> Asking<'e> {
+    Asking {
+        tried: errand.tried,
+        key: key_of(pool, exchange, errand.head),
+        tunnel: errand.tunnel,
+        when_unhealthy,
+        now_ms: clock_ms(errand.now),
+    }
 }
 
 /// Waits in the pool's queue.

@@ -1,7 +1,7 @@
 //! A request's body as an attempt needs it: absent, gathered, or streamed as it comes.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -21,7 +21,7 @@ use super::{
     exchange::Exchange,
     gather::{Gathered, Room},
 };
-use crate::{body::Body, deadline::Wheel, fault::Fault};
+use crate::{body::Body, deadline::Deadline, fault::Fault};
 
 /// A request's body on its way to an endpoint.
 pub enum Upload {
@@ -60,12 +60,17 @@ struct Streamed {
 // === impl Upload ===
 
 impl Upload {
+    /// That of a request without a body, which has been read whole when it arrived.
+    pub fn none(exchange: &mut Exchange, body: &Body) -> Option<Self> {
+        if !body.is_end_stream() {
+            return None;
+        }
+        exchange.read_whole(exchange.arrived(), 0);
+        Some(Self::None)
+    }
+
     /// Takes over `body` as the pool wants it, and notes when the request has been read whole.
     pub async fn take(exchange: &mut Exchange, body: Body) -> Result<Self, Fault> {
-        if body.is_end_stream() {
-            exchange.read_whole(exchange.arrived(), 0);
-            return Ok(Self::None);
-        }
         let Some(pool) = exchange.pool() else { return Err(Fault::NoEndpoint) };
         let buffer = &pool.config.buffer;
         if !buffer.request {
@@ -134,13 +139,14 @@ impl Flow {
     }
 
     /// Ready once the endpoint has taken nothing for `wait` although there was something for it.
-    async fn stalled(&self, wheel: &Wheel, wait: Duration) {
+    async fn stalled(&self, deadline: &mut Deadline, wait: Duration) {
         loop {
             let idle = self.taken_at.lock().map_or(Duration::ZERO, |at| at.elapsed());
             if idle >= wait {
                 return;
             }
-            wheel.at(Instant::now() + (wait - idle)).await;
+            deadline.reset(Instant::now() + (wait - idle));
+            (&mut *deadline).await;
         }
     }
 
@@ -182,19 +188,20 @@ impl http_body::Body for Streamed {
     }
 }
 
-/// Waits for `sending`, which begins at `begun`. The answer may take `first_byte` from the last
-/// byte sent, and must begin before `total_at`, unless the body is still coming. An endpoint that
-/// takes nothing of a body for as long as `first_byte` is late as well: nothing else would end
-/// that.
+/// Waits for `sending`, which begins at `begun`, by means of `deadline`. The answer may take
+/// `first_byte` from the last byte sent, and must begin before `total_at`, unless the body is still
+/// coming. An endpoint that takes nothing of a body for as long as `first_byte` is late as well:
+/// nothing else would end that.
 pub async fn sent<E>(
     flow: Option<Arc<Flow>>,
-    wheel: &Wheel,
+    deadline: &mut Deadline,
     mut begun: Instant,
     first_byte: Duration,
     mut total_at: Instant,
     sending: impl Future<Output = Result<Response<()>, E>>,
 ) -> Sent<E> {
-    let mut sending = std::pin::pin!(sending);
+    let mut sending = pin!(sending);
+    let late = || Sent::Late(Fault::FirstByteTimeout);
     if let Some(flow) = flow {
         flow.took(true);
         // On the heap, so that the futures of requests without a body stay small. `sending` is
@@ -204,7 +211,7 @@ pub async fn sent<E>(
                 biased;
                 answered = &mut sending => Some(Sent::Answered(answered)),
                 () = flow.ended.notified() => None,
-                () = flow.stalled(wheel, first_byte) => Some(Sent::Late(Fault::FirstByteTimeout)),
+                () = flow.stalled(deadline, first_byte) => Some(late()),
             }
         });
         if let Some(sent) = passed_on.await {
@@ -214,9 +221,10 @@ pub async fn sent<E>(
         total_at = total_at.max(begun + first_byte);
     }
     let first_byte_at = begun + first_byte;
-    match wheel.within(first_byte_at.min(total_at), sending).await {
+    deadline.reset(first_byte_at.min(total_at));
+    match pin!(deadline.before(sending)).await {
         Ok(answered) => Sent::Answered(answered),
         Err(_late) if total_at <= first_byte_at => Sent::Late(Fault::TotalTimeout),
-        Err(_late) => Sent::Late(Fault::FirstByteTimeout),
+        Err(_late) => late(),
     }
 }

@@ -105,7 +105,6 @@ pub struct TunnelPlace(Arc<Tunnels>);
 #[derive(Debug)]
 struct Own {
     viewer: Viewer,
-    random: fastrand::Rng,
     complained: Option<Instant>,
     /// What is remembered of tokens.
     tokens: identity::Cache,
@@ -123,7 +122,6 @@ impl Worker {
     pub fn with(wheel: Wheel, index: usize, common: Arc<Common>) -> Arc<Self> {
         let own = Own {
             viewer: Viewer::new(&common.published),
-            random: fastrand::Rng::new(),
             complained: None,
             tokens: identity::Cache::default(),
         };
@@ -152,7 +150,7 @@ impl Worker {
 
     /// A slot of one of the endpoints of `pool`.
     pub fn lease(&self, pool: &Pool, asking: &Asking<'_>) -> Result<Lease, Lacking> {
-        pool.upstream.lease(asking, &mut self.own.lock().random)
+        pool.upstream.lease(asking, &mut fastrand::Rng::new())
     }
 
     /// Ends what goes on without a connection of a client.
@@ -184,11 +182,6 @@ impl Worker {
         own.complained = Some(now);
         drop(own);
         say();
-    }
-
-    /// 128 random bits.
-    pub fn draw(&self) -> u128 {
-        self.own.lock().random.u128(..)
     }
 }
 

@@ -197,6 +197,7 @@ impl Http1 {
 
     /// Takes over a final head, and what of its body has come with it: a flaw in that is one of the
     /// answer as long as nobody has seen its head.
+    #[inline(always)]
     fn take(&mut self, head: Head) -> Result<Response<()>, Broken> {
         self.persists &= head.persists();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -218,6 +219,7 @@ impl Http1 {
         Ok(self.answer(head))
     }
 
+    #[inline(always)]
     fn answer(&mut self, head: Head) -> Response<()> {
         let (response, lines) = head.into_response();
         self.lines = lines;

@@ -32,7 +32,7 @@ use usher::{
     },
     fault::Fault,
     peer::Peer,
-    proxy::{Arrival, End, Refusal, Settling},
+    proxy::{Arrival, End, Incoming, Refusal, Settling},
     tls::{Certificate, Server, ServerSpec, UnknownName, Version},
 };
 
@@ -344,8 +344,10 @@ where
     fn call(&mut self, arrival: Arrival) -> Answering {
         let book = self.1.clone();
         match arrival.request {
-            Ok(mut request) => {
-                arrival.lines.pour(request.headers_mut());
+            Ok(incoming) => {
+                let Incoming { head, lines, body } = *incoming;
+                let mut request = Request::from_parts(head, body);
+                lines.pour(request.headers_mut());
                 request.extensions_mut().insert(arrival.contact);
                 let answering = (self.0)(request, book);
                 Box::pin(async move { Ok(answering.await) })

@@ -67,7 +67,11 @@ impl Shape {
 
     /// Appends a frame of the body. It fails when there is more of it than was promised; what was
     /// promised is appended even then.
-    pub(super) fn push(&mut self, frame: Frame<Bytes>, writer: &mut Writer) -> Result<(), Fault> {
+    pub(super) fn push(
+        &mut self,
+        frame: Frame<Bytes>,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), Fault> {
         match frame.into_data() {
             Ok(data) if data.is_empty() => Ok(()),
             Ok(data) => self.push_data(data, writer),
@@ -87,7 +91,7 @@ impl Shape {
         }
     }
 
-    fn push_data(&mut self, mut data: Bytes, writer: &mut Writer) -> Result<(), Fault> {
+    fn push_data(&mut self, mut data: Bytes, writer: &mut Writer<'_>) -> Result<(), Fault> {
         match self {
             Shape::Bodiless => {}
             Shape::UntilClose => writer.push(data),
@@ -112,7 +116,7 @@ impl Shape {
     }
 
     /// The service has nothing more. It fails when less came than was promised.
-    pub(super) fn finish(self, writer: &mut Writer) -> Result<(), Fault> {
+    pub(super) fn finish(self, writer: &mut Writer<'_>) -> Result<(), Fault> {
         match self {
             Shape::Bodiless | Shape::UntilClose | Shape::Length(0) => Ok(()),
             Shape::Length(_) => Err(Fault::UpstreamBroke),
@@ -126,7 +130,8 @@ impl Shape {
 
 /// Whether the service wants the connection closed behind its answer.
 pub(super) fn closes(parts: &Parts) -> bool {
-    parts.headers.get(header::CONNECTION).is_some_and(|value| value == "close")
+    let fields = &parts.headers;
+    !fields.is_empty() && fields.get(header::CONNECTION).is_some_and(|value| value == "close")
 }
 
 /// Appends the head of a final answer.
@@ -143,7 +148,9 @@ pub(super) fn append_head(
     if shape == Shape::Chunked {
         text.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
-    if !lines.has(Known::Date) && !parts.headers.contains_key(header::DATE) {
+    let dated = lines.has(Known::Date)
+        || !parts.headers.is_empty() && parts.headers.contains_key(header::DATE);
+    if !dated {
         text.extend_from_slice(b"date: ");
         date::append(text);
         text.extend_from_slice(b"\r\n");
@@ -206,10 +213,16 @@ fn append_fields(text: &mut BytesMut, fields: &HeaderMap, length_stays: bool) {
 
 /// The one length that the service gave; several or a wrong one are none.
 pub(super) fn length(fields: &HeaderMap, lines: &Lines) -> Option<u64> {
-    let kept = fields.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
-    let mut values = lines.all(Known::ContentLength).chain(kept);
-    let text = values.next()?;
-    if text.is_empty() || values.next().is_some() {
+    let mut values = lines.all(Known::ContentLength);
+    let text = match (values.next(), values.next()) {
+        (Some(text), None) if fields.is_empty() => text,
+        (first, second) => {
+            let kept = fields.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+            let mut all = first.into_iter().chain(second).chain(kept);
+            all.next().filter(|_| all.next().is_none())?
+        }
+    };
+    if text.is_empty() {
         return None;
     }
     text.iter().try_fold(0_u64, |length, byte| {

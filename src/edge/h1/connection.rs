@@ -3,13 +3,13 @@
 use std::{
     convert::Infallible,
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::Response;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tower::Service;
@@ -20,9 +20,8 @@ use crate::{
     drain::{Drain, Stage},
     edge::{h2::frames::PREFACE, leave::Leave},
     fault::Fault,
-    http1::lines::Lines,
     peer::{Peer, Protocol},
-    proxy::{Arrival, Contact, Informational, Presence, Refusal, Settling, upgrade::Tunnel},
+    proxy::{Arrival, Contact, Incoming, Informational, Presence, Settling, upgrade::Tunnel},
 };
 
 use super::{
@@ -58,8 +57,9 @@ pub(super) struct Connection<S> {
     phase: Phase,
     /// Whether what has come may be the beginning of HTTP/2's preface.
     may_be_http2: bool,
-    /// Ends the phase.
-    deadline: Deadline,
+    /// Ends the phase; with the request under way, where there is one. It is one for all, so that
+    /// its place in the wheel stays: what it is set to is mostly put off.
+    deadline: Option<Box<Deadline>>,
     /// When the connection is too old for another request.
     expires: Instant,
     /// Whether this is the last time that it may be idle.
@@ -109,7 +109,7 @@ impl<S> Connection<S> {
             assembler: Assembler::default(),
             phase: Phase::Idle,
             may_be_http2: rules.h2c,
-            deadline: wheel.at(expires.min(now + rules.keep_alive)),
+            deadline: Some(Box::new(wheel.at(expires.min(now + rules.keep_alive)))),
             expires,
             last_call: false,
             rules,
@@ -143,21 +143,22 @@ impl<S> Connection<S> {
             }
         }
         intake.park();
+        let deadline = self.deadline.get_or_insert_with(|| self.wheel.spare());
         if self.phase == Phase::Idle && !intake.buffer.is_empty() {
             self.phase = Phase::Gathering;
-            self.deadline.reset(Instant::now() + self.rules.head_wait);
+            deadline.reset(Instant::now() + self.rules.head_wait);
         }
         match (self.leave.poll_stage(cx), self.phase) {
             (Stage::Running | Stage::Grace, _) | (Stage::Finishing, Phase::Gathering) => {}
             (Stage::Finishing, Phase::Idle) => {
                 if !std::mem::replace(&mut self.last_call, true) {
-                    let last = self.deadline.instant().min(Instant::now() + LAST_CALL);
-                    self.deadline.reset(last);
+                    let last = deadline.instant().min(Instant::now() + LAST_CALL);
+                    deadline.reset(last);
                 }
             }
             (Stage::Cutting | Stage::Ending, _) => return Poll::Ready(Awaited::Over),
         }
-        Pin::new(&mut self.deadline).poll(cx).map(|()| match self.phase {
+        Pin::new(deadline).poll(cx).map(|()| match self.phase {
             Phase::Idle => Awaited::Over,
             Phase::Gathering => Awaited::Head(Err(Box::new(self.assembler.late(&intake.buffer)))),
         })
@@ -176,7 +177,8 @@ impl<S> Connection<S> {
     /// Begins to be idle, `now`.
     pub(super) fn rest(&mut self, now: Instant) {
         self.phase = Phase::Idle;
-        self.deadline.reset(self.expires.min(now + self.rules.keep_alive));
+        let deadline = self.deadline.get_or_insert_with(|| self.wheel.spare());
+        deadline.reset(self.expires.min(now + self.rules.keep_alive));
     }
 
     /// Closes the connection.
@@ -201,18 +203,19 @@ impl<S> Connection<S> {
         Arc::into_inner(stream).map(|stream| Released { stream, early })
     }
 
-    /// A request with its body, ready for the service, and what the door keeps of it.
-    fn admit(&self, head: Head) -> Request<Body> {
+    /// A request with its body, ready for the service.
+    fn admit(&self, head: Head) -> Box<Incoming> {
         let turn = {
             let mut intake = self.intake.lock();
             let turn = intake.begin(head.framing, head.expects);
             intake.park();
             turn
         };
-        head.request.map(|()| match head.framing {
-            Framing::None => Body::empty(),
-            framing => Body::new(Reader::new(self.intake.clone(), turn, framing)),
-        })
+        let mut request = head.request;
+        if head.framing != Framing::None {
+            request.body = Body::new(Reader::new(self.intake.clone(), turn, head.framing));
+        }
+        request
     }
 }
 
@@ -221,18 +224,15 @@ where
     S: Service<Arrival, Response = Response<Settling>, Error = Infallible>,
 {
     /// Hands what was read to the service, and writes its answer.
+    #[inline(always)]
     pub(super) async fn exchange(&mut self, verdict: Verdict) -> Next {
         let arrived = Instant::now().into_std();
         let facts = Facts::of(&verdict);
-        let mut lines = Lines::default();
         let request = match verdict {
-            Ok(mut head) => {
-                lines = std::mem::take(&mut head.lines);
-                Ok(self.admit(*head))
-            }
+            Ok(head) => Ok(self.admit(head)),
             Err(refusal) => {
                 self.intake.lock().begin(Framing::None, false);
-                Err::<_, Refusal>(*refusal)
+                Err(refusal)
             }
         };
         let informational = facts.may_be_informed.then(|| {
@@ -243,7 +243,8 @@ where
         let (presence, informing) = (Some(self.presence.clone()), informational.cloned());
         let contact = Contact { presence, informational: informing };
         let (peer, protocol) = (self.peer.clone(), facts.asked.protocol);
-        let arrival = Arrival { peer, protocol, arrived, contact, request, lines };
+        let deadline = self.deadline.take();
+        let arrival = Arrival { peer, protocol, arrived, contact, deadline, request };
         let Ok(()) = poll_fn(|cx| self.service.poll_ready(cx)).await;
         let service = self.service.call(arrival);
         let mut exchange = Exchange {
@@ -251,7 +252,8 @@ where
             intake: &self.intake,
             wheel: &self.wheel,
             leave: &mut self.leave,
-            writer: Writer::new(self.stream.clone(), self.wheel.clone(), self.rules.write_wait),
+            deadline: &mut self.deadline,
+            writer: Writer::new(&self.stream, &self.wheel, self.rules.write_wait),
             informational,
             asked: facts.asked,
             has_body: facts.has_body,
@@ -261,7 +263,7 @@ where
             expires: self.expires,
             reset: None,
         };
-        exchange.run(service).await
+        pin!(exchange.run(service)).await
     }
 }
 
@@ -282,7 +284,7 @@ impl Facts {
     fn of(verdict: &Verdict) -> Self {
         match verdict {
             Ok(head) => Self {
-                asked: Asked::new(Some(head.request.method()), head.protocol),
+                asked: Asked::new(Some(&head.request.head.method), head.protocol),
                 has_body: head.framing != Framing::None,
                 may_be_informed: head.protocol == Protocol::Http11,
                 upgrade: head.upgrade,

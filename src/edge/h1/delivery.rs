@@ -42,7 +42,11 @@ impl<'a> Delivery<'a> {
 
     /// Moves what the service has ready. Pending when that is all for now; ready when the body has
     /// ended or the writer is full.
-    pub(super) fn poll_gather(&mut self, cx: &mut Context<'_>, writer: &mut Writer) -> Poll<()> {
+    pub(super) fn poll_gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &mut Writer<'_>,
+    ) -> Poll<()> {
         while self.verdict.is_none() && !writer.is_full() {
             let Poll::Ready(frame) = Pin::new(&mut *self.settling).poll_frame(cx) else {
                 return Poll::Pending;

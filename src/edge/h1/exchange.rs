@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    deadline::Wheel,
+    deadline::{Deadline, Wheel},
     drain::Stage,
     edge::leave::Leave,
     fault::Fault,
@@ -56,8 +56,10 @@ pub(super) struct Exchange<'c> {
     pub(super) stream: &'c Arc<Stream>,
     pub(super) intake: &'c Arc<Mutex<Intake>>,
     pub(super) leave: &'c mut Leave,
+    /// Lent to the service, and to be had back from its answer.
+    pub(super) deadline: &'c mut Option<Box<Deadline>>,
     pub(super) wheel: &'c Wheel,
-    pub(super) writer: Writer,
+    pub(super) writer: Writer<'c>,
     /// 1xx answers, for clients that know them.
     pub(super) informational: Option<&'c Informational>,
     pub(super) asked: Asked,
@@ -91,20 +93,28 @@ impl Exchange<'_> {
         &mut self,
         service: impl Future<Output = Result<Response<Settling>, E>>,
     ) -> Next {
-        let Some(answer) = self.wait(service).await else { return Next::Close(Manner::Now) };
+        let Some(answer) = pin!(self.wait(service)).await else {
+            return Next::Close(Manner::Now);
+        };
         let (mut parts, mut settling) = answer.into_parts();
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             let tunnel = parts.extensions.remove::<Tunnel>().filter(|_| self.upgrade);
-            return self.switch(&parts, &mut settling, tunnel).await;
+            return Box::pin(self.switch(&parts, &mut settling, tunnel)).await;
         }
         let now = settling.began().map_or_else(Instant::now, Instant::from_std);
         let mut shape = self.begin(&parts, &settling.take_lines(), now);
         drop(parts);
-        match self.write(&mut shape, &mut settling).await {
+        let written = pin!(self.write(&mut shape, &mut settling)).await;
+        match written {
             Written::Whole => {
+                *self.deadline = settling.take_deadline();
                 let delivered = settling.delivered();
                 drop(settling);
-                self.end(delivered.map_or_else(Instant::now, Instant::from_std)).await
+                let delivered = delivered.map_or_else(Instant::now, Instant::from_std);
+                match self.end_at_once() {
+                    true => Next::Idle(delivered),
+                    false => Box::pin(self.end()).await,
+                }
             }
             Written::Cut(fault) => {
                 settling.broken(fault);
@@ -126,12 +136,17 @@ impl Exchange<'_> {
     ) -> Option<Response<Settling>> {
         let mut service = pin!(service);
         poll_fn(|cx| match service.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(answer.ok()),
+            Poll::Ready(Ok(answer)) if self.is_heard(&answer) => Poll::Ready(Some(answer)),
+            Poll::Ready(Ok(_) | Err(_)) => Poll::Ready(None),
             Poll::Pending => self.poll_aside(cx).map(|_| None),
         })
         .await
-        .filter(|answer| answer.extensions().get::<Unheard>().is_none())
-        .filter(|_| !self.has_body || self.intake.lock().fault() != Some(Fault::ClientLeft))
+    }
+
+    /// Whether anybody is there to hear the answer.
+    fn is_heard(&self, answer: &Response<Settling>) -> bool {
+        answer.extensions().get::<Unheard>().is_none()
+            && !(self.has_body && self.intake.lock().fault() == Some(Fault::ClientLeft))
     }
 
     /// What goes on beside the service: 1xx answers, the client, the word to stop. Ready when the
@@ -234,20 +249,25 @@ impl Exchange<'_> {
         .await
     }
 
-    /// The answer has gone out whole, at `delivered`: what becomes of the connection.
-    async fn end(&mut self, delivered: Instant) -> Next {
-        let whole = !self.has_body || {
-            let mut intake = self.intake.lock();
-            intake.revoke();
-            intake.is_whole()
-        };
-        if self.persists && whole {
-            return Next::Idle(delivered);
+    /// The answer has gone out whole. Whether the connection waits for the next head from then on,
+    /// since it persists and the request has been read whole.
+    fn end_at_once(&self) -> bool {
+        if self.has_body {
+            self.intake.lock().revoke();
         }
+        self.persists && self.has_read_all()
+    }
+
+    fn has_read_all(&self) -> bool {
+        !self.has_body || self.intake.lock().is_whole()
+    }
+
+    /// What becomes of the connection otherwise.
+    async fn end(&mut self) -> Next {
         if self.persists && linger::discard_rest(self.intake, self.wheel).await {
             return Next::Idle(Instant::now());
         }
-        let nothing_comes = whole && self.intake.lock().buffer.is_empty();
+        let nothing_comes = self.has_read_all() && self.intake.lock().buffer.is_empty();
         Next::Close(if nothing_comes && self.client_closes { Manner::Now } else { Manner::Linger })
     }
 

@@ -7,6 +7,7 @@ use crate::{
     edge::strict::trailers,
     fault::Fault,
     http1::chunked::{Decoder, Step},
+    proxy::Incoming,
 };
 
 use super::{Rules, fields::Framing, head::Assembler};
@@ -33,8 +34,9 @@ pub fn read(bytes: &[u8]) -> Result<Option<Whole>, Fault> {
     let Some(verdict) = Assembler::default().step(&mut buffer, &Rules::default()) else {
         return Ok(None);
     };
-    let mut head = *verdict.map_err(|refusal| refusal.fault)?;
-    head.lines.pour(head.request.headers_mut());
+    let head = verdict.map_err(|refusal| refusal.fault)?;
+    let Incoming { head: mut parts, lines, .. } = *head.request;
+    lines.pour(&mut parts.headers);
     let body = match head.framing {
         Framing::None => Some(Vec::new()),
         Framing::Length(length) => {
@@ -45,7 +47,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<Whole>, Fault> {
     };
     let chunked = head.framing == Framing::Chunked;
     let length = bytes.len() - buffer.len();
-    Ok(body.map(|body| Whole { head: head.request, chunked, body, length }))
+    Ok(body.map(|body| Whole { head: Request::from_parts(parts, ()), chunked, body, length }))
 }
 
 fn chunks(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>, Fault> {

@@ -1,7 +1,7 @@
 //! A request's head: bytes in, request or refusal out.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts};
 
 use crate::{
     edge::strict::{METHOD_BYTES_MAX, target},
@@ -11,7 +11,7 @@ use crate::{
         names::Known,
     },
     peer::Protocol,
-    proxy::{DroppedNames, Form, Refusal},
+    proxy::{DroppedNames, Form, Incoming, Refusal},
 };
 
 use super::{
@@ -30,10 +30,8 @@ pub(super) struct Assembler {
 /// One head that has been read.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// The request without its body.
-    pub(super) request: Request<()>,
-    /// Its fields that go on as they came.
-    pub(super) lines: Lines,
+    /// The request; its body is for the door to add.
+    pub(super) request: Box<Incoming>,
     /// What the client spoke.
     pub(super) protocol: Protocol,
     /// Where the body ends.
@@ -58,19 +56,20 @@ struct Pieces {
 }
 
 /// A head, or why there is none.
-pub(super) type Verdict = Result<Box<Head>, Box<Refusal>>;
+pub(super) type Verdict = Result<Head, Box<Refusal>>;
 
 // === impl Head ===
 
 impl Head {
     /// The refusal of a head that was read whole.
     pub(super) fn refused(&self, fault: Fault) -> Refusal {
+        let Incoming { head, lines, .. } = &*self.request;
         Refusal {
             fault,
-            method: Some(self.request.method().clone()),
-            host: self.lines.get(Known::Host).and_then(readable),
-            path: readable(self.request.uri().path().as_bytes()),
-            form: Form::wanted(self.request.headers(), &self.lines),
+            method: Some(head.method.clone()),
+            host: lines.get(Known::Host).and_then(readable),
+            path: readable(head.uri.path().as_bytes()),
+            form: Form::wanted(&head.headers, lines),
         }
     }
 }
@@ -160,7 +159,7 @@ impl Pieces {
 }
 
 /// Reads a head that has been cut into `pieces`.
-fn parse(bytes: &Bytes, pieces: Pieces, rules: &Rules) -> Result<Box<Head>, Fault> {
+fn parse(bytes: &Bytes, pieces: Pieces, rules: &Rules) -> Result<Head, Fault> {
     let Pieces { method_end, target_end, protocol, mut lines, .. } = pieces;
     let target = &bytes[method_end + 1..target_end];
     let mut notes = Notes::default();
@@ -181,10 +180,11 @@ fn parse(bytes: &Bytes, pieces: Pieces, rules: &Rules) -> Result<Box<Head>, Faul
     let framing = notes.framing(protocol, (&mut map, &mut lines), rules)?;
     let expects = notes.expects(protocol)? && framing != Framing::None;
     let upgrade = notes.upgrade(&method, protocol, framing, &mut map)?;
-    let request = assemble(method, uri, protocol, map, dropped);
+    let mut request = Incoming::of(lines);
+    fill(&mut request.head, (method, uri, protocol), map, dropped);
     let persists = notes.persists(protocol);
     let https = target.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https:"));
-    Ok(Box::new(Head { request, lines, protocol, framing, expects, upgrade, persists, https }))
+    Ok(Head { request, protocol, framing, expects, upgrade, persists, https })
 }
 
 /// Puts a field that is no line into the map, unless it ends at the door; `false` when it is left
@@ -213,25 +213,24 @@ fn is_graphic(target: &[u8]) -> bool {
     target.iter().fold(true, |all, byte| all & byte.is_ascii_graphic())
 }
 
-fn assemble(
-    method: Method,
-    uri: Uri,
-    protocol: Protocol,
+/// Fills a head in place: it is large.
+fn fill(
+    head: &mut Parts,
+    (method, uri, protocol): (Method, Uri, Protocol),
     fields: HeaderMap,
     dropped: usize,
-) -> Request<()> {
-    let mut request = Request::new(());
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    *request.version_mut() = match protocol {
+) {
+    (head.method, head.uri) = (method, uri);
+    if !fields.is_empty() {
+        head.headers = fields;
+    }
+    head.version = match protocol {
         Protocol::Http11 | Protocol::Http2 => http::Version::HTTP_11,
         Protocol::Http10 => http::Version::HTTP_10,
     };
-    *request.headers_mut() = fields;
     if dropped > 0 {
-        request.extensions_mut().insert(DroppedNames(dropped));
+        head.extensions.insert(DroppedNames(dropped));
     }
-    request
 }
 
 /// A refusal, with what can be known from the bytes up to where they went wrong.

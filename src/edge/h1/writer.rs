@@ -5,7 +5,6 @@ use std::{
     io::{self, IoSlice},
     mem,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -30,9 +29,9 @@ const SLICES_MAX: usize = 16;
 const WAITING_BYTES_MAX: usize = 128 * 1024;
 
 /// What is to go out on a connection.
-pub(super) struct Writer {
-    stream: Arc<Stream>,
-    wheel: Wheel,
+pub(super) struct Writer<'c> {
+    stream: &'c Stream,
+    wheel: &'c Wheel,
     write_wait: Duration,
     /// Goes first.
     parts: VecDeque<Bytes>,
@@ -44,9 +43,9 @@ pub(super) struct Writer {
 
 // === impl Writer ===
 
-impl Writer {
+impl<'c> Writer<'c> {
     /// The writing side of `stream`, whose client may pause for `write_wait`.
-    pub(super) fn new(stream: Arc<Stream>, wheel: Wheel, write_wait: Duration) -> Self {
+    pub(super) fn new(stream: &'c Stream, wheel: &'c Wheel, write_wait: Duration) -> Self {
         let (parts, text) = (VecDeque::new(), BytesMut::new());
         Self { stream, wheel, write_wait, parts, text, waiting_bytes: 0, stalled: None }
     }
@@ -111,7 +110,7 @@ impl Writer {
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (wheel, wait) = (&self.wheel, self.write_wait);
+        let (wheel, wait) = (self.wheel, self.write_wait);
         let stalled = self.stalled.get_or_insert_with(|| wheel.at(Instant::now() + wait));
         Pin::new(stalled).poll(cx)
     }
@@ -145,7 +144,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for Writer<'_> {
     fn drop(&mut self) {
         self.parts.clear();
         buffer::give(mem::take(&mut self.text));

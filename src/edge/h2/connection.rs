@@ -27,10 +27,9 @@ use crate::{
     deadline::Deadline,
     drain::Stage,
     edge::leave::Leave,
-    http1::lines::Lines,
     meters::Http2End,
     peer::{Peer, Protocol},
-    proxy::{Arrival, Contact, Informational, Refusal, Settling},
+    proxy::{Arrival, Contact, Incoming, Informational, Refusal, Settling},
 };
 
 use super::{
@@ -199,13 +198,13 @@ where
             upgrade: None,
         };
         let request = match head::read(parts, has_body, &self.peer, &self.common.rules) {
-            Ok(head) => Ok(self.admit(head, has_body, stream, &mut exchange)),
-            Err(refusal) => Err::<_, Refusal>(*refusal),
+            Ok(head) => Ok(self.admit(head, has_body, stream, &mut exchange).into()),
+            Err(refusal) => Err::<Box<Incoming>, Box<Refusal>>(refusal),
         };
         // A stream that is half-closed is one whose request is whole; who takes it back resets it.
         let contact = Contact { presence: None, informational: exchange.informational.clone() };
-        let (peer, protocol, lines) = (self.peer.clone(), Protocol::Http2, Lines::default());
-        let arrival = Arrival { peer, protocol, arrived, contact, request, lines };
+        let (peer, protocol, deadline) = (self.peer.clone(), Protocol::Http2, None);
+        let arrival = Arrival { peer, protocol, arrived, contact, deadline, request };
         let service = self.service.call(arrival);
         self.streams.start(&self.common, |ticket| exchange.run(ticket, service));
     }

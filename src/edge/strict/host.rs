@@ -24,10 +24,13 @@ pub(in crate::edge) fn is_valid(text: &[u8]) -> bool {
     if let Some(rest) = text.strip_prefix(b"[") {
         return is_literal(rest);
     }
-    match text.iter().position(|&b| b == b':') {
-        Some(colon) => is_name(&text[..colon]) && is_port(&text[colon + 1..]),
-        None => is_name(text),
-    }
+    let name = name_length(text);
+    (1..=NAME_BYTES_MAX).contains(&name)
+        && match &text[name..] {
+            [] => true,
+            [b':', port @ ..] => is_port(port),
+            _ => false,
+        }
 }
 
 /// An IPv6 address after its opening bracket.
@@ -41,16 +44,17 @@ fn is_literal(rest: &[u8]) -> bool {
     port && address.parse::<Ipv6Addr>().is_ok()
 }
 
-/// One look at each byte: every request comes through here.
-fn is_name(name: &[u8]) -> bool {
+/// How far the name goes that `text` begins with; one look at each byte, since every request comes
+/// through here.
+fn name_length(text: &[u8]) -> usize {
     let mut before = b'.';
-    for &byte in name {
+    for (at, &byte) in text.iter().enumerate() {
         if !STANDS_IN_NAME[usize::from(byte)] || byte == b'.' && before == b'.' {
-            return false;
+            return at;
         }
         before = byte;
     }
-    (1..=NAME_BYTES_MAX).contains(&name.len())
+    text.len()
 }
 
 /// An empty port is the default one (RFC 3986 §3.2.3).

@@ -68,7 +68,7 @@ impl Exchange {
         self.upstream += took;
         self.tries.took(took);
         if let Some(pool) = self.pool() {
-            pool.meter.lease_returned(self.worker.index, held.taken, now);
+            pool.meter.lease_returned(self.worker.index, took, now);
         }
         if let Some(stake) = self.stake() {
             stake.gave_back(self.worker.index);

@@ -1,12 +1,12 @@
 //! What is kept of a request that has ended, for `usher why`.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use http::Uri;
 
 use super::Exchange;
 use crate::{
-    fault::Outcome,
+    meters::Settled,
     proxy::memory::{Brief, Remembered, Times, brief_method},
 };
 
@@ -14,10 +14,9 @@ use crate::{
 
 impl Exchange {
     /// Keeps what somebody may ask about later: copies of fixed size, and nothing that allocates.
-    pub(super) fn remember(&self, outcome: Outcome, now: Instant) {
+    pub(super) fn remember(&self, settled: &Settled, total: Duration) {
         let asked = &self.asked;
         let sent = self.attempts > 0;
-        let total = now.saturating_duration_since(self.arrived);
         let path = asked.target.as_ref().map_or("", Uri::path);
         let request = Remembered {
             request_id: Brief::of(asked.request_id.as_bytes()),
@@ -28,8 +27,8 @@ impl Exchange {
             rule: self.decision.rule.and_then(|rule| u32::try_from(rule).ok()),
             at: self.arrived_at + total,
             client: asked.client,
-            status: self.status.filter(|_| outcome != Outcome::Abandoned),
-            outcome,
+            status: settled.status,
+            outcome: settled.outcome,
             fault: self.fault,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
@@ -37,7 +36,7 @@ impl Exchange {
                 paused: self.paused.into(),
                 queue: self.queued.into(),
                 connect: sent.then_some(self.connecting).into(),
-                first_byte: self.since_read_whole(self.first_byte).into(),
+                first_byte: settled.first_byte.into(),
                 upstream: sent.then_some(self.upstream).into(),
                 total: Some(total).into(),
             },

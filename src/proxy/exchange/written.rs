@@ -1,10 +1,11 @@
 //! How a request is written down once it has ended.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use super::Exchange;
 use crate::{
     fault::{Fault, Outcome},
+    meters::Settled,
     proxy::record::{Record, TunnelRecord},
     telemetry::Line,
 };
@@ -26,7 +27,8 @@ impl Exchange {
         )
     }
 
-    pub(super) fn log(&self, outcome: Outcome, now: Instant) {
+    pub(super) fn log(&self, settled: &Settled, total: Duration) {
+        let outcome = settled.outcome;
         let asked_endpoint = self.attempts > 0;
         let status = match outcome {
             Outcome::Abandoned => Some(CLIENT_CLOSED_REQUEST),
@@ -46,9 +48,9 @@ impl Exchange {
             blame: self.fault.map(Fault::blame),
             queue_ms: self.queued,
             connect_ms: asked_endpoint.then_some(self.connecting),
-            first_byte_ms: self.since_read_whole(self.first_byte),
+            first_byte_ms: settled.first_byte,
             upstream_ms: asked_endpoint.then_some(self.upstream),
-            total_ms: Some(now.saturating_duration_since(self.arrived)),
+            total_ms: Some(total),
             paused_ms: self.paused,
             fallback: self.pool().filter(|_| self.away).map(|pool| pool.name.as_str()),
             ..record.line(&texts)

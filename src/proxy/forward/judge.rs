@@ -59,11 +59,9 @@ impl Journey<'_> {
             return Ok(Said::Switched(head, Box::new(tunnel)));
         }
         let (head, ()) = response.into_parts();
-        let wheel = &self.exchange.worker().wheel;
-        let answer = Answer::new(connection, wheel, self.timeouts.between_bytes);
-        let answer = answer.with(lines).streams_events(events);
-        let answer = answer.may_run_ahead(self.ahead_max(&head));
-        Ok(Said::Answer(head, answer))
+        let (between_bytes, ahead_max) = (self.timeouts.between_bytes, self.ahead_max(&head));
+        self.exchange.carry(Answer::new(connection, lines, between_bytes, events, ahead_max));
+        Ok(Said::Answer(head))
     }
 
     /// Why there is no answer on `connection`, and whether the request may be sent again.

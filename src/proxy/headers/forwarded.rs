@@ -10,14 +10,13 @@ use super::{
 use crate::{
     http1::lines::Lines,
     peer::{Client, Network, Peer, Protocol},
+    proxy::request_id::RequestId,
 };
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const HTTP: HeaderValue = HeaderValue::from_static("http");
-const HTTPS: HeaderValue = HeaderValue::from_static("https");
 
 /// What nginx calls a peer at a Unix socket of its own.
 const NGINX_UNIX: &str = "unix:";
@@ -27,7 +26,16 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Proto, Host and Port: one statement, made either by a trusted proxy or by usher.
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
+pub(super) enum Origin {
+    /// Usher's own: whether the client spoke https, and the port at which it was asked.
+    Seen { https: bool, port: Option<u16> },
+    /// A trusted proxy's.
+    Told(Box<Statement>),
+}
+
+/// What a trusted proxy says.
+#[derive(Clone, Debug)]
+pub(super) struct Statement {
     chain: Vec<String>,
     proto: HeaderValue,
     /// `None`: the one that was asked.
@@ -45,12 +53,12 @@ enum Port {
 
 impl Origin {
     pub(super) fn of(headers: &HeaderMap, lines: &Lines, peer: &Peer) -> Self {
-        let own = if peer.tls.is_some() { HTTPS } else { HTTP };
+        let https = peer.tls.is_some();
         let asked = || super::host_of(headers, lines);
         if !peer.trusted {
-            let port = own_port(peer, asked, &own);
-            return Self { chain: Vec::new(), proto: own, host: None, port };
+            return Self::Seen { https, port: own_port(peer, asked, own_proto(https)) };
         }
+        let own = HeaderValue::from_static(own_proto(https));
         let hops = hops(headers);
         let first = hops.first();
         let said = |text: Option<&String>| text.and_then(|text| HeaderValue::try_from(text).ok());
@@ -63,22 +71,27 @@ impl Origin {
             // The proxy knows the proto and not the port: ours would contradict it.
             Some(proto) => {
                 let host = host.as_ref().map_or_else(asked, |host| host.to_str().unwrap_or(""));
-                port_of(host).or_else(|| default_port(proto)).map(Port::Known)
+                port_of(host).or_else(|| default_port(proto.as_bytes())).map(Port::Known)
             }
-            None => own_port(peer, asked, &own),
+            None => own_port(peer, asked, own_proto(https)).map(Port::Known),
         });
-        Self { chain: chain(headers, hops), proto: proto.unwrap_or(own), host, port }
+        let (chain, proto) = (chain(headers, hops), proto.unwrap_or(own));
+        Self::Told(Box::new(Statement { chain, proto, host, port }))
     }
 
     /// Whether the client spoke https.
     pub(super) fn is_secure(&self) -> bool {
-        self.proto.as_bytes().eq_ignore_ascii_case(b"https")
+        match self {
+            Origin::Seen { https, .. } => *https,
+            Origin::Told(said) => said.proto.as_bytes().eq_ignore_ascii_case(b"https"),
+        }
     }
 
     /// The client: the last hop that is not itself a trusted proxy. A stranger has no chain.
     pub(super) fn client(&self, peer: &Peer, trusted: &[Network]) -> Client {
         let mut client = peer.client();
-        for hop in self.chain.iter().rev() {
+        let Origin::Told(said) = self else { return client };
+        for hop in said.chain.iter().rev() {
             // What is no address ends the chain: whoever wrote it cannot be believed further.
             let Some(address) = address_of(hop) else { break };
             client = address;
@@ -92,12 +105,16 @@ impl Origin {
     /// Writes the statement, and adds the peer to those whom the request passed. `asked` is the
     /// host that it was sent to.
     pub(super) fn write(&self, text: &mut Text<'_>, peer: &Peer, asked: Option<&HeaderValue>) {
-        self.write_path(text, peer);
-        text.push("x-forwarded-proto: ").push_value(&self.proto);
-        if let Some(host) = self.host.as_ref().or(asked) {
+        let said = match self {
+            Origin::Seen { https, port } => return write_seen(text, peer, (*https, *port), asked),
+            Origin::Told(said) => said,
+        };
+        said.write_path(text, peer);
+        text.push("x-forwarded-proto: ").push_value(&said.proto);
+        if let Some(host) = said.host.as_ref().or(asked) {
             text.push("\r\nx-forwarded-host: ").push_value(host);
         }
-        match &self.port {
+        match &said.port {
             Some(Port::Said(port)) => text.push("\r\nx-forwarded-port: ").push_value(port),
             Some(Port::Known(port)) => {
                 text.push("\r\nx-forwarded-port: ").push_number((*port).into())
@@ -106,7 +123,11 @@ impl Origin {
         }
         .push("\r\n");
     }
+}
 
+// === impl Statement ===
+
+impl Statement {
     /// Whom the request has passed, the peer last. One without an address adds nothing: Rails
     /// would have to read over it.
     fn write_path(&self, text: &mut Text<'_>, peer: &Peer) {
@@ -125,31 +146,52 @@ impl Origin {
     }
 }
 
+/// Writes what usher has seen itself.
+fn write_seen(
+    text: &mut Text<'_>,
+    peer: &Peer,
+    (https, port): (bool, Option<u16>),
+    asked: Option<&HeaderValue>,
+) {
+    if let Some(ip) = peer.client().ip() {
+        text.push("x-forwarded-for: ").push_address(ip).push("\r\n");
+    }
+    text.push(match https {
+        true => "x-forwarded-proto: https",
+        false => "x-forwarded-proto: http",
+    });
+    if let Some(host) = asked {
+        text.push("\r\nx-forwarded-host: ").push_value(host);
+    }
+    if let Some(port) = port {
+        text.push("\r\nx-forwarded-port: ").push_number(port.into());
+    }
+    text.push("\r\n");
+}
+
+fn own_proto(https: bool) -> &'static str {
+    if https { "https" } else { "http" }
+}
+
 /// The port at which usher was asked. What has no port came to a name's own.
-fn own_port<'a>(peer: &Peer, asked: impl FnOnce() -> &'a str, proto: &HeaderValue) -> Option<Port> {
-    let port = match peer.local {
+fn own_port<'a>(peer: &Peer, asked: impl FnOnce() -> &'a str, proto: &str) -> Option<u16> {
+    match peer.local {
         Some(local) => Some(local.port()),
-        None => port_of(asked()).or_else(|| default_port(proto)),
-    };
-    port.map(Port::Known)
+        None => port_of(asked()).or_else(|| default_port(proto.as_bytes())),
+    }
 }
 
 /// The id that a trusted proxy gave, or one made of `drawn`.
-pub fn request_id(headers: &HeaderMap, peer: &Peer, drawn: impl FnOnce() -> u128) -> HeaderValue {
-    let given = headers.get(X_REQUEST_ID).filter(|_| peer.trusted);
+pub fn request_id(headers: &HeaderMap, peer: &Peer, drawn: impl FnOnce() -> u128) -> RequestId {
+    let given = super::value(headers, &X_REQUEST_ID).filter(|_| peer.trusted);
     let believed = |id: &&HeaderValue| {
         let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(allowed)
     };
     if let Some(id) = given.filter(believed) {
-        return id.clone();
+        return RequestId::Given(id.clone());
     }
-    let mut id = [0; 32];
-    let bits = drawn();
-    for (n, digit) in id.iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[(bits >> (4 * n)) as usize & 15];
-    }
-    HeaderValue::from_bytes(&id).expect("hexadecimal digits are header characters")
+    RequestId::drawn(drawn())
 }
 
 /// Adds this process to those that the request passed (RFC 9110 §7.6.3).
@@ -177,6 +219,7 @@ fn chain(headers: &HeaderMap, hops: Vec<Hop>) -> Vec<String> {
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    super::value(headers, name)?;
     let mut lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
     let first = lines.next()?;
     Some(lines.fold(first.to_owned(), |joined, line| joined + ", " + line))
@@ -198,8 +241,8 @@ fn port_of(host: &str) -> Option<u16> {
     port.parse().ok()
 }
 
-fn default_port(proto: &HeaderValue) -> Option<u16> {
-    match proto.as_bytes() {
+fn default_port(proto: &[u8]) -> Option<u16> {
+    match proto {
         b"https" => Some(443),
         b"http" => Some(80),
         _ => None,
@@ -301,7 +344,7 @@ mod tests {
     fn a_request_id_is_believed_only_from_a_trusted_proxy_and_within_its_alphabet() {
         let id = |trusted, given: &str| {
             let headers = headers(&[("x-request-id", given)]);
-            request_id(&headers, &peer(trusted), || 0xab).to_str().unwrap().to_owned()
+            request_id(&headers, &peer(trusted), || 0xab).as_str().to_owned()
         };
         assert_eq!(id(true, "Abc_1-2"), "Abc_1-2");
         let drawn = "ba000000000000000000000000000000";

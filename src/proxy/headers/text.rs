@@ -24,14 +24,20 @@ impl<'t> Text<'t> {
         Self(room)
     }
 
+    #[inline(always)]
     pub(super) fn push(&mut self, text: &str) -> &mut Self {
         self.0.extend_from_slice(text.as_bytes());
         self
     }
 
-    pub(super) fn push_value(&mut self, value: &HeaderValue) -> &mut Self {
-        self.0.extend_from_slice(value.as_bytes());
+    #[inline(always)]
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
         self
+    }
+
+    pub(super) fn push_value(&mut self, value: &HeaderValue) -> &mut Self {
+        self.push_bytes(value.as_bytes())
     }
 
     pub(super) fn push_number(&mut self, number: u64) -> &mut Self {
@@ -42,21 +48,33 @@ impl<'t> Text<'t> {
     pub(super) fn push_address(&mut self, address: IpAddr) -> &mut Self {
         match address {
             IpAddr::V4(address) => {
-                let (mut text, mut length) = ([b'.'; 15], 0);
+                let (mut text, mut length) = ([b'.'; 16], 0);
                 for octet in address.octets() {
-                    let mut number = itoa::Buffer::new();
-                    let digits = number.format(octet).as_bytes();
-                    text[length..length + digits.len()].copy_from_slice(digits);
-                    length += digits.len() + 1;
+                    length += write_octet(&mut text[length..], octet) + 1;
                 }
                 // There is no dot behind the last.
-                self.0.extend_from_slice(&text[..length - 1]);
-                self
+                self.push_bytes(&text[..length - 1])
             }
             // Shortened by rules that are not worth having twice (RFC 5952).
             IpAddr::V6(address) => self.push(&address.to_string()),
         }
     }
+}
+
+/// Writes the digits of `octet`; how many they are. There is room for them.
+#[inline(always)]
+fn write_octet(text: &mut [u8], octet: u8) -> usize {
+    let digit = |of: u8| b'0' + of;
+    if octet < 10 {
+        text[0] = digit(octet);
+        return 1;
+    }
+    if octet < 100 {
+        (text[0], text[1]) = (digit(octet / 10), digit(octet % 10));
+        return 2;
+    }
+    (text[0], text[1], text[2]) = (digit(octet / 100), digit(octet / 10 % 10), digit(octet % 10));
+    3
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ impl Shelf {
         Self { well: Ring::new(half), wrong: Ring::new(half) }
     }
 
+    #[inline(always)]
     pub(super) fn keep(&mut self, request: Remembered) {
         if request.went_wrong() { self.wrong.keep(request) } else { self.well.keep(request) }
     }

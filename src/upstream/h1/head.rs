@@ -78,6 +78,9 @@ pub(super) enum Framing {
 impl Heads {
     /// Takes a head off the front of `buffer`; `None` when it has not come whole.
     pub(super) fn step(&mut self, buffer: &mut BytesMut) -> Result<Option<Head>, Flaw> {
+        if buffer.is_empty() {
+            return Ok(None);
+        }
         if self.line == 0 {
             begins_well(buffer)?;
         }
@@ -105,6 +108,7 @@ impl Heads {
         if self.bytes + buffer.len() > HEADS_BYTES_MAX { Err(Flaw::TooLarge) } else { Ok(None) }
     }
 
+    #[inline(always)]
     fn end(&mut self, buffer: &mut BytesMut, pieces: Pieces) -> Result<Head, Flaw> {
         (self.line, self.seen) = (0, 0);
         self.bytes += pieces.end;
@@ -148,6 +152,7 @@ impl Head {
         self.fields
     }
 
+    #[inline(always)]
     pub(super) fn into_response(self) -> (Response<()>, Lines) {
         let mut response = Response::new(());
         *response.status_mut() = self.status;
@@ -157,6 +162,7 @@ impl Head {
     }
 
     /// Reads a head that has been cut into `pieces`.
+    #[inline(always)]
     fn read(bytes: &Bytes, pieces: Pieces) -> Result<Self, Flaw> {
         let Pieces { version, status, mut lines, .. } = pieces;
         let (mut notes, mut fields) = (Notes::default(), HeaderMap::new());
@@ -248,12 +254,13 @@ fn status_line(line: &[u8]) -> Result<(Version, StatusCode), Flaw> {
 
 /// Digits, of which the first is 0 only where it is the last: `010` is 8 to some.
 pub(in crate::upstream) fn length(text: &[u8]) -> Option<u64> {
-    let digits =
-        (1..=LENGTH_DIGITS_MAX).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
-    if !digits || (text[0] == b'0' && text.len() > 1) {
+    if !(1..=LENGTH_DIGITS_MAX).contains(&text.len()) || (text[0] == b'0' && text.len() > 1) {
         return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    text.iter().try_fold(0_u64, |length, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        length.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 #[cfg(test)]

@@ -93,8 +93,10 @@ impl Outgoing {
     pub(super) fn begin(&mut self, head: &Parts, lines: &Lines, body: Body) {
         self.rest();
         append_head(&mut self.text, head, lines);
-        self.framing = framing(&head.headers, lines);
-        self.body = (!body.is_end_stream()).then_some(body);
+        if !body.is_end_stream() {
+            self.framing = framing(&head.headers, lines);
+            self.body = Some(body);
+        }
         self.progress = Progress::Going;
     }
 
@@ -274,7 +276,7 @@ impl Outgoing {
 fn framing(fields: &HeaderMap, lines: &Lines) -> Framing {
     let kept = || fields.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
     let length = lines.get(Known::ContentLength).or_else(kept);
-    match length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok()) {
+    match length.and_then(super::length) {
         Some(length) if !fields.contains_key(header::TRANSFER_ENCODING) => Framing::Length(length),
         Some(_) | None => Framing::Chunked,
     }
