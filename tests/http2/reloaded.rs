@@ -86,7 +86,8 @@ async fn what_is_open_goes_on_as_it_was_decided_and_the_next_request_does_not() 
     assert_eq!(upload.answer().await.text(), "whole");
     drop(client);
     let samples = house.usher.stop().await;
-    assert_eq!(samples.sum("usher_requests_total", &["\"everyone\"", "\"served\""]), 3.0);
+    // Those for the audience that has gone are told no more once its last request has ended.
+    assert_eq!(samples.sum("usher_upstream_seconds_count", &["pool=\"rails\""]), 4.0);
     assert_eq!(samples.sum("usher_requests_total", &["\"somebody\"", "\"served\""]), 1.0);
 }
 
