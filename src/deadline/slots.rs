@@ -69,6 +69,11 @@ impl Slots {
         tick <= self.tick
     }
 
+    /// How many ticks before `now` the driver was to have fired what is next.
+    pub(super) fn behind(&self, now: u64) -> u64 {
+        self.next.map_or(0, |next| now.saturating_sub(next))
+    }
+
     /// Whether `tick` comes before the one that the driver sleeps for; then it is to be told.
     pub(super) fn is_sooner(&mut self, tick: u64) -> bool {
         let sooner = self.next.is_none_or(|next| tick < next);

@@ -112,6 +112,32 @@ async fn one_that_is_handed_on_wakes_who_waits_by_it_now() {
     assert!(wheel.is_empty());
 }
 
+#[test]
+fn what_has_come_while_a_worker_stood_still_is_not_late() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    runtime.expect("a runtime").block_on(async {
+        let wheel = Wheel::with_timer().expect("a timer");
+        let (near, mut far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        near.set_nonblocking(true).expect("an option");
+        let near = tokio::net::UnixStream::from_std(near).expect("it is watched");
+        let (start, mut stood_still) = (Instant::now(), false);
+        let task = tokio::spawn(async move {
+            let at = start + Duration::from_millis(50);
+            let mut waiting = std::pin::pin!(wheel.within(at, near.readable()));
+            std::future::poll_fn(|cx| {
+                let polled = waiting.as_mut().poll(cx);
+                if !std::mem::replace(&mut stood_still, true) {
+                    std::io::Write::write_all(&mut far, b"in time").expect("there is room");
+                    while start.elapsed() < Duration::from_millis(300) {}
+                }
+                polled.map(|ended| ended.is_ok_and(|read| read.is_ok()))
+            })
+            .await
+        });
+        assert!(task.await.expect("no panic"), "it was there in time");
+    });
+}
+
 fn is_pending(deadline: &mut Deadline) -> bool {
     Pin::new(deadline).poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
