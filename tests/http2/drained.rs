@@ -250,7 +250,7 @@ async fn tunnels_of_one_connection_close_one_after_the_other_whatever_becomes_of
     const TUNNELS: usize = 12;
     let origin = Origin::start().await;
     let text = with_http2(&one_pool(&[origin.endpoint()], ""), "");
-    let text = text.replace("requests: 5s, tunnels: 5s", "requests: 300ms, tunnels: 5s");
+    let text = text.replace("requests: 5s, tunnels: 5s", "requests: 300ms, tunnels: 9s");
     let usher = Usher::start(&text).await;
     let mut client = Http2::connect(usher.address()).await;
     let first = client.begin(get("/"), true).await;

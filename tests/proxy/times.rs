@@ -133,13 +133,14 @@ async fn one_deadline_rules_all_attempts() {
         let before = retries();
         let mut some = ask(&usher, "/some/thing").await;
         let answer = some.answer().await;
+        // On a machine that stalls meanwhile there was no time left for a third attempt.
+        if retries() - before < 2.0 {
+            continue;
+        }
         // Three attempts of 300 ms each would be 900: the third has what the first two have left.
         assert_eq!(fault(&answer), (504, Some("total_timeout")));
-        // On a machine that stalls meanwhile there was no time left for a third.
-        match retries() - before {
-            2.0 => break,
-            attempts => assert!(attempts < 2.0, "{attempts} retries"),
-        }
+        assert_eq!(retries() - before, 2.0);
+        break;
     }
     drop(origins);
     usher.stop().await;
