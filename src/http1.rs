@@ -8,4 +8,5 @@ pub mod cut;
 pub mod fields;
 pub mod lines;
 pub mod names;
+pub mod spelling;
 pub mod text;

@@ -8,14 +8,21 @@
 //! Invariants: a name lies here or in the map, never in both, so that repeated fields keep their
 //! order; what is written is `Name: value` and CRLF, however it came.
 
+mod lay;
+#[cfg(test)]
+mod tests;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
     cut::{Cut, Cuts},
     names::Known,
+    spelling,
     text::append_line,
 };
+
+pub use lay::Laying;
 
 /// How many a list has room for at first.
 const LINES_USUAL: usize = 24;
@@ -208,9 +215,12 @@ impl Lines {
 
     /// Puts all into `map`, for those who can read nothing else.
     pub fn pour(self, map: &mut HeaderMap) {
+        // At once, since a map that grows lays all anew that it has. A quarter of its room is not
+        // used; and one more is often added.
+        map.reserve((self.list.len() + 1) * 4 / 3 + 1);
         for line in &self.list {
-            let name = HeaderName::from_bytes(line.name(&self.bytes));
-            if let (Ok(name), Some(value)) = (name, line.shared(&self.bytes)) {
+            let name = spelling::name_of(line.name(&self.bytes));
+            if let (Some(name), Some(value)) = (name, line.shared(&self.bytes)) {
                 map.append(name, value);
             }
         }
@@ -284,117 +294,4 @@ const CRLF: &[u8] = b"\r\n";
 
 fn length_bit(bytes: usize) -> u64 {
     1 << (bytes % 64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(head: &'static str) -> Lines {
-        let bytes = Bytes::from_static(head.as_bytes());
-        let of = |cut: &Cut<'_>| Known::of_answer(cut.name);
-        let (mut lines, end) = Lines::cut(&bytes, 0, 10, of).expect("fields");
-        assert_eq!(end, bytes.len());
-        let settled: Result<(), ()> = lines.settle(&bytes, |_, _, _| Err(()));
-        assert_eq!(settled, Ok(()));
-        lines
-    }
-
-    fn written(lines: &Lines, but: Option<Known>) -> String {
-        let mut text = BytesMut::from("-");
-        lines.append_to(&mut text, but);
-        String::from_utf8(text.to_vec()).expect("text")
-    }
-
-    fn listed(map: &HeaderMap) -> Vec<(&str, &str)> {
-        map.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("text"))).collect()
-    }
-
-    #[test]
-    fn what_came_as_it_is_written_goes_out_byte_for_byte_and_the_rest_in_that_form() {
-        let lines = lines("A: 1\r\nB-c: d: e\r\nF:2\r\ng:\t 3 \r\nH: \r\nI:\r\nJ: 4\r\n\r\n");
-        let expected = "-A: 1\r\nB-c: d: e\r\nF: 2\r\ng: 3\r\nH: \r\nI: \r\nJ: 4\r\n";
-        assert_eq!(written(&lines, None), expected);
-        assert_eq!(written(&Lines::default(), None), "-");
-    }
-
-    #[test]
-    fn what_is_added_comes_last() {
-        let mut lines = lines("A: 1\r\n\r\n");
-        lines.add().extend_from_slice(b"b: 2\r\n");
-        assert_eq!(written(&lines, None), "-A: 1\r\nb: 2\r\n");
-        let mut map = HeaderMap::new();
-        lines.pour(&mut map);
-        assert_eq!(listed(&map), [("a", "1"), ("b", "2")]);
-    }
-
-    #[test]
-    fn a_kind_can_be_left_out_wherever_it_stands() {
-        for (head, rest) in [
-            ("Content-Length: 5\r\nA: 1\r\nB: 2\r\n\r\n", "-A: 1\r\nB: 2\r\n"),
-            ("A: 1\r\ncontent-length:5\r\nB: 2\r\n\r\n", "-A: 1\r\nB: 2\r\n"),
-            ("A: 1\r\nB: 2\r\nContent-Length: 5\r\n\r\n", "-A: 1\r\nB: 2\r\n"),
-            ("Content-Length: 5\r\n\r\n", "-"),
-        ] {
-            let mut lines = lines(head);
-            assert_eq!(lines.get(Known::ContentLength), Some(&b"5"[..]));
-            assert_eq!(written(&lines, Some(Known::ContentLength)), rest);
-            lines.remove(&[http::header::CONTENT_LENGTH]);
-            assert_eq!(written(&lines, None), rest);
-            assert!(!lines.has(Known::ContentLength));
-        }
-    }
-
-    #[test]
-    fn all_fields_of_a_name_are_brought_into_the_map_in_their_order() {
-        let mut lines = lines("A: 1\r\nX-App: a\r\nB: 2\r\nx-app:b\r\n\r\n");
-        let (mut map, name) = (HeaderMap::new(), HeaderName::from_static("x-app"));
-        lines.bring(&HeaderName::from_static("x-ape"), &mut map);
-        assert!(map.is_empty());
-        lines.bring(&name, &mut map);
-        assert_eq!(listed(&map), [("x-app", "a"), ("x-app", "b")]);
-        assert_eq!(written(&lines, None), "-A: 1\r\nB: 2\r\n");
-        lines.bring(&name, &mut map);
-        assert_eq!((map.len(), lines.len()), (2, 2));
-    }
-
-    #[test]
-    fn few_and_many_names_are_removed_alike() {
-        for others in [0, 1, NAMES_FEW, 5_000] {
-            let mut lines = lines("A: 1\r\nX-App: a\r\nB: 2\r\nx-APP:b\r\nDate: c\r\n\r\n");
-            let mut names = vec![HeaderName::from_static("x-app"), http::header::DATE];
-            names.extend((0..others).map(|n| HeaderName::try_from(format!("x-{n}")).expect("it")));
-            lines.remove(&names);
-            assert_eq!(written(&lines, None), "-A: 1\r\nB: 2\r\n", "{others}");
-        }
-    }
-
-    #[test]
-    fn what_does_not_pass_is_taken_out() {
-        let bytes = Bytes::from_static(b"TE: a\r\nA: 1\r\nX-Usher-Slo: bad\r\n\r\nbody");
-        let of = |cut: &Cut<'_>| Known::of_answer(cut.name);
-        assert_eq!(Lines::cut(&bytes, 0, 2, of).err(), Some(Uncut::TooMany));
-        assert_eq!(Lines::cut(&bytes[..30], 0, 9, of).err(), Some(Uncut::Malformed));
-        let (mut lines, end) = Lines::cut(&bytes, 0, 3, of).expect("fields");
-        assert_eq!(&bytes[end..], b"body");
-        let mut kept = Vec::new();
-        let settled: Result<(), ()> = lines.settle(&bytes, |known, name, value| {
-            kept.push((known, name.to_vec(), value));
-            Ok(())
-        });
-        assert_eq!(settled, Ok(()));
-        let names: Vec<_> = kept.iter().map(|(_, name, _)| &name[..]).collect();
-        assert_eq!(names, [&b"TE"[..], b"X-Usher-Slo"]);
-        assert_eq!(kept[1].2, "bad");
-        assert_eq!(written(&lines, None), "-A: 1\r\n");
-    }
-
-    #[test]
-    fn kinds_are_found_however_they_are_written() {
-        let lines = lines("CONTENT-TYPE: text/html\r\nA: 1\r\ncontent-type:x\r\n\r\n");
-        assert!(lines.has(Known::ContentType) && !lines.has(Known::Date));
-        let all: Vec<_> = lines.all(Known::ContentType).collect();
-        assert_eq!(all, [&b"text/html"[..], b"x"]);
-        assert_eq!(lines.share(Known::ContentType).expect("a value"), "text/html");
-    }
 }
