@@ -224,15 +224,17 @@ class Http2:
 
     slack, about = SLACK, None
 
-    def __init__(self, few, path, tls=False):
+    def __init__(self, few, path, fields, tls=False):
         self.few, self.path, self.tls = few, path, tls
+        lines = fields.rstrip("\r\n").split("\r\n")
+        self.fields = [part for line in lines for part in ("-H", line)]
 
     def run(self, ports, origin, requests):
         url = (f"https://localhost:{ports['tls']}" if self.tls
                else f"http://127.0.0.1:{ports['plain']}")
         done = subprocess.run(
-            ["h2load", "-t", "1", "-c", "1", "-m", "1", "-n", str(requests), "-H", "Cookie: visitor=1",
-             "-H", "Accept: text/html, */*", url + self.path], capture_output=True, text=True)
+            ["h2load", "-t", "1", "-c", "1", "-m", "1", "-n", str(requests), *self.fields,
+             url + self.path], capture_output=True, text=True)
         if f" {requests} succeeded, 0 failed" not in done.stdout:
             sys.exit(done.stdout + done.stderr)
 
@@ -305,8 +307,9 @@ ALL = {
     "POST of 10 KB": Http1(300, "/orders", "POST", PHONE, b"p" * 10_000),
     "GET of 1 MiB, 32 KiB at a time": Large(20, "/large", fields=SMALL, slack=0.1),
     "GET of 1 KiB, TLS": Http1(500, "/menus/1", fields=SMALL, tls=True),
-    "GET of 1 KiB, HTTP/2": Http2(500, "/menus/1"),
-    "GET of 1 KiB, HTTP/2 over TLS": Http2(500, "/menus/1", tls=True),
+    "GET of 1 KiB, HTTP/2": Http2(500, "/menus/1", SMALL),
+    "GET of 1 KiB, HTTP/2 over TLS": Http2(500, "/menus/1", SMALL, tls=True),
+    "GET of 1 KiB by a phone, Rails' fields, HTTP/2": Http2(500, "/orders", PHONE),
     "connection with one GET": Connections(200, "/menus/1", fields=SMALL, slack=0.1),
     "connection with one GET, TLS": Connections(
         100, "/menus/1", fields=SMALL, tls=True, slack=0.1),

@@ -17,7 +17,7 @@
 
 mod answer;
 mod body;
-mod buffer;
+pub(super) mod buffer;
 mod connection;
 mod delivery;
 mod exchange;

@@ -3,7 +3,7 @@
 //! ```text
 //!   Stream ─> Wire (watched) ─> h2 ─> Connection ─ a request ─> head ─> service
 //!                                         │                               │
-//!                                         └ a task for each stream <──────┘ answer, body, trailers
+//!                                         └ a future for each stream <────┘ answer, body, trailers
 //! ```
 //!
 //! Each stream is an [`Arrival`] like one over HTTP/1.1, and what makes a head ambiguous there is
@@ -14,13 +14,18 @@
 //! stream holds nothing that another one needs; a connection does not end before its streams.
 
 mod answer;
+mod bells;
 mod connection;
 mod delivery;
+mod farewell;
+mod fields;
 pub(in crate::edge) mod frames;
 mod head;
+mod outbound;
 mod patience;
 mod stream;
 mod streams;
+mod underway;
 mod upload;
 mod wire;
 
@@ -41,12 +46,13 @@ use crate::{
 };
 
 use super::{Load, Stream, rules::Rules};
-use connection::{Connection, of_error};
+use connection::Connection;
 use delivery::Piece;
+use farewell::of_error;
 use streams::Common;
-use wire::{Watch, Wire};
+use wire::Wire;
 
-pub use connection::Farewell;
+pub use farewell::Farewell;
 
 /// Requests that a client may have open at once on one connection.
 const STREAMS_MAX: u32 = 100;
@@ -107,9 +113,10 @@ where
     // Boxed: it is over soon, and a connection should not keep its room.
     let greeted = Box::pin(greet(stream, early, &rules, &wheel, &drain)).await;
     match greeted {
-        Ok((h2, watch)) => {
-            let common = Arc::new(Common { rules, wheel, drain, watch, load });
-            Connection::new(h2, peer, common, service).run().await
+        Ok((h2, wire)) => {
+            let watch = wire.watch();
+            let common = Arc::new(Common { rules, wheel, drain, watch });
+            Connection::new((h2, wire), peer, common, load, service).run().await
         }
         Err(end) => Farewell { end, refused: 0 },
     }
@@ -122,10 +129,9 @@ async fn greet(
     rules: &Rules,
     wheel: &Wheel,
     drain: &Drain,
-) -> Result<(h2::server::Connection<Wire, Piece>, Arc<Watch>), Http2End> {
+) -> Result<(h2::server::Connection<Wire, Piece>, Wire), Http2End> {
     let wire = Wire::new(stream, early, rules, wheel.clone());
-    let watch = wire.watch();
-    let handshake: Handshake<Wire, Piece> = settings(rules).handshake(wire);
+    let handshake: Handshake<Wire, Piece> = settings(rules).handshake(wire.clone());
     let greeted = wheel.within(Instant::now() + rules.head_wait, async {
         // Either may be dropped: there is nothing yet that could be lost.
         tokio::select! {
@@ -134,7 +140,8 @@ async fn greet(
         }
     });
     let h2 = greeted.await.map_err(|_late| Http2End::HeadTimeout)??;
-    Ok((h2, watch))
+    wire.gather();
+    Ok((h2, wire))
 }
 
 /// Every setting that the crate has, so that none of them changes with its version.

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 
 /// What one buffer holds.
-pub(super) const BUFFER_BYTES: usize = 16 * 1024;
+pub(in crate::edge) const BUFFER_BYTES: usize = 16 * 1024;
 
 /// How many unused buffers a worker keeps.
 const UNUSED_MAX: usize = 64;
@@ -17,12 +17,12 @@ thread_local! {
 }
 
 /// An empty buffer with room for [`BUFFER_BYTES`].
-pub(super) fn take() -> BytesMut {
+pub(in crate::edge) fn take() -> BytesMut {
     UNUSED.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(BUFFER_BYTES))
 }
 
 /// Gives a buffer back, unless it has grown or parts of it are still in use.
-pub(super) fn give(mut buffer: BytesMut) {
+pub(in crate::edge) fn give(mut buffer: BytesMut) {
     buffer.clear();
     if buffer.try_reclaim(BUFFER_BYTES) && buffer.capacity() < 2 * BUFFER_BYTES {
         UNUSED.with_borrow_mut(|unused| {

@@ -1,13 +1,14 @@
 //! The head of an answer as HTTP/2 carries it.
 
 use http::{
-    HeaderMap, Response, StatusCode, Version,
+    HeaderMap, HeaderValue, Response, StatusCode, Version,
     header::{CONTENT_LENGTH, DATE, SEC_WEBSOCKET_ACCEPT},
     response::Parts,
 };
 
 use crate::{
     edge::{date, strict::length},
+    http1::{lines::Lines, names::Known},
     http2,
 };
 
@@ -20,16 +21,21 @@ pub(super) struct Shape {
     pub(super) length: Option<u64>,
 }
 
-/// The head of a final answer, to a HEAD if `head_only`.
-pub(super) fn head(mut parts: Parts, head_only: bool) -> (Response<()>, Shape) {
+/// The head of a final answer, to a HEAD if `head_only`. Lines say nothing about a connection.
+pub(super) fn head(mut parts: Parts, mut lines: Lines, head_only: bool) -> (Response<()>, Shape) {
     let headers = &mut parts.headers;
-    strip(headers);
+    if !headers.is_empty() {
+        strip(headers);
+    }
     let empty = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let length = one_length(headers).filter(|_| parts.status != StatusCode::NO_CONTENT);
+    let length = one_length(headers, &lines).filter(|_| parts.status != StatusCode::NO_CONTENT);
     if length.is_none() {
         headers.remove(CONTENT_LENGTH);
+        lines.remove_known(Known::ContentLength);
     }
-    if !headers.contains_key(DATE) {
+    let is_dated = lines.has(Known::Date) || headers.contains_key(DATE);
+    lines.pour(headers);
+    if !is_dated {
         headers.insert(DATE, date::field());
     }
     let shape = Shape { bodiless: head_only || empty, length };
@@ -38,7 +44,8 @@ pub(super) fn head(mut parts: Parts, head_only: bool) -> (Response<()>, Shape) {
 }
 
 /// The head that agrees to a WebSocket. The key was usher's own, so the answer to it ends here.
-pub(super) fn switch(mut parts: Parts) -> Response<()> {
+pub(super) fn switch(mut parts: Parts, lines: Lines) -> Response<()> {
+    lines.pour(&mut parts.headers);
     strip(&mut parts.headers);
     parts.headers.remove(SEC_WEBSOCKET_ACCEPT);
     parts.headers.remove(CONTENT_LENGTH);
@@ -58,8 +65,9 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 }
 
 /// The one length that the service gave; several or a wrong one are none.
-fn one_length(headers: &HeaderMap) -> Option<u64> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let length = length::read(lengths.next()?.as_bytes());
+fn one_length(headers: &HeaderMap, lines: &Lines) -> Option<u64> {
+    let kept = headers.get_all(CONTENT_LENGTH).into_iter().map(HeaderValue::as_bytes);
+    let mut lengths = lines.all(Known::ContentLength).chain(kept);
+    let length = length::read(lengths.next()?);
     length.filter(|_| lengths.next().is_none())
 }

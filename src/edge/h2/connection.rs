@@ -13,7 +13,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -26,14 +26,15 @@ use crate::{
     body::Body,
     deadline::Deadline,
     drain::Stage,
-    edge::leave::Leave,
+    edge::{Load, leave::Leave},
     meters::Http2End,
     peer::{Peer, Protocol},
-    proxy::{Arrival, Contact, Incoming, Informational, Refusal, Settling},
+    proxy::{Arrival, Contact, Incoming, Informational, Settling},
 };
 
 use super::{
     delivery::Piece,
+    farewell::{Farewell, of_error},
     head::{self, Head},
     stream::Exchange,
     streams::{Common, Streams},
@@ -51,10 +52,13 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// One client's connection.
 pub(super) struct Connection<S> {
     h2: h2::server::Connection<Wire, Piece>,
+    wire: Wire,
     pings: Option<h2::PingPong>,
     peer: Arc<Peer>,
     common: Arc<Common>,
     streams: Streams,
+    /// What wakes its task for the crate, and for nothing else.
+    bell: Waker,
     leave: Leave,
     service: S,
     /// Requests that were accepted.
@@ -84,15 +88,6 @@ struct Leaving {
     told: bool,
 }
 
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Farewell {
-    /// Why.
-    pub end: Http2End,
-    /// Requests that were refused before anything else than HTTP/2 was known of them.
-    pub refused: u64,
-}
-
 // === impl Connection ===
 
 impl<S> Connection<S>
@@ -101,18 +96,22 @@ where
     S::Future: Send + 'static,
 {
     pub(super) fn new(
-        mut h2: h2::server::Connection<Wire, Piece>,
+        (mut h2, wire): (h2::server::Connection<Wire, Piece>, Wire),
         peer: Arc<Peer>,
         common: Arc<Common>,
+        load: Load,
         service: S,
     ) -> Self {
         let now = Instant::now();
+        let streams = Streams::new(load);
         let expires = now + common.rules.lifetime(fastrand::f64());
         Self {
             pings: h2.ping_pong(),
             h2,
+            wire,
             peer,
-            streams: Streams::default(),
+            bell: streams.bell_of_crate(),
+            streams,
             leave: Leave::new(common.drain.clone()),
             service,
             accepted: 0,
@@ -130,30 +129,24 @@ where
     /// Serves the connection to its end.
     pub(super) async fn run(mut self) -> Farewell {
         let end = poll_fn(|cx| self.poll(cx)).await;
-        let Self { h2, streams, accepted, common, .. } = self;
+        let Self { h2, wire, mut streams, accepted, common, .. } = self;
         // Streams that are left learn from this that their client has gone.
-        drop(h2);
+        drop((h2, wire));
         poll_fn(|cx| streams.poll_none(cx)).await;
         Farewell { end, refused: common.watch.opened().saturating_sub(accepted) }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Http2End> {
+        self.streams.begin(cx);
         loop {
-            match self.h2.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
-                    self.welcome(request, respond);
-                    // All that could be read and written has been. Only where more requests have
-                    // begun than have been seen here may another one be ready.
-                    if self.accepted < self.common.watch.opened() {
-                        continue;
-                    }
+            while self.streams.look() {
+                let end = self.look_at_crate();
+                if self.wire.finish(&mut Context::from_waker(&self.bell)) {
+                    self.common.watch.underway.left();
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.verdict(&error)),
-                Poll::Ready(None) => {
-                    let end = self.leaving.map_or(Http2End::Closed, |leaving| leaving.end);
+                if let Some(end) = end {
                     return Poll::Ready(end);
                 }
-                Poll::Pending => {}
             }
             if self.sees_flood() {
                 continue;
@@ -166,8 +159,11 @@ where
                     }
                 }
                 Stage::Cutting | Stage::Ending => {
-                    self.streams.cut();
-                    if self.streams.poll_none(cx).is_ready() && self.say_last(Http2End::Drained) {
+                    if self.streams.cut() {
+                        // Their clients are told.
+                        continue;
+                    }
+                    if self.streams.is_empty() && self.say_last(Http2End::Drained) {
                         self.common.watch.take_as_read();
                         continue;
                     }
@@ -181,7 +177,26 @@ where
         }
     }
 
-    /// Hands a request to the service, and its stream to a task.
+    /// Has the crate read and write, and takes in what requests it has; how it ended, if it has.
+    fn look_at_crate(&mut self) -> Option<Http2End> {
+        loop {
+            match self.h2.poll_accept(&mut Context::from_waker(&self.bell)) {
+                Poll::Ready(Some(Ok((request, respond)))) => self.welcome(request, respond),
+                Poll::Ready(Some(Err(error))) => return Some(self.verdict(&error)),
+                Poll::Ready(None) => {
+                    return Some(self.leaving.map_or(Http2End::Closed, |leaving| leaving.end));
+                }
+                Poll::Pending => return None,
+            }
+            // All that could be read and written has been. Only where more requests have begun
+            // than have been seen here may another one be ready.
+            if self.accepted == self.common.watch.opened() {
+                return None;
+            }
+        }
+    }
+
+    /// Hands a request to the service, and takes in its stream.
     fn welcome(&mut self, request: Request<RecvStream>, respond: SendResponse<Piece>) {
         let arrived = Instant::now().into_std();
         self.accepted += 1;
@@ -198,15 +213,16 @@ where
             upgrade: None,
         };
         let request = match head::read(parts, has_body, &self.peer, &self.common.rules) {
-            Ok(head) => Ok(self.admit(head, has_body, stream, &mut exchange).into()),
-            Err(refusal) => Err::<Box<Incoming>, Box<Refusal>>(refusal),
+            Ok(head) => Ok(self.admit(head, has_body, stream, &mut exchange)),
+            Err(refusal) => Err(refusal),
         };
         // A stream that is half-closed is one whose request is whole; who takes it back resets it.
         let contact = Contact { presence: None, informational: exchange.informational.clone() };
         let (peer, protocol, deadline) = (self.peer.clone(), Protocol::Http2, None);
         let arrival = Arrival { peer, protocol, arrived, contact, deadline, request };
         let service = self.service.call(arrival);
-        self.streams.start(&self.common, |ticket| exchange.run(ticket, service));
+        // Boxed here, since it would be moved on the way.
+        self.streams.start(Box::pin(exchange.run(service)));
     }
 
     /// A request with its body, ready for the service, and what the door keeps of it.
@@ -216,20 +232,17 @@ where
         has_body: bool,
         stream: RecvStream,
         exchange: &mut Exchange,
-    ) -> Request<Body> {
-        let Head { request, length, expects, websocket } = head;
+    ) -> Box<Incoming> {
+        let Head { mut request, length, expects, websocket } = head;
         exchange.informational = Some(Informational::default());
         exchange.word = expects.then(Word::default);
-        let body = if websocket {
+        if websocket {
             exchange.upgrade = Some(stream);
-            Body::empty()
         } else if has_body {
             let word = exchange.word.clone();
-            Body::new(Upload::new(stream, self.common.clone(), length, word))
-        } else {
-            Body::empty()
-        };
-        request.map(|()| body)
+            request.body = Body::new(Upload::new(stream, self.common.clone(), length, word));
+        }
+        request
     }
 
     /// Whether something has just been seen that ends the connection at once.
@@ -241,6 +254,7 @@ where
         self.common.watch.take_as_read();
         self.leave(end, true);
         self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        self.bell.wake_by_ref();
         true
     }
 
@@ -251,6 +265,7 @@ where
         }
         self.leave(end, false);
         self.h2.graceful_shutdown();
+        self.bell.wake_by_ref();
         true
     }
 
@@ -262,6 +277,7 @@ where
         }
         self.leave(self.leaving.map_or(end, |leaving| leaving.end), true);
         self.h2.abrupt_shutdown(Reason::NO_ERROR);
+        self.bell.wake_by_ref();
         true
     }
 
@@ -273,7 +289,7 @@ where
 
     /// Looks at the connection from time to time. Ready with its end, or when it was changed.
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Option<Http2End>> {
-        let quiet = !self.h2.has_streams() && self.streams.poll_none(cx).is_ready();
+        let quiet = self.streams.is_empty() && !self.h2.has_streams();
         if !quiet {
             self.quiet_since = None;
         } else if self.quiet_since.is_none() {
@@ -353,19 +369,5 @@ where
         }
         tracing::debug!(client = %self.peer.client(), %error, "a connection over HTTP/2 broke");
         of_error(error)
-    }
-}
-
-/// Why a connection ended that ended with `error`.
-pub(super) fn of_error(error: &h2::Error) -> Http2End {
-    match error.reason() {
-        Some(_) if error.is_remote() => Http2End::Closed,
-        Some(Reason::NO_ERROR) => Http2End::Closed,
-        Some(Reason::ENHANCE_YOUR_CALM) => Http2End::EnhanceYourCalm,
-        Some(Reason::FLOW_CONTROL_ERROR) => Http2End::FlowControlError,
-        Some(Reason::FRAME_SIZE_ERROR) => Http2End::FrameSizeError,
-        Some(Reason::COMPRESSION_ERROR) => Http2End::CompressionError,
-        Some(_) => Http2End::ProtocolError,
-        None => Http2End::Broke,
     }
 }

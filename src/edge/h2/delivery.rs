@@ -104,13 +104,12 @@ impl Buf for Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         let Some(carried) = self.carried.take() else { return };
-        if !self.bytes.is_empty() {
-            carried.lost.store(true, Ordering::Relaxed);
-        }
-        if carried.awaited.load(Ordering::Relaxed) {
-            let waiter = carried.waiter.lock().take();
-            drop(carried);
-            waiter.into_iter().for_each(Waker::wake);
+        if self.bytes.is_empty() {
+            let watch = carried.common.watch.clone();
+            watch.underway.add(carried);
+        } else {
+            carried.lose();
+            carried.let_go();
         }
     }
 }
@@ -133,6 +132,18 @@ impl Carried {
     /// Its end has been given to the connection.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// A piece of it was thrown away.
+    pub(super) fn lose(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// One of those who hold it does so no longer.
+    pub(super) fn let_go(&self) {
+        if self.awaited.load(Ordering::Relaxed) {
+            self.waiter.lock().take().into_iter().for_each(Waker::wake);
+        }
     }
 
     /// It will not reach its end because of `fault`.

@@ -20,7 +20,7 @@ use crate::{
 use super::{
     answer,
     delivery::{Carried, Piece, Sink, Source},
-    streams::{Common, Ticket},
+    streams::{Common, Tunnelling},
     upload::Word,
 };
 
@@ -41,20 +41,19 @@ pub(super) struct Exchange {
 // === impl Exchange ===
 
 impl Exchange {
-    /// Waits for the service's answer and sends it.
+    /// Waits for the service's answer and sends it; what goes on behind it, if anything does.
     pub(super) async fn run<E>(
         mut self,
-        ticket: Ticket,
         service: impl Future<Output = Result<Response<Settling>, E>>,
-    ) {
-        let Some(answer) = self.wait(service).await else { return };
-        let (mut parts, mut settling) = answer.into_parts();
-        settling.take_lines().pour(&mut parts.headers);
+    ) -> Option<Tunnelling> {
+        let answer = self.wait(service).await?;
+        let (mut parts, settling) = answer.into_parts();
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             let tunnel = parts.extensions.remove::<Tunnel>();
-            return self.switch(&ticket, parts, settling, tunnel).await;
+            return self.switch(parts, settling, tunnel);
         }
         self.answer(parts, settling).await;
+        None
     }
 
     /// The service's answer; `None` when the client took the request back or left.
@@ -92,13 +91,13 @@ impl Exchange {
         let _ = self.respond.send_informational(response);
     }
 
-    async fn answer(mut self, parts: Parts, settling: Settling) {
+    async fn answer(mut self, parts: Parts, mut settling: Settling) {
         if let Some(informational) = self.informational.take() {
             for (status, fields) in informational.close() {
                 self.inform(status, fields);
             }
         }
-        let (head, shape) = answer::head(parts, self.head_only);
+        let (head, shape) = answer::head(parts, settling.take_lines(), self.head_only);
         let carried = Carried::new(settling, self.common.clone());
         let mut source = Source::new(carried.clone(), shape.length);
         let bodiless = shape.bodiless || {
@@ -127,23 +126,22 @@ impl Exchange {
 
     /// Agrees to the upgrade: 101 is 200 here (RFC 8441 §5), and the stream belongs to the tunnel.
     /// A 101 that nobody asked for, or without a tunnel behind it, must not reach the client.
-    async fn switch(
+    fn switch(
         mut self,
-        ticket: &Ticket,
         parts: Parts,
         mut settling: Settling,
         tunnel: Option<Tunnel>,
-    ) {
+    ) -> Option<Tunnelling> {
         let (Some(tunnel), Some(received)) = (tunnel, self.upgrade.take()) else {
             settling.broken(Fault::UpstreamUpgrade);
             self.respond.send_reset(Reason::INTERNAL_ERROR);
-            return;
+            return None;
         };
-        let Ok(sent) = self.respond.send_response(answer::switch(parts), false) else { return };
+        let head = answer::switch(parts, settling.take_lines());
+        let sent = self.respond.send_response(head, false).ok()?;
         settling.delivered();
         drop(settling);
-        ticket.becomes_tunnel();
-        tunnel.carry(Duplex::new(received, sent), Bytes::new()).await;
+        Some(Box::pin(tunnel.carry(Duplex::new(received, sent), Bytes::new())))
     }
 }
 

@@ -1,16 +1,25 @@
-//! The streams that a connection has open, each a task of its own on the worker's thread.
+//! The streams that a connection has open, driven by the connection's own task.
 //!
-//! A task is owned: it stands here until it has ended, the connection ends it when all is to be
-//! cut, and does not end before the last of them has.
+//! A stream is no task: for each request the runtime would make one, queue it and end it, and it
+//! would have to wake its connection. Here it has a bell, which whoever has news for it rings; the
+//! connection looks at those that were rung, and at no other.
+//!
+//! ```text
+//!   the task is woken ─> streams that were rung ─> the crate, if it was rung ─> what it wrote
+//!                                 ^                        │
+//!                                 └── rung by the crate ───┘
+//! ```
+//!
+//! A stream that is rung while streams are looked at waits for the task's next turn, before which
+//! the worker looks at its sockets: who rings himself keeps nobody waiting.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
 use slab::Slab;
-use tokio::task::AbortHandle;
 
 use crate::{
     deadline::Wheel,
@@ -18,7 +27,10 @@ use crate::{
     edge::{Load, rules::Rules},
 };
 
-use super::wire::Watch;
+use super::{
+    bells::{Bells, Next},
+    wire::Watch,
+};
 
 /// What all streams of a connection share.
 pub(super) struct Common {
@@ -26,91 +38,115 @@ pub(super) struct Common {
     pub(super) wheel: Wheel,
     pub(super) drain: Drain,
     pub(super) watch: Arc<Watch>,
-    pub(super) load: Load,
 }
 
-/// The open streams of one connection.
-#[derive(Clone, Default)]
-pub(super) struct Streams(Arc<Mutex<Open>>);
+/// A stream until it is over, or goes on as a tunnel.
+pub(super) type Serving = Pin<Box<dyn Future<Output = Option<Tunnelling>> + Send>>;
 
-/// A stream's place among them. Dropping it gives it up.
-pub(super) struct Ticket {
-    streams: Streams,
-    common: Arc<Common>,
-    key: usize,
+/// A tunnel until its end, which nobody but itself brings about.
+pub(super) type Tunnelling = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The open streams of one connection. Dropping it ends them all.
+pub(super) struct Streams {
+    open: Slab<Place>,
+    bells: Bells,
+    load: Load,
 }
 
-#[derive(Default)]
-struct Open {
-    /// How each is ended; none for those that have become tunnels, which end by themselves.
-    tasks: Slab<Option<AbortHandle>>,
-    /// Told when the last one has ended.
-    connection: Option<Waker>,
+/// One stream, counted among those that its worker has open.
+struct Place {
+    work: Work,
+    load: Load,
+}
+
+enum Work {
+    Serves(Serving),
+    Tunnels(Tunnelling),
 }
 
 // === impl Streams ===
 
 impl Streams {
-    /// Starts the task that `work` makes for its ticket.
-    pub(super) fn start<F>(&self, common: &Arc<Common>, work: impl FnOnce(Ticket) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let key = self.0.lock().tasks.insert(None);
-        common.load.add();
-        let ticket = Ticket { streams: self.clone(), common: common.clone(), key };
-        // It does not run before this thread has come back to its runtime. Boxed, since a runtime
-        // moves what it spawns, and what has ended, several times.
-        let task = tokio::spawn(Box::pin(work(ticket)));
-        if let Some(place) = self.0.lock().tasks.get_mut(key) {
-            *place = Some(task.abort_handle());
+    /// None is open, and the crate is to be looked at.
+    pub(super) fn new(load: Load) -> Self {
+        Self { open: Slab::new(), bells: Bells::default(), load }
+    }
+
+    /// Takes a stream in, which is looked at as soon as others are.
+    pub(super) fn start(&mut self, serving: Serving) {
+        self.load.add();
+        let place = Place { work: Work::Serves(serving), load: self.load.clone() };
+        let key = self.open.insert(place);
+        self.bells.of(key).wake_by_ref();
+    }
+
+    /// Begins a turn of the task that `cx` wakes.
+    pub(super) fn begin(&self, cx: &Context<'_>) {
+        self.bells.begin(cx.waker());
+    }
+
+    /// Looks at the streams that were rung. Whether the crate was rung as well, and is to be looked
+    /// at next; and then streams again.
+    pub(super) fn look(&mut self) -> bool {
+        loop {
+            match self.bells.next() {
+                Some(Next::Stream(key)) => self.look_at(key),
+                Some(Next::Crate) => return true,
+                None => return false,
+            }
         }
     }
 
-    /// Whether none is open; the connection's task is woken when that becomes so.
-    pub(super) fn poll_none(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut open = self.0.lock();
-        if open.tasks.is_empty() {
-            return Poll::Ready(());
+    fn look_at(&mut self, key: usize) {
+        // One that has ended since may have been rung.
+        let Some(place) = self.open.get_mut(key) else { return };
+        let mut cx = Context::from_waker(self.bells.of(key));
+        let ended = match &mut place.work {
+            Work::Serves(serving) => match serving.as_mut().poll(&mut cx) {
+                Poll::Pending => false,
+                Poll::Ready(None) => true,
+                Poll::Ready(Some(mut tunnelling)) => {
+                    let polled = tunnelling.as_mut().poll(&mut cx);
+                    place.work = Work::Tunnels(tunnelling);
+                    polled.is_ready()
+                }
+            },
+            Work::Tunnels(tunnelling) => tunnelling.as_mut().poll(&mut cx).is_ready(),
+        };
+        if ended {
+            drop(self.open.try_remove(key));
+            self.bells.forget(key);
         }
-        if !open.connection.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            open.connection = Some(cx.waker().clone());
-        }
-        Poll::Pending
     }
 
-    /// Ends all that are no tunnels.
-    pub(super) fn cut(&self) {
-        // Ended outside the lock: what a task held may be dropped at once, its ticket included.
-        let cut: Vec<_> =
-            self.0.lock().tasks.iter_mut().filter_map(|(_, task)| task.take()).collect();
-        for task in cut {
-            task.abort();
-        }
+    /// Wakes the connection's task, so that it looks at the crate.
+    pub(super) fn bell_of_crate(&self) -> Waker {
+        self.bells.of_crate()
+    }
+
+    /// Whether none is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Looks at streams until there is none.
+    pub(super) fn poll_none(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.begin(cx);
+        // The crate's connection has gone.
+        while self.look() {}
+        if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Ends all that are no tunnels; whether there was any.
+    pub(super) fn cut(&mut self) -> bool {
+        let before = self.open.len();
+        self.open.retain(|_, place| matches!(place.work, Work::Tunnels(_)));
+        self.open.len() < before
     }
 }
 
-// === impl Ticket ===
-
-impl Ticket {
-    /// From here on the stream is a tunnel, which has an owner and an end of its own.
-    pub(super) fn becomes_tunnel(&self) {
-        if let Some(task) = self.streams.0.lock().tasks.get_mut(self.key) {
-            *task = None;
-        }
-    }
-}
-
-impl Drop for Ticket {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.common.load.remove();
-        let mut open = self.streams.0.lock();
-        open.tasks.try_remove(self.key);
-        if open.tasks.is_empty()
-            && let Some(connection) = open.connection.take()
-        {
-            drop(open);
-            connection.wake();
-        }
+        self.load.remove();
     }
 }

@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -29,7 +30,9 @@ use crate::{
 
 use super::{
     frames::{Frame, Frames},
+    outbound::Outbound,
     patience::{Flood, Patience},
+    underway::Underway,
 };
 
 /// How long a connection that has been ended waits for its client's end at least, and how much it
@@ -42,7 +45,7 @@ const LINGER_BYTES_MAX: usize = 64 * 1024;
 const READ_PER_SECOND: u64 = 32 * 1024;
 
 /// What is seen beneath one connection.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Watch {
     /// Bytes read.
     read: AtomicU64,
@@ -55,22 +58,27 @@ pub(super) struct Watch {
     /// Bytes sent, and those of them that the client has read by now, for all one knows.
     sent: AtomicU64,
     taken_as_read: AtomicU64,
+    /// Answers that may not have left.
+    pub(super) underway: Underway,
 }
 
-/// One client's connection.
-pub(super) struct Wire {
+/// One client's connection, as the crate and the connection have it both.
+#[derive(Clone)]
+pub(super) struct Wire(Arc<Mutex<Line>>);
+
+struct Line {
     stream: Stream,
     /// What was read before it was known to be HTTP/2.
     early: Bytes,
     watch: Arc<Watch>,
     frames: Frames,
     patience: Patience,
+    outbound: Outbound,
     wheel: Wheel,
     head_wait: Duration,
     write_wait: Duration,
     /// Ends the wait for what has begun, and which that is.
     late: Option<(u64, Deadline)>,
-    stalled: Option<Deadline>,
     lingers: Option<Deadline>,
     thrown_away: usize,
     client_ended: bool,
@@ -114,7 +122,8 @@ impl Watch {
         self.taken_as_read.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    fn end(&self, end: Http2End) {
+    /// The connection must end because of this.
+    pub(super) fn end(&self, end: Http2End) {
         self.ended.store(end as u8 + 1, Ordering::Relaxed);
     }
 
@@ -129,29 +138,49 @@ impl Watch {
 impl Wire {
     /// Watches `stream`, from which `early` has been read.
     pub(super) fn new(stream: Stream, early: Bytes, rules: &Rules, wheel: Wheel) -> Self {
-        Self {
+        let watch: Arc<Watch> = Arc::default();
+        Self(Arc::new(Mutex::new(Line {
             stream,
             early,
-            watch: Arc::default(),
             frames: Frames::new(),
             patience: Patience::new(Instant::now().into_std()),
+            outbound: Outbound::new(wheel.clone(), rules.write_wait, watch.clone()),
+            watch,
             wheel,
             head_wait: rules.head_wait,
             write_wait: rules.write_wait,
             late: None,
-            stalled: None,
             lingers: None,
             thrown_away: 0,
             client_ended: false,
             shut: false,
-        }
+        })))
     }
 
     /// What is seen.
     pub(super) fn watch(&self) -> Arc<Watch> {
-        self.watch.clone()
+        self.0.lock().watch.clone()
     }
 
+    /// From now on, what is written goes out [together](Self::finish).
+    pub(super) fn gather(&self) {
+        self.0.lock().outbound.gather();
+    }
+
+    /// The crate has been looked at: what it has written goes out. Whether all of it has; `cx`
+    /// wakes the crate when it can go on.
+    pub(super) fn finish(&self, cx: &mut Context<'_>) -> bool {
+        let mut line = self.0.lock();
+        let line = &mut *line;
+        let finished = line.outbound.finish(cx, &line.stream);
+        line.count_sent();
+        finished
+    }
+}
+
+// === impl Line ===
+
+impl Line {
     /// Looks at what was read; `false` when nothing more is to be read.
     fn see(&mut self, mut bytes: &[u8]) -> bool {
         Watch::add(&self.watch.read, bytes.len() as u64);
@@ -193,48 +222,11 @@ impl Wire {
         }
     }
 
-    /// What became of a write.
-    fn judge(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        match written {
-            Poll::Ready(Ok(bytes)) => {
-                self.stalled = None;
-                self.patience.sent(bytes);
-                Watch::add(&self.watch.sent, bytes as u64);
-            }
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => return self.poll_stalled(cx).map(Err),
-        }
-        written
-    }
-
-    /// Ready when nothing that TLS has taken over waits for the socket any more. Each byte that the
-    /// socket takes is a sign that the client still reads.
-    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.stream.is_waiting() {
-            match self.stream.flush() {
-                Ok(_) => self.stalled = None,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.stream.poll_write_ready(cx)?.is_pending() {
-                        return self.poll_stalled(cx).map(Err);
-                    }
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// The client takes nothing: ready, with what that is, once it has been so for too long.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let (wheel, wait) = (&self.wheel, self.write_wait);
-        let stalled = self.stalled.get_or_insert_with(|| wheel.at(Instant::now() + wait));
-        ready!(Pin::new(stalled).poll(cx));
-        self.watch.end(Http2End::WriteStalled);
-        Poll::Ready(io::ErrorKind::TimedOut.into())
+    /// What has been sent lets the client say more, and has to be read.
+    fn count_sent(&mut self) {
+        let bytes = self.outbound.take_written();
+        self.patience.sent(bytes);
+        Watch::add(&self.watch.sent, bytes as u64);
     }
 
     /// Throws away what still comes, until the client's end or long enough.
@@ -257,6 +249,64 @@ impl Wire {
         }
         Poll::Ready(())
     }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.watch.ended().is_some() {
+            // The connection looks at the watch after each poll of the crate.
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        if self.early.is_empty() {
+            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.poll_late(cx);
+                    return Poll::Pending;
+                }
+            }
+        } else {
+            let bytes = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early[..bytes]);
+            self.early.advance(bytes);
+            if self.early.is_empty() {
+                // What is empty may still hold on to the memory that it is a part of.
+                self.early = Bytes::new();
+            }
+        }
+        let read = &buffer.filled()[before..];
+        self.client_ended = read.is_empty();
+        if self.see(read) {
+            return Poll::Ready(Ok(()));
+        }
+        buffer.set_filled(before);
+        Poll::Pending
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.outbound.poll_take(cx, &self.stream, slices);
+        self.count_sent();
+        written
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.shut {
+            let sent = ready!(self.outbound.poll_send(cx, &self.stream));
+            // Said once. That it cannot be said means that nobody listens any more.
+            let shut = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+            self.client_ended |= sent.and(shut).is_err();
+            self.shut = true;
+        }
+        self.poll_linger(cx).map(Ok)
+    }
 }
 
 impl AsyncRead for Wire {
@@ -265,37 +315,7 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.watch.ended().is_some() {
-            // The connection looks at the watch after each poll of the crate.
-            return Poll::Pending;
-        }
-        let before = buffer.filled().len();
-        if this.early.is_empty() {
-            match Pin::new(&mut this.stream).poll_read(cx, buffer) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    this.poll_late(cx);
-                    return Poll::Pending;
-                }
-            }
-        } else {
-            let bytes = this.early.len().min(buffer.remaining());
-            buffer.put_slice(&this.early[..bytes]);
-            this.early.advance(bytes);
-            if this.early.is_empty() {
-                // What is empty may still hold on to the memory that it is a part of.
-                this.early = Bytes::new();
-            }
-        }
-        let read = &buffer.filled()[before..];
-        this.client_ended = read.is_empty();
-        if this.see(read) {
-            return Poll::Ready(Ok(()));
-        }
-        buffer.set_filled(before);
-        Poll::Pending
+        self.0.lock().poll_read(cx, buffer)
     }
 }
 
@@ -305,10 +325,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        ready!(this.poll_waiting(cx))?;
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.judge(cx, written)
+        self.0.lock().poll_write(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -316,10 +333,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        ready!(this.poll_waiting(cx))?;
-        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        this.judge(cx, written)
+        self.0.lock().poll_write(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -327,16 +341,18 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_waiting(cx)
+        let mut line = self.0.lock();
+        let line = &mut *line;
+        line.outbound.poll_free(cx, &line.stream)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !this.shut {
-            // Said once. That it cannot be said means that nobody listens any more.
-            this.client_ended |= ready!(Pin::new(&mut this.stream).poll_shutdown(cx)).is_err();
-            this.shut = true;
-        }
-        this.poll_linger(cx).map(Ok)
+        self.0.lock().poll_shutdown(cx)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.watch.underway.end();
     }
 }
