@@ -38,6 +38,8 @@ pub(super) struct Intake {
     presence: Presence,
     /// What has arrived and was not taken yet.
     pub(super) buffer: BytesMut,
+    /// Whether nothing has been read since the last buffer was given back.
+    parked: bool,
     turn: u64,
     rest: Rest,
     expects: Expects,
@@ -83,6 +85,7 @@ impl Intake {
             wheel,
             presence,
             buffer: BytesMut::new(),
+            parked: false,
             turn: 0,
             rest: Rest::Nothing,
             expects: Expects::No,
@@ -159,6 +162,7 @@ impl Intake {
         };
         loop {
             ready!(stream.poll_read_ready(cx))?;
+            self.parked = false;
             if self.buffer.capacity() == 0 {
                 self.buffer = buffer::take();
             } else if self.buffer.capacity() - self.buffer.len() < READ_BYTES_MIN {
@@ -178,7 +182,7 @@ impl Intake {
 
     /// Gives the buffer back if nothing is in it.
     pub(super) fn park(&mut self) {
-        if self.buffer.is_empty() {
+        if self.buffer.is_empty() && !mem::replace(&mut self.parked, true) {
             buffer::give(mem::take(&mut self.buffer));
             if let Some(stream) = &self.stream {
                 stream.rest();

@@ -29,11 +29,19 @@ pub(in crate::edge) fn check(target: &[u8]) -> Result<(), Fault> {
     if target.first() != Some(&b'/') {
         return Err(Fault::BadTarget);
     }
-    let path = memchr::memchr(b'?', target).unwrap_or(target.len());
-    if let Some(&byte) = target[..path].iter().find(|&&b| !stands_in_path(b)) {
-        return Err(if byte == b'\\' { Fault::AmbiguousPath } else { Fault::BadTarget });
+    // One look at each byte: every request comes through here.
+    let mut least = IN_PATH;
+    for &byte in target {
+        if STANDS[usize::from(byte)] < least {
+            let path = least == IN_PATH;
+            let ambiguous = path && byte == b'\\';
+            return Err(if ambiguous { Fault::AmbiguousPath } else { Fault::BadTarget });
+        }
+        if byte == b'?' {
+            least = IN_QUERY;
+        }
     }
-    if target[path..].iter().all(|&b| stands_in_query(b)) { Ok(()) } else { Err(Fault::BadTarget) }
+    Ok(())
 }
 
 /// RFC 9112 §3.2.2, for the two schemes that are ours and the one host that was asked for.
@@ -62,13 +70,25 @@ fn absolute(method: &Method, raw: &Bytes, host: &[u8]) -> Result<Uri, Fault> {
     }
 }
 
-fn stands_in_path(byte: u8) -> bool {
-    stands_in_query(byte) && !matches!(byte, b'\\' | b'`' | b'{' | b'}')
-}
+const NOWHERE: u8 = 0;
+const IN_QUERY: u8 = 1;
+/// In a path, and in a query as well.
+const IN_PATH: u8 = 2;
 
-fn stands_in_query(byte: u8) -> bool {
-    matches!(byte, 0x21 | 0x24..=0x3b | 0x3d | 0x3f..=0x7e)
-}
+/// Where a byte may stand.
+const STANDS: [u8; 256] = {
+    let mut stands = [NOWHERE; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        stands[byte] = match byte as u8 {
+            b'\\' | b'`' | b'{' | b'}' => IN_QUERY,
+            0x21 | 0x24..=0x3b | 0x3d | 0x3f..=0x7e => IN_PATH,
+            _ => NOWHERE,
+        };
+        byte += 1;
+    }
+    stands
+};
 
 #[cfg(test)]
 mod tests {
@@ -98,6 +118,17 @@ mod tests {
             "/~'()*!$&+,=:@",
         ] {
             assert_eq!(check("GET", same), Ok(same.to_owned()), "{same}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_a_query_alone_stands_nowhere_ahead_of_it() {
+        for byte in 0..=255 {
+            let (in_path, in_query) = ([b'/', b'a', byte], [b'/', b'?', byte]);
+            let query = matches!(byte, 0x21 | 0x24..=0x3b | 0x3d | 0x3f..=0x7e);
+            let path = query && !matches!(byte, b'\\' | b'`' | b'{' | b'}');
+            assert_eq!(super::check(&in_path).is_ok(), path, "{byte}");
+            assert_eq!(super::check(&in_query).is_ok(), query, "{byte}");
         }
     }
 

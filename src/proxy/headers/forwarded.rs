@@ -156,13 +156,16 @@ fn write_seen(
     if let Some(ip) = peer.client().ip() {
         text.push("x-forwarded-for: ").push_address(ip).push("\r\n");
     }
-    text.push(match https {
-        true => "x-forwarded-proto: https",
-        false => "x-forwarded-proto: http",
-    });
-    if let Some(host) = asked {
-        text.push("\r\nx-forwarded-host: ").push_value(host);
-    }
+    match (https, asked) {
+        (true, None) => text.push("x-forwarded-proto: https"),
+        (false, None) => text.push("x-forwarded-proto: http"),
+        (true, Some(host)) => {
+            text.push("x-forwarded-proto: https\r\nx-forwarded-host: ").push_value(host)
+        }
+        (false, Some(host)) => {
+            text.push("x-forwarded-proto: http\r\nx-forwarded-host: ").push_value(host)
+        }
+    };
     if let Some(port) = port {
         text.push("\r\nx-forwarded-port: ").push_number(port.into());
     }
@@ -201,11 +204,17 @@ pub(super) fn append_via(
     protocol: Protocol,
     pseudonym: &str,
 ) {
-    text.push("via: ");
-    if let Some(before) = joined(headers, &VIA) {
-        text.push(&before).push(", ");
-    }
-    text.push(protocol.version()).push(" ").push(pseudonym).push("\r\n");
+    match joined(headers, &VIA) {
+        None => text.push(match protocol {
+            Protocol::Http10 => "via: 1.0 ",
+            Protocol::Http11 => "via: 1.1 ",
+            Protocol::Http2 => "via: 2.0 ",
+        }),
+        Some(before) => {
+            text.push("via: ").push(&before).push(", ").push(protocol.version()).push(" ")
+        }
+    };
+    text.push(pseudonym).push("\r\n");
 }
 
 /// Whom a trusted proxy says the request passed, the client first: `X-Forwarded-For`, else the

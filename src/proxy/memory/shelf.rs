@@ -35,7 +35,8 @@ impl Shelf {
 
     #[inline(always)]
     pub(super) fn keep(&mut self, request: Remembered) {
-        if request.went_wrong() { self.wrong.keep(request) } else { self.well.keep(request) }
+        let ring = if request.went_wrong() { &mut self.wrong } else { &mut self.well };
+        ring.keep(request);
     }
 
     /// How many there are.
@@ -60,6 +61,7 @@ impl Ring {
         Self { entries: VecDeque::with_capacity(most), most, generation: 0, forgotten: None }
     }
 
+    #[inline(always)]
     fn keep(&mut self, request: Remembered) {
         if request.told.generation > self.generation {
             self.generation = request.told.generation;
