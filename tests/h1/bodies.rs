@@ -312,12 +312,15 @@ async fn a_dribbled_body_ends_at_its_lowest_rate() {
     served.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n").await;
     let began = tokio::time::Instant::now();
     while served.book.requests().is_empty() {
-        tokio::time::advance(Duration::from_secs(1)).await;
-        let _ = served.client.write_all(b"x").await;
-        // Each of the tasks that a deadline goes through gets its turn.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
+        // A second, in steps of less than what a worker takes for a time in which it stood still.
+        for _ in 0..20 {
+            tokio::time::advance(Duration::from_millis(50)).await;
+            // Each of the tasks that a deadline goes through gets its turn.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
         }
+        let _ = served.client.write_all(b"x").await;
         assert!(began.elapsed() < Duration::from_secs(60));
     }
     assert_eq!(served.book.requests()[0].body, Err(Fault::BodyTimeout));
