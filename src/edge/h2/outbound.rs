@@ -134,6 +134,8 @@ impl Outbound {
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.advance(written);
+        // TLS takes more than the socket does, and may be given more only when that has gone.
+        self.stuck |= stream.is_waiting();
         Ok(written)
     }
 
