@@ -1,16 +1,21 @@
 //! What a client over HTTP/2 receives, and what becomes of an answer that it does not read.
 
-use std::future::poll_fn;
+use std::{future::poll_fn, time::Duration};
 
 use h2::client::Builder;
 use http::Response;
+use tokio::{io::AsyncReadExt, time::interval};
 
-use crate::support::{
-    http2::{Http2, asked, get, within},
-    origin::{Origin, ok},
-    usher::{Usher, listener_tls},
+use crate::{
+    raw::{self, Raw},
+    started, started_with,
+    support::{
+        http2::{Http2, asked, get, within},
+        origin::{Origin, ok},
+        usher::{Usher, listener_tls},
+    },
+    with_http2,
 };
-use crate::{started, started_with, with_http2};
 
 #[tokio::test]
 async fn answers_without_a_body_end_with_their_head() {
@@ -278,4 +283,40 @@ async fn a_hundred_streams_over_four_audiences_get_each_its_own_answer() {
         let label = format!("audience=\"{audience}\"");
         assert_eq!(samples.sum("usher_requests_total", &[&label, "\"served\""]), 25.0);
     }
+}
+
+/// More than the system has room for on its way: what TLS has taken and the socket has not is
+/// waited for.
+#[tokio::test]
+async fn large_answers_reach_a_client_whole_that_reads_slower_than_usher_writes() {
+    const STREAMS: u32 = 5;
+    const EACH: usize = 5 << 20;
+    const BYTES: usize = STREAMS as usize * EACH;
+    const PIECE: usize = 256 << 10;
+    let (origin, usher, idle) = started("").await;
+    drop(idle);
+    origin.serve(|_| ok(&"x".repeat(EACH)));
+    let mut client = Raw::connect(usher.address()).await;
+    // All of it may come at once, for what the frames allow.
+    client.frame(raw::SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]).await;
+    client.frame(raw::WINDOW_UPDATE, 0, 0, &[0x3f, 0xff, 0xff, 0xff]).await;
+    for number in 0..STREAMS {
+        let ends = raw::END_STREAM | raw::END_HEADERS;
+        client.frame(raw::HEADERS, ends, 2 * number + 1, raw::GET).await;
+    }
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; PIECE]);
+    let mut pace = interval(Duration::from_millis(10));
+    for _ in 1..BYTES / PIECE {
+        pace.tick().await;
+        within(client.stream.read_exact(&mut piece)).await.expect("neither a reset nor an end");
+        bytes.extend_from_slice(&piece);
+    }
+    while raw::data_of(&bytes) < BYTES {
+        let read = within(client.stream.read(&mut piece)).await.expect("no reset");
+        assert!(read > 0, "cut after {} bytes", bytes.len());
+        bytes.extend_from_slice(&piece[..read]);
+    }
+    drop(client);
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_requests_total", &["\"served\""]), 5.0);
 }
