@@ -5,7 +5,7 @@ ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG RUNTIME_IMAGE=docker.io/library/debian:bookworm-slim
 
 FROM ${RUST_IMAGE} AS build
-# By what usher was seen to do, which saves a tenth of its CPU time and more (docs/performance.md);
+# By what usher was seen to do, which saves a sixth of its instructions (docs/performance.md);
 # "no" takes half the time to build.
 ARG OPTIMISE=yes
 WORKDIR /src
