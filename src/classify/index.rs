@@ -98,6 +98,10 @@ impl Classifier {
             residual: Bucket::new(),
         };
         let crowds = Crowds::of(audiences);
+        // What grows while it is filled is copied again and again, each time without a pause.
+        let rules = audiences.iter().map(|rules| rules.as_ref().len().max(1)).sum();
+        index.rules.reserve_exact(rules);
+        index.paths.reserve(rules);
         for (audience, rules) in audiences.iter().map(AsRef::as_ref).enumerate() {
             for (rule, spec) in rules.iter().enumerate() {
                 index.file(Choice { audience, rule: Some(rule) }, spec, &crowds);
@@ -259,7 +263,8 @@ impl Search<'_> {
 
 impl Crowds {
     fn of(audiences: &[impl AsRef<[RuleSpec]>]) -> Self {
-        let mut crowds = FxHashMap::default();
+        let rules = audiences.iter().map(|rules| rules.as_ref().len()).sum();
+        let mut crowds = FxHashMap::with_capacity_and_hasher(rules, FxBuildHasher);
         let rules = audiences.iter().flat_map(AsRef::as_ref);
         for matcher in rules.flat_map(|rule: &RuleSpec| &rule.all) {
             pause();

@@ -51,6 +51,11 @@ impl Trie {
         Self { grammar, nodes: vec![Node::default()] }
     }
 
+    /// Makes room for the ends of so many patterns more.
+    pub(super) fn reserve(&mut self, patterns: usize) {
+        self.nodes.reserve(patterns);
+    }
+
     /// Adds a pattern of `rule`. Rules are added in file order.
     pub(super) fn insert(&mut self, parts: &[Segment], end: End, rule: u32) {
         let mut at = ROOT;
