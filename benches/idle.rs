@@ -37,7 +37,7 @@ const PLAIN_BYTES_MAX: u64 = 4 * 1024;
 const TLS_BYTES_MAX: u64 = 16 * 1024;
 
 /// The most that one over HTTP/2 may cost, within TLS or without.
-const HTTP2_BYTES_MAX: u64 = 56 * 1024;
+const HTTP2_BYTES_MAX: u64 = 40 * 1024;
 
 /// SETTINGS as a browser sends them first: none, and the preface before it.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

@@ -25,6 +25,8 @@ const POOLS: usize = 100;
 const ENDPOINTS: usize = 10;
 
 fn main() {
+    // As in the program, where `app` does it.
+    rustix::thread::disable_transparent_huge_pages(true).expect("it is Linux");
     divan::Divan::default().sample_count(20).sample_size(1).config_with_args().main();
 }
 

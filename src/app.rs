@@ -20,6 +20,7 @@ mod house;
 mod issuers;
 mod names;
 mod orders;
+mod pages;
 mod parting;
 mod predecessor;
 mod recall;

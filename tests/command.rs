@@ -17,6 +17,8 @@ mod explains;
 mod generates;
 #[path = "command/operates.rs"]
 mod operates;
+#[path = "command/pages.rs"]
+mod pages;
 #[path = "command/permissions.rs"]
 mod permissions;
 #[path = "command/promises.rs"]

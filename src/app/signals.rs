@@ -1,6 +1,7 @@
-//! What the house thread stands on: its runtime, and the signals that mean something to usher.
+//! What the house thread stands on: its runtime, the signals that mean something to usher, and the
+//! kind of memory that the process has.
 //!
-//! Both are there before anything else is: HUP, USR1 and USR2 end a process that does not watch for
+//! All are there before anything else is: HUP, USR1 and USR2 end a process that does not watch for
 //! them, and a TERM that comes while usher starts has to find it.
 
 use std::{io, sync::Arc};
@@ -10,7 +11,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{sight::HouseSight, upgrade};
+use super::{pages, sight::HouseSight, upgrade};
 use crate::{
     control::By,
     drain::{Drainer, Stage},
@@ -58,6 +59,7 @@ impl House {
             let _inside = runtime.enter();
             Signals::watch()?
         };
+        pages::keep_small();
         Ok(Self { runtime, signals })
     }
 }
