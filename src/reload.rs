@@ -9,6 +9,7 @@
 //! One reload at a time. Invariant: until the one store, nothing that a request can see has
 //! changed; after it, a request sees all of it or, having begun before, none.
 
+mod doors;
 mod draft;
 mod leisure;
 mod mounts;
@@ -28,11 +29,10 @@ use tokio::{
 };
 
 use crate::{
-    bind::Bind,
-    config::{self, Changes, Config, Fixed, LoadOptions, Problem, Problems, Severity},
+    config::{self, Changes, Fixed, LoadOptions, Problem, Problems, Severity},
     discover::Directory,
     drain::Stage,
-    edge::{self, Door, Order},
+    edge::Order,
     meters::Reload,
     proxy::Common,
     snapshot::{Pool, Remains, Snapshot, World},
@@ -40,6 +40,7 @@ use crate::{
     systemd,
 };
 
+use doors::{Shut, order};
 use draft::{Draft, Fair};
 use leisure::Leisure;
 use watch::{Fingerprint, Watch};
@@ -104,6 +105,7 @@ struct State {
     looked_at: Vec<PathBuf>,
     watch: Watch,
     seen: Fingerprint,
+    shut: Shut,
     /// Snapshots that some worker may still hold. They are dropped here, not there.
     retired: Vec<Arc<Snapshot>>,
 }
@@ -136,7 +138,8 @@ impl Reloader {
         let warnings = warnings.into_iter().chain(stuck).collect();
         let (loaded_at, at_restart) = (SystemTime::now(), Vec::new());
         let standing = Standing { loaded_at, warnings, at_restart, refused: None };
-        let state = State { standing, looked_at, watch, seen, retired: Vec::new() };
+        let (shut, retired) = (Shut::default(), Vec::new());
+        let state = State { standing, looked_at, watch, seen, shut, retired };
         let (turn, leisure, state) = (Semaphore::new(1), Leisure::default(), Mutex::new(state));
         let fixed = Arc::new(Fixed::of(&in_use));
         Self { path, fixed, world, common, doors, turn, leisure, state }
@@ -152,7 +155,8 @@ impl Reloader {
         self.path.as_ref()
     }
 
-    /// Reloads when the content has changed since it was last read; what came of it, if it was.
+    /// Reloads when the content has changed since it was last read, or when what it was refused for
+    /// is no more; what came of it, if it was.
     pub async fn look(&self) -> Option<Turn> {
         self.let_go_of_retired();
         self.path.as_ref()?;
@@ -173,17 +177,13 @@ impl Reloader {
             let mut state = self.state.lock();
             // What it remembers is right whoever looked last.
             state.watch = watch;
-            if seen == state.seen {
-                return None;
-            }
+            state.news(&seen)?;
         }
         // The semaphore is never closed.
         let _turn = self.turn.acquire().await;
         // Who had the turn before may have read what was found here.
-        if self.state.lock().seen == seen {
-            return None;
-        }
-        tracing::info!("the configuration's content has changed");
+        let news = self.state.lock().news(&seen)?;
+        tracing::info!("{news}");
         Some(self.reload_in_turn().await)
     }
 
@@ -246,6 +246,7 @@ impl Reloader {
             state.looked_at = looked_at;
             state.watch = watch;
             state.seen = seen;
+            state.shut = Shut::default();
         }
         match result {
             Ok(None) => Reloaded::Unchanged,
@@ -259,7 +260,10 @@ impl Reloader {
         // New doors are bound before anything is let go of.
         let order = match order(&old.config, &config) {
             Ok(order) => order,
-            Err(error) => return refused(name, &error.to_string()),
+            Err(error) => {
+                self.state.lock().shut = Shut::of(&old.config, &config);
+                return refused(name, &error.to_string());
+            }
         };
         let (world, generation) = (self.world.clone(), old.generation + 1);
         // In strides, but not at leisure: members of pools are published on the way, with locks
@@ -313,26 +317,22 @@ impl Reloader {
     }
 }
 
-fn refused(name: &str, message: &str) -> Reloaded {
-    Reloaded::Refused(Problems::new(vec![Problem::of_file(name, message.to_owned(), None)]))
+// === impl State ===
+
+impl State {
+    /// Why the file should be read, now that `seen` is there: what the log says of it.
+    fn news(&self, seen: &Fingerprint) -> Option<&'static str> {
+        if self.seen != *seen {
+            return Some("the configuration's content has changed");
+        }
+        self.shut.can_be_opened().then_some("what could not be bound can be bound now")
+    }
 }
 
-/// Which doors are opened and closed on the way from `old` to `new`.
-fn order(old: &Config, new: &Config) -> Result<Order, edge::BindError> {
-    let mut order = Order::default();
-    for listener in &new.listeners {
-        let known = old.listeners.iter().find(|known| known.bind == listener.bind);
-        if known.is_some_and(|known| known.access != listener.access) {
-            order.dress.push((listener.bind.clone(), listener.access));
-        }
-        if known.is_none() {
-            let socket = edge::bind(&listener.bind, listener.access)?;
-            order.open.push(Door { bind: listener.bind.clone(), socket });
-        }
-    }
-    let gone = |bind: &&Bind| !new.listeners.iter().any(|listener| listener.bind == **bind);
-    order.close = old.listeners.iter().map(|known| &known.bind).filter(gone).cloned().collect();
-    Ok(order)
+// === free functions ===
+
+fn refused(name: &str, message: &str) -> Reloaded {
+    Reloaded::Refused(Problems::new(vec![Problem::of_file(name, message.to_owned(), None)]))
 }
 
 /// Looks up the names of pools that were written anew and of which nothing is known yet, all at
