@@ -113,3 +113,22 @@ fn every_path_of_the_control_port_is_documented() {
         assert!(paths.contains(ticked(&format!("/api/v1/{what}")).as_str()), "{what}");
     }
 }
+
+#[test]
+fn what_the_image_is_built_with_is_sent_to_the_engine_that_builds_it() {
+    let rules = include_str!("../.dockerignore").lines();
+    let sent: Vec<&str> = rules.filter_map(|rule| rule.strip_prefix('!')).collect();
+    let scripts = [include_str!("../Dockerfile"), include_str!("../deploy/optimise")];
+    let lines = scripts.iter().flat_map(|text| text.lines()).filter(|it| !it.starts_with('#'));
+    let words = lines.flat_map(|line| line.split(|c: char| " ;\"'$()".contains(c)));
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let is_kept = |word: &&str| {
+        let of_the_repository = word.contains('/') && !word.starts_with(['/', '.']);
+        of_the_repository && !word.starts_with("target/") && root.join(word).is_file()
+    };
+    let used: BTreeSet<&str> = words.filter(is_kept).collect();
+    assert!(used.contains("deploy/optimise") && used.contains("benches/instructions/train"));
+    for path in used {
+        assert!(sent.iter().any(|sent| path.starts_with(sent)), "{path} is kept back");
+    }
+}
