@@ -3,6 +3,7 @@
 //! `decide` is pure: it looks at facts and at this snapshot and at nothing else. What outlives a
 //! snapshot (endpoints, pools, meters) is kept by [`World`] and only referred to from here.
 
+mod hosts;
 mod scopes;
 mod shares;
 mod versions;

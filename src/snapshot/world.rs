@@ -11,10 +11,9 @@ use rustc_hash::FxHashMap;
 
 use super::{
     Audience, Counted, Fallback, Graphql, Identities, Pool, Rate, Scopes, Snapshot, Versions,
-    shares::share_of,
+    hosts::Hosts, shares::share_of,
 };
 use crate::{
-    bind::Bind,
     classify::{Classifier, Matcher, Operations, Reading},
     config::{self, Config},
     discover::Directory,
@@ -25,7 +24,6 @@ use crate::{
     policy::{rate, versions::Tally},
     slo::Promise,
     stride::pause,
-    tls::{self, ServerSpec, Tickets},
     upstream::{self, Endpoints},
 };
 
@@ -85,20 +83,12 @@ pub struct World {
     endpoints: Arc<Endpoints>,
     directory: Arc<Directory>,
     pools: Mutex<FxHashMap<Name, Weak<upstream::Pool>>>,
-    hosts: Mutex<FxHashMap<Bind, Host>>,
+    hosts: Hosts,
     identities: Mutex<Option<Identities>>,
     issuers: Mutex<Vec<Weak<Issuer>>>,
     rates: Mutex<FxHashMap<Name, Weak<rate::Meter>>>,
     tallies: Mutex<FxHashMap<Name, Weak<Tally>>>,
     guests: Mutex<FxHashMap<(Name, Name), Weak<upstream::Guests>>>,
-}
-
-/// The TLS of a listener, kept while its configuration stays the same; its tickets stay longer.
-#[derive(Debug)]
-struct Host {
-    spec: Arc<ServerSpec>,
-    server: Arc<tls::Server>,
-    tickets: Option<Tickets>,
 }
 
 // === impl World ===
@@ -138,7 +128,7 @@ impl World {
         let mut audiences: Vec<Audience> =
             audiences.map(|it| self.audience(it, &config, &pools)).collect();
         audiences.push(self.none());
-        let servers = self.servers(&config);
+        let servers = self.hosts.servers(&config);
         let identities = self.identities(&config);
         let graphql = self.graphql(&config);
         Snapshot { generation, config, audiences, pools, servers, classifier, identities, graphql }
@@ -157,27 +147,6 @@ impl World {
     /// What is known of names.
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
-    }
-
-    /// The TLS of all listeners. Sessions are resumed by tickets that are sealed by one listener
-    /// and opened by no other, so that none carries what one listener asks for past another.
-    fn servers(&self, config: &Config) -> Vec<(Bind, Arc<tls::Server>)> {
-        let mut hosts = self.hosts.lock();
-        hosts.retain(|bind, _| config.listeners.iter().any(|listener| listener.bind == *bind));
-        let mut servers = Vec::new();
-        for listener in &config.listeners {
-            let Some(spec) = &listener.tls else {
-                hosts.remove(&listener.bind);
-                continue;
-            };
-            let host = match hosts.remove(&listener.bind) {
-                Some(host) if host.spec == *spec => host,
-                known => Host::new(spec.clone(), known.and_then(|host| host.tickets)),
-            };
-            servers.push((listener.bind.clone(), host.server.clone()));
-            hosts.insert(listener.bind.clone(), host);
-        }
-        servers
     }
 
     /// What may prove who asks. What is written as before is kept, and with it what workers
@@ -374,16 +343,5 @@ impl World {
             rule_timeouts: FxHashMap::default(),
             name,
         }
-    }
-}
-
-// === impl Host ===
-
-impl Host {
-    fn new(spec: Arc<ServerSpec>, known: Option<Tickets>) -> Self {
-        let tickets = Tickets::of(&spec, known);
-        let server = tls::Server::new(&spec, tickets.as_ref());
-        let server = Arc::new(server.expect("it was tried when the configuration was read"));
-        Self { spec, server, tickets }
     }
 }
