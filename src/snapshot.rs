@@ -30,6 +30,7 @@ use crate::{
     tls, upstream,
 };
 
+pub use hosts::Hosts;
 pub use scopes::{Scopes, Spoken};
 pub use versions::{Deprecation, Versions, salt as version_salt};
 pub use view::{Published, Told, View, Viewer};

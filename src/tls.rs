@@ -6,8 +6,10 @@
 
 mod certificate;
 mod client;
+mod kept;
 mod names;
 mod server;
+mod tickets;
 mod x509;
 
 use std::sync::{Arc, LazyLock};
@@ -16,8 +18,10 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use certificate::{Certificate, CertificateError, Roots, RootsError};
 pub use client::{Client, ClientSpec, Trust, advice};
+pub use kept::{KeptKey, KeptTickets, Secret};
 pub use names::Names;
-pub use server::{Clients, Server, ServerSpec, Tickets, UnknownName, Version};
+pub use server::{Clients, Server, ServerSpec, UnknownName, Version};
+pub use tickets::Tickets;
 pub use x509::identity;
 
 /// The one provider of cryptography.

@@ -4,6 +4,7 @@ mod endpoints;
 mod issuers;
 mod names;
 mod promises;
+mod tickets;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use endpoints::Endpoints;
 use issuers::Issuers;
 use names::Names;
 use promises::{Gate, Promises};
+use tickets::Tickets;
 use versions::Versions;
 
 /// All of them.
@@ -43,6 +45,7 @@ impl<'a> Estates<'a> {
             Box::new(Promises(sight.books())),
             Box::new(Gate(sight)),
             Box::new(Versions::new(sight)),
+            Box::new(Tickets(sight)),
         ])
     }
 

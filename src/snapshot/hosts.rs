@@ -1,6 +1,6 @@
 //! The TLS of listeners: kept while what is written of it stays, and its tickets for longer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     bind::Bind,
     config::Config,
-    tls::{self, ServerSpec, Tickets},
+    tls::{self, KeptTickets, ServerSpec, Tickets},
 };
 
 /// The TLS of all listeners. Sessions are resumed by tickets that are sealed by one listener and
@@ -46,6 +46,26 @@ impl Hosts {
             hosts.insert(listener.bind.clone(), host);
         }
         servers
+    }
+
+    /// What seals the tickets of each at `now`, for the process that takes over.
+    pub fn keep(&self, now: Instant) -> Vec<KeptTickets> {
+        let hosts = self.0.lock();
+        let kept =
+            |(bind, host): (&Bind, &Host)| Some(host.tickets.as_ref()?.keep(bind.to_string(), now));
+        hosts.iter().filter_map(kept).collect()
+    }
+
+    /// Goes on with what another process has `kept`: a listener with what was written alike, where
+    /// it asks the same of its clients.
+    pub fn take_over(&self, kept: &[KeptTickets], now: Instant) {
+        for (bind, host) in self.0.lock().iter() {
+            let listener = bind.to_string();
+            let kept = kept.iter().find(|kept| kept.listener == listener);
+            if let (Some(kept), Some(tickets)) = (kept, &host.tickets) {
+                tickets.take_over(kept, now);
+            }
+        }
     }
 }
 

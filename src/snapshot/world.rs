@@ -144,6 +144,11 @@ impl World {
         &self.endpoints
     }
 
+    /// The TLS of listeners.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
     /// What is known of names.
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory

@@ -5,16 +5,12 @@ use std::{fmt, sync::Arc};
 use rustc_hash::FxHashMap;
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
-    crypto::aws_lc_rs::Ticketer,
-    server::{
-        ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
-        WebPkiClientVerifier,
-    },
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 
-use super::{Certificate, Names, Roots, provider};
+use super::{Certificate, Names, Roots, Tickets, provider};
 
 /// What is offered, the better one first.
 const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -66,16 +62,6 @@ pub struct Clients {
     pub required: bool,
 }
 
-/// What seals session tickets. It stays when certificates are renewed, so that sessions go on, and
-/// goes when the listener asks for other client certificates, so that none is carried over.
-#[derive(Clone)]
-pub struct Tickets {
-    sealer: Arc<dyn ProducesTickets>,
-    /// Whom a ticket vouches for.
-    clients: Option<Clients>,
-    lowest: Version,
-}
-
 /// A listener's TLS, ready for handshakes.
 pub struct Server {
     config: Arc<ServerConfig>,
@@ -92,29 +78,6 @@ struct Chooser {
     wildcards: FxHashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
     /// All, in their order, for who asks for no name of theirs.
     all: Vec<Arc<CertifiedKey>>,
-}
-
-// === impl Tickets ===
-
-impl Tickets {
-    /// What seals the tickets of a listener with `spec`: `known`, if they may go on.
-    ///
-    /// `None` when the system gives no random bytes: sessions are not resumed then.
-    pub fn of(spec: &ServerSpec, known: Option<Self>) -> Option<Self> {
-        let fits = |known: &Self| known.clients == spec.clients && known.lowest == spec.lowest;
-        if let Some(known) = known.filter(fits) {
-            return Some(known);
-        }
-        // Keys change every six hours, and each is good for as long again.
-        let sealer = Ticketer::new().ok()?;
-        Some(Self { sealer, clients: spec.clients.clone(), lowest: spec.lowest })
-    }
-}
-
-impl fmt::Debug for Tickets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tickets")
-    }
 }
 
 // === impl Server ===
@@ -148,7 +111,7 @@ impl Server {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match tickets {
             Some(tickets) => {
-                config.ticketer = tickets.sealer.clone();
+                config.ticketer = tickets.producer();
                 config.send_tls13_tickets = TICKETS;
             }
             None => config.send_tls13_tickets = 0,

@@ -12,7 +12,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore, SupportedProtocolVersion,
     client::Resumption,
     pki_types::{CertificateDer, pem::PemObject},
 };
@@ -132,17 +132,33 @@ pub fn shared() -> PathBuf {
 
 /// How a client connects that believes the authority of [`shared`].
 pub fn shared_client() -> Arc<ClientConfig> {
-    let root = fs::read_to_string(shared().join("root.crt")).expect("a root");
-    Arc::new(believing(&root).with_no_client_auth())
+    Arc::new(believing(&shared_root()).with_no_client_auth())
 }
 
-fn believing(root: &str) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+/// As [`shared_client`], speaks one version, and comes back with the tickets that it was given.
+pub fn shared_client_speaking(version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+    let mut config = believing_in(&shared_root(), &[version]).with_no_client_auth();
+    config.resumption = Resumption::in_memory_sessions(16);
+    Arc::new(config)
+}
+
+fn shared_root() -> String {
+    fs::read_to_string(shared().join("root.crt")).expect("a root")
+}
+
+type Believing = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
+
+fn believing(root: &str) -> Believing {
+    believing_in(root, rustls::DEFAULT_VERSIONS)
+}
+
+fn believing_in(root: &str, versions: &[&'static SupportedProtocolVersion]) -> Believing {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(root.as_bytes()) {
         roots.add(root.expect("a certificate")).expect("a root");
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let builder = builder.with_protocol_versions(versions).expect("versions");
     builder.with_root_certificates(roots)
 }
