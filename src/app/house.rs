@@ -107,6 +107,7 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     if let Some(mut predecessor) = predecessor {
         predecessor.ready().await;
         take_on(&files, &abandoned);
+        keep_inherited(&sight).await;
         outlived = Some(tasks.spawn(predecessor.outlive(sight.clone())));
     }
     systemd::ready();
@@ -148,6 +149,14 @@ fn take_on(files: &[(Arc<SocketFile>, Access)], abandoned: &[Arc<SocketFile>]) {
         file.adopt();
         file.remove();
     }
+}
+
+/// Writes down what a predecessor has handed over, which may have kept it elsewhere: a restart
+/// finds that, and not what was there before.
+async fn keep_inherited(sight: &Arc<HouseSight>) {
+    sight.orders().keep_inherited().await;
+    let sight = sight.clone();
+    blocking(move || sight.books().gate().keep()).await;
 }
 
 /// What the house does as long as usher runs.

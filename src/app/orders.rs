@@ -2,8 +2,10 @@
 //!
 //! One order at a time, so that of two operators each is told what the other did before.
 
+mod still;
+
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -24,6 +26,8 @@ use crate::{
     verbs::{self, Action, Register, Store, Target, Verb},
 };
 
+pub(super) use still::{GONE, Still};
+
 /// Carries orders out.
 pub(super) struct Orders {
     common: Arc<Common>,
@@ -31,6 +35,8 @@ pub(super) struct Orders {
     guard: Arc<Guard>,
     store: Option<Store>,
     turn: Semaphore,
+    /// Whether nothing may be ordered here.
+    still: AtomicBool,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
@@ -53,8 +59,10 @@ impl Orders {
         config: &Config,
     ) -> Self {
         let store = config.state_dir.as_deref().map(Store::new);
-        let (turn, state, changed) = (Semaphore::new(1), Mutex::default(), watch::Sender::new(()));
-        let orders = Self { common, world, guard: Arc::new(guard), store, turn, state, changed };
+        let (turn, still) = (Semaphore::new(1), AtomicBool::default());
+        let (state, changed) = (Mutex::default(), watch::Sender::new(()));
+        let guard = Arc::new(guard);
+        let orders = Self { common, world, guard, store, turn, still, state, changed };
         match orders.store.as_ref().map(Store::load) {
             None => {}
             Some(Ok((verbs, complaints))) => orders.take_over(verbs, complaints),
@@ -112,7 +120,11 @@ impl Orders {
         let _turn = self.turn.acquire().await;
         let snapshot = self.common.published.current();
         let register = self.state.lock().register.clone();
-        let found = targets::find(&order, &snapshot, &register);
+        let found = if self.are_still() {
+            Err(Refused::Unwise(GONE.to_owned()))
+        } else {
+            targets::find(&order, &snapshot, &register)
+        };
         let ordered = found.and_then(|(targets, notes)| self.put(&order, &by, &targets, notes));
         match ordered {
             Ok(mut view) => {

@@ -16,7 +16,7 @@ use super::{
     books::Books,
     issuers,
     names::Follower,
-    orders::Orders,
+    orders::{GONE, Orders},
     recall,
     shown::{
         away, buffers, buffers_trouble, certificate_gauges, database, events, fallback, fallbacks,
@@ -307,6 +307,9 @@ impl Sight for HouseSight {
     }
 
     fn tell_gate(&self, order: &GateOrder, by: &By) -> Result<GateView, String> {
+        if self.orders.are_still() {
+            return Err(GONE.to_owned());
+        }
         let config = &self.common.published.current().config;
         self.books.tell_gate(config, order, by, &self.guard().audit)
     }

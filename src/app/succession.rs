@@ -22,7 +22,12 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::{estates::Estates, parting::Parting, sockets};
+use super::{
+    estates::Estates,
+    orders::{Orders, Still},
+    parting::Parting,
+    sockets,
+};
 use crate::{
     drain::{Drain, Drainer, Stage},
     edge::{Door, Listening, Order},
@@ -187,6 +192,7 @@ impl Succession {
     pub(super) async fn succeed(
         &self,
         estates: &Estates<'_>,
+        orders: &Orders,
         wait: Duration,
     ) -> Result<Heir, NotUpgraded> {
         let Ok(_turn) = self.turn.try_acquire() else { return Err(NotUpgraded::UnderWay) };
@@ -203,9 +209,10 @@ impl Succession {
         let started = blocking(move || invocation.start(theirs)).await;
         let started = started.unwrap_or_else(|| Err(io::ErrorKind::Other.into()));
         let child = started.map_err(|source| NotUpgraded::Start { program, source })?;
-        match self.talk(&mut channel, estates, wait).await {
-            Ok(heir) => {
+        match self.talk(&mut channel, estates, orders, wait).await {
+            Ok((heir, still)) => {
                 self.let_go(channel, &heir);
+                still.for_good();
                 Ok(heir)
             }
             Err(broken) => Err(self.end(child, broken, wait).await),
@@ -213,25 +220,27 @@ impl Succession {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
-    async fn talk(
+    async fn talk<'a>(
         &self,
         channel: &mut Channel,
         estates: &Estates<'_>,
+        orders: &'a Orders,
         wait: Duration,
-    ) -> Result<Heir, Broken> {
-        // Dropping the talk leaves a process that the caller ends.
+    ) -> Result<(Heir, Still<'a>), Broken> {
+        // Dropping the talk leaves a process that the caller ends, and orders go on.
         tokio::select! {
-            heir = self.hand_over(channel, estates) => heir,
+            heir = self.hand_over(channel, estates, orders) => heir,
             () = tokio::time::sleep(wait) => Err(Broken::Late),
             () = self.drain.reached(Stage::Grace) => Err(Broken::Stopping),
         }
     }
 
-    async fn hand_over(
+    async fn hand_over<'a>(
         &self,
         channel: &mut Channel,
         estates: &Estates<'_>,
-    ) -> Result<Heir, Broken> {
+        orders: &'a Orders,
+    ) -> Result<(Heir, Still<'a>), Broken> {
         let doors = self.borrow_doors().await;
         let hello = {
             let ports = self.ports.lock();
@@ -258,7 +267,11 @@ impl Succession {
         loop {
             match channel.receive().await? {
                 Some(Message::Built { usher, pid }) => {
-                    heir = Some(Heir { usher, pid });
+                    let still = match heir.take() {
+                        Some((_, still)) => still,
+                        None => orders.stand_still().await,
+                    };
+                    heir = Some((Heir { usher, pid }, still));
                     let sections = estates.pack();
                     channel.send(&Message::State { sections }).await?;
                 }

@@ -15,7 +15,7 @@ use crate::control::{By, Deed, UpgradeView};
 pub(super) async fn upgrade(sight: &HouseSight, by: &By, wait: Option<Duration>) -> UpgradeView {
     let from = env!("CARGO_PKG_VERSION").to_owned();
     let wait = wait.unwrap_or(READY_WAIT);
-    let upgraded = sight.succession().succeed(&Estates::of(sight), wait).await;
+    let upgraded = sight.succession().succeed(&Estates::of(sight), sight.orders(), wait).await;
     let (result, detail, after) = match &upgraded {
         Ok(heir) => ("done", None, json!({ "version": heir.usher, "pid": heir.pid })),
         Err(error) => {

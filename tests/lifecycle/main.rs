@@ -6,6 +6,7 @@
 
 mod audited;
 mod fixed;
+mod kept;
 mod signals;
 #[path = "suite.rs"]
 mod suite;
