@@ -1,8 +1,23 @@
 //! Which certificate a client is shown, and what becomes of those that are renewed.
 //!
-//! Transport: TLS itself; a certificate is shown before it is agreed what is spoken inside.
+//! Transport: TLS itself; a certificate is shown before it is agreed what is spoken inside. Those
+//! who come while it is renewed speak HTTP/1.1 and HTTP/2.
 
-use std::{fs, os::unix::fs::symlink, sync::Arc};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::symlink,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use h2::client::Builder;
+use http::Request;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
 
 use crate::{
     House, secure,
@@ -10,7 +25,9 @@ use crate::{
     support::{
         authority::{Authority, Issued},
         client::Client,
+        http2::Http2,
         origin::{Origin, ok},
+        wire::Wire,
     },
 };
 
@@ -127,60 +144,110 @@ async fn a_swapped_secret_is_shown_from_then_on_and_a_broken_one_never() {
     house.usher.stop().await;
 }
 
+/// A client over HTTP/2, by a handshake of its own.
+async fn secure_http2(address: SocketAddr, config: &ClientConfig) -> Http2 {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let socket = TcpStream::connect(address).await.expect("usher accepts");
+    let wire = Wire::secure(socket, Arc::new(config), "shop.example").await;
+    Http2::on(wire.expect("hands are shaken"), &Builder::new()).await
+}
+
+async fn ask_http2(client: &mut Http2) {
+    let request = Request::get("https://shop.example/").body(()).expect("a request");
+    assert_eq!(client.ask(request).await.text(), "here");
+}
+
+/// Puts another certificate for the shop, with its key, at `path`: one rename changes both.
+fn renew(authority: &Authority, path: &Path) -> Issued {
+    let (issued, beside) = (authority.issue(&["shop.example"]), path.with_extension("new"));
+    fs::write(&beside, [&*issued.cert, &*issued.key].concat()).expect("it can be written");
+    fs::rename(beside, path).expect("it is put in its place");
+    issued
+}
+
+/// What a visitor speaks.
+#[derive(Clone, Copy)]
+enum Speaks {
+    Http1,
+    Http2,
+}
+
 /// Connects, asks and leaves until `done`, each time with a whole handshake; how often that went
 /// well. Anything else fails.
 async fn come_and_go(
-    address: std::net::SocketAddr,
-    config: Arc<rustls::ClientConfig>,
-    done: Arc<std::sync::atomic::AtomicBool>,
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    speaks: Speaks,
+    done: Arc<AtomicBool>,
 ) -> u32 {
     let mut well = 0;
-    while !done.load(std::sync::atomic::Ordering::Relaxed) {
-        let mut client = secure(address, &config, "shop.example").await.expect("hands are shaken");
-        assert_eq!(client.get("/").await.text(), "here");
+    while !done.load(Ordering::Relaxed) {
+        match speaks {
+            Speaks::Http1 => {
+                let client = secure(address, &config, "shop.example").await;
+                let answer = client.expect("hands are shaken").get("/").await;
+                assert_eq!(answer.text(), "here");
+            }
+            Speaks::Http2 => ask_http2(&mut secure_http2(address, &config).await).await,
+        }
         well += 1;
     }
     well
 }
 
 #[tokio::test]
-async fn a_hundred_renewals_under_load_fail_no_handshake() {
+async fn a_hundred_renewals_under_load_fail_no_handshake_and_cut_no_connection() {
     let (authority, origin) = (Authority::new("root"), Origin::start().await);
     let directory = tempfile::tempdir().expect("a directory");
-    let secrets = directory.path().to_owned();
-    let renew = || {
-        let issued = authority.issue(&["shop.example"]);
-        // Key and certificate in one file, so that one rename changes both.
-        fs::write(secrets.join("new"), [&*issued.cert, &*issued.key].concat()).expect("written");
-        fs::rename(secrets.join("new"), secrets.join("tls.pem")).expect("it is put in its place");
-        issued
-    };
-    renew();
+    let file = directory.path().join("tls.pem");
+    renew(&authority, &file);
     let listener = "{ bind: 127.0.0.1:0, \
                     tls: { certificates: [{ cert: tls.pem, key: tls.pem }] } }";
     let house = House::open_in(directory, &origin, "", listener).await;
     origin.serve(|_| ok("here"));
-    let (config, done) = (Arc::new(authority.client()), Arc::default());
-    let visit = || tokio::spawn(come_and_go(house.address(0), config.clone(), Arc::clone(&done)));
+    let (config, done, address) = (Arc::new(authority.client()), Arc::default(), house.address(0));
+    let visit = |speaks| {
+        let visit = come_and_go(address, config.clone(), speaks, Arc::clone(&done));
+        (speaks, tokio::spawn(visit))
+    };
     let control = house.usher.addresses.control.expect("a control port");
-    let visitors: Vec<_> = (0..4).map(|_| visit()).collect();
+    let visitors = [Speaks::Http1, Speaks::Http2, Speaks::Http1, Speaks::Http2].map(visit);
+    // These stay on one connection from before the first renewal until after the last.
+    let mut old = secure(address, &config, "shop.example").await.expect("hands");
+    let mut old_http2 = secure_http2(address, &config).await;
     for round in 1..=100 {
-        let issued = renew();
+        let issued = renew(&authority, &file);
         let mut operator = Client::plain(control).await;
         operator.send("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-        let answer = operator.answer().await;
+        // What is asked meanwhile is answered, on the connections of before.
+        let (answer, here, ()) =
+            tokio::join!(operator.answer(), old.get("/"), ask_http2(&mut old_http2));
         assert_eq!(answer.status, 200, "round {round}: {}", answer.text());
+        assert_eq!(here.text(), "here");
         // Put to use by this or by usher's own look at the file, whichever came first.
-        let client = secure(house.address(0), &config, "shop.example").await.expect("hands");
+        let client = secure(address, &config, "shop.example").await.expect("hands");
         assert_eq!(shown(&client), der(&issued), "round {round}");
     }
-    done.store(true, std::sync::atomic::Ordering::Relaxed);
-    let mut well = 0;
-    for visitor in visitors {
-        well += visitor.await.expect("no visitor failed");
+    done.store(true, Ordering::Relaxed);
+    let (mut http1, mut http2) = (0, 0);
+    for (speaks, visitor) in visitors {
+        let well = visitor.await.expect("no visitor failed");
+        match speaks {
+            Speaks::Http1 => http1 += well,
+            Speaks::Http2 => http2 += well,
+        }
     }
-    assert!(well >= 100, "only {well} handshakes beside the renewals");
+    assert!(http1 >= 50 && http2 >= 50, "only {http1} and {http2} handshakes beside the renewals");
+    // Each of them once, and one for each round: whoever stayed never had to come back.
+    let hands = |result| {
+        format!("usher_tls_handshakes_total{{listener=\"{address}\",result=\"{result}\"}}")
+    };
+    house.usher.reaches(&hands("full"), f64::from(http1 + http2 + 2 + 100)).await;
+    for other in ["failed", "late", "resumed", "unknown_name"] {
+        assert_eq!(house.usher.samples().0.get(&hands(other)), Some(&0.0), "{other}");
+    }
+    drop((old, old_http2));
     let samples = house.usher.stop().await;
     assert_eq!(samples.get(REFUSED), 0.0);
-    assert_eq!(samples.sum("usher_tls_handshakes_total", &["result=\"failed\""]), 0.0);
 }

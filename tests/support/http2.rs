@@ -121,13 +121,6 @@ impl Http2 {
         self.send.is_extended_connect_protocol_enabled()
     }
 
-    /// Waits until usher has ended the connection, and tells how.
-    pub async fn over(self) -> Result<(), h2::Error> {
-        let Self { send, mut driver } = self;
-        drop(send);
-        within(&mut driver.0).await.expect("no panic")
-    }
-
     /// Waits until usher has ended the connection although this client would go on.
     pub async fn ended(&mut self) -> Result<(), h2::Error> {
         within(&mut self.driver.0).await.expect("no panic")
