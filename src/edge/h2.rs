@@ -8,19 +8,24 @@
 //!
 //! Each stream is an [`Arrival`] like one over HTTP/1.1, and what makes a head ambiguous there is
 //! refused here by the same functions. What only HTTP/2 can get wrong is refused by the crate, with
-//! a reset of the stream or a GOAWAY; what it does not count is counted beneath it (`wire`).
+//! a reset of the stream or a GOAWAY; what it does not count is counted beneath it (`wire`), and
+//! what it could not unpack is mended there, so that it is refused alone (`inbound`, `blocks`).
 //!
 //! Invariants: an answer is settled when its last byte has left usher, and not before; a slow
 //! stream holds nothing that another one needs; a connection does not end before its streams.
 
 mod answer;
 mod bells;
+mod blocks;
 mod connection;
 mod delivery;
 mod farewell;
 mod fields;
 pub(in crate::edge) mod frames;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
+mod inbound;
 mod outbound;
 mod patience;
 mod stream;
@@ -146,15 +151,13 @@ async fn greet(
 
 /// Every setting that the crate has, so that none of them changes with its version.
 fn settings(rules: &Rules) -> Builder {
-    // Heads up to twice what they may have are still read, and refused like any other.
-    let head_bytes = 2 * rules.head_bytes + FIELD_BYTES * rules.headers;
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(STREAMS_MAX)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES_MAX)
-        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(list_bytes_max(rules)).unwrap_or(u32::MAX))
         .header_table_size(HEADER_TABLE_BYTES)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)
@@ -164,4 +167,10 @@ fn settings(rules: &Rules) -> Builder {
         .data_frame_budget(SMALL_FRAMES_BYTES)
         .enable_connect_protocol();
     builder
+}
+
+/// How large a head may be that is still read, as HTTP/2 counts it (RFC 9113 §6.5.2): up to twice
+/// what it may have, so that it is refused like any other.
+fn list_bytes_max(rules: &Rules) -> usize {
+    2 * rules.head_bytes + FIELD_BYTES * rules.headers
 }

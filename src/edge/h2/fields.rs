@@ -15,6 +15,8 @@ use crate::{
     },
 };
 
+use super::blocks::MARK;
+
 /// `: ` and the end of a line: what a field takes in HTTP/1.1 beside its name and value.
 const FIELD_BYTES: usize = 4;
 
@@ -59,8 +61,9 @@ impl<'h> Notes<'h> {
     pub(super) fn of(headers: &'h HeaderMap, authority: Option<&str>) -> Result<Self, Fault> {
         let mut notes = Self::default();
         for (name, value) in headers {
-            // RFC 9113 §8.2.1: as a line of HTTP/1.1 it would lose them, and be another value.
-            if is_padded(value.as_bytes()) {
+            // RFC 9113 §8.2.1: as a line of HTTP/1.1 it would lose them, and be another value. A
+            // head that is marked had something in it that was worse.
+            if is_padded(value.as_bytes()) || name.as_str() == MARK {
                 return Err(Fault::MalformedHead);
             }
             notes.crumbs += usize::from(*name == header::COOKIE);

@@ -1,20 +1,28 @@
-//! Frames as they come in, by their headers alone.
+//! Frames as they come in, by their headers, and what of them are fields.
 //!
 //! The `h2` crate sees every frame whole, or not at all; what it does not count and what has not
-//! come whole yet can only be seen beneath it. Nothing here looks into a frame.
+//! come whole yet can only be seen beneath it.
 
 /// What stands before the first frame of a client (RFC 9113 §3.4).
 pub(in crate::edge) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const HEADER_BYTES: usize = 9;
+/// What stands before the payload of a frame (RFC 9113 §4.1).
+pub(super) const HEADER_BYTES: usize = 9;
 
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 const RST_STREAM: u8 = 0x3;
+const PUSH_PROMISE: u8 = 0x5;
 const WINDOW_UPDATE: u8 = 0x8;
 const CONTINUATION: u8 = 0x9;
 
+const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
+
+/// The bit of a stream's number that says nothing.
+const RESERVED: u32 = 1 << 31;
 
 /// What a frame is to who counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +41,120 @@ pub(super) enum Frame {
     Control,
 }
 
-/// Cuts what comes in into frames.
+/// What a frame says of itself before its payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    payload: u32,
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+/// What a frame brings of a block of fields.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fragment<'p> {
+    pub(super) bytes: &'p [u8],
+    /// The stream behind which its own wants to be served.
+    pub(super) depends_on: Option<u32>,
+}
+
+/// Follows what comes in from frame to frame.
 #[derive(Debug)]
 pub(super) struct Frames {
     /// Of the preface or a payload: what is still to come.
     left: u32,
-    header: [u8; HEADER_BYTES],
-    header_has: usize,
-    kind: Option<u8>,
-    /// Whether a head has begun whose last frame has not come.
-    head_open: bool,
+    of_body: bool,
     newest: u32,
-    /// How many things have begun that should come at once.
+    /// How many things have begun that should come at once, and whether the last of them has not
+    /// been passed yet.
     begun: u64,
+    waiting: bool,
+}
+
+// === impl Header ===
+
+impl Header {
+    /// The header at the beginning of `bytes`, if it is whole.
+    #[inline]
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = *bytes.first_chunk()?;
+        let payload = u32::from_be_bytes([0, l0, l1, l2]);
+        Some(Self {
+            payload,
+            kind,
+            flags,
+            stream: u32::from_be_bytes([s0, s1, s2, s3]) & !RESERVED,
+        })
+    }
+
+    /// Whether fields stand in such a frame.
+    pub(super) fn has_fields(&self) -> bool {
+        matches!(self.kind, HEADERS | CONTINUATION | PUSH_PROMISE)
+    }
+
+    /// Whether a client may begin a block of fields with it, none of whose frames may be larger
+    /// than `bytes_max`.
+    pub(super) fn may_begin_block(&self, bytes_max: u32) -> bool {
+        self.kind == HEADERS && self.stream != 0 && self.payload <= bytes_max
+    }
+
+    /// Whether it may go on with the block that `first` began.
+    pub(super) fn may_continue(&self, first: &Self, bytes_max: u32) -> bool {
+        self.kind == CONTINUATION && self.stream == first.stream && self.payload <= bytes_max
+    }
+
+    pub(super) fn ends_block(&self) -> bool {
+        self.flags & END_HEADERS != 0
+    }
+
+    /// What follows the header in `bytes`, if it is whole.
+    pub(super) fn payload<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        bytes.get(HEADER_BYTES..self.bytes())
+    }
+
+    /// How many bytes the frame has.
+    pub(super) fn bytes(&self) -> usize {
+        HEADER_BYTES + self.payload as usize
+    }
+
+    /// What such a frame brings of a block in its `payload` (RFC 9113 §6.2, §6.10).
+    #[inline]
+    pub(super) fn fragment<'p>(&self, payload: &'p [u8]) -> Option<Fragment<'p>> {
+        let has = |flag: u8| self.kind == HEADERS && self.flags & flag != 0;
+        let (mut bytes, mut padding, mut depends_on) = (payload, 0, None);
+        if has(PADDED) {
+            let (&length, rest) = bytes.split_first()?;
+            (padding, bytes) = (usize::from(length), rest);
+        }
+        if has(PRIORITY) {
+            let (&[s0, s1, s2, s3, _weight], rest) = bytes.split_first_chunk()?;
+            depends_on = Some(u32::from_be_bytes([s0, s1, s2, s3]) & !RESERVED);
+            bytes = rest;
+        }
+        Some(Fragment { bytes: &bytes[..bytes.len().checked_sub(padding)?], depends_on })
+    }
+
+    /// Whether the stream wants to be served behind itself.
+    pub(super) fn is_circular(&self, fragment: &Fragment<'_>) -> bool {
+        fragment.depends_on == Some(self.stream)
+    }
+
+    /// Writes the block that begins with this frame, in as many frames of `bytes_max` as it takes.
+    pub(super) fn write_block(&self, block: &[u8], bytes_max: u32, out: &mut Vec<u8>) {
+        let (mut rest, mut kind, mut flags) = (block, HEADERS, self.flags & END_STREAM);
+        loop {
+            let (piece, more) = rest.split_at(rest.len().min(bytes_max as usize));
+            flags |= if more.is_empty() { END_HEADERS } else { 0 };
+            let [_, l0, l1, l2] = (piece.len() as u32).to_be_bytes();
+            out.extend_from_slice(&[l0, l1, l2, kind, flags]);
+            out.extend_from_slice(&self.stream.to_be_bytes());
+            out.extend_from_slice(piece);
+            if more.is_empty() {
+                return;
+            }
+            (rest, kind, flags) = (more, CONTINUATION, 0);
+        }
+    }
 }
 
 // === impl Frames ===
@@ -53,75 +162,60 @@ pub(super) struct Frames {
 impl Frames {
     /// Nothing has come yet, not even the preface.
     pub(super) fn new() -> Self {
-        Self {
-            left: PREFACE.len() as u32,
-            header: [0; HEADER_BYTES],
-            header_has: 0,
-            kind: None,
-            head_open: false,
-            newest: 0,
-            begun: 0,
-        }
+        let left = PREFACE.len() as u32;
+        Self { left, of_body: false, newest: 0, begun: 0, waiting: false }
     }
 
-    /// Which of all that should come at once is being waited for: a number that only grows.
-    pub(super) fn begun(&self) -> u64 {
-        self.begun
+    /// Which of all that should come at once is being waited for, if any is: a number that only
+    /// grows. It is the preface, a head, or any frame but one of a body.
+    pub(super) fn awaited(&self) -> Option<u64> {
+        (self.waiting || self.left > 0 && !self.of_body).then_some(self.begun)
     }
 
-    /// Whether something has begun that should come at once: the preface, a head, or any frame
-    /// but one of a body.
-    pub(super) fn is_within(&self) -> bool {
-        let payload = self.left > 0 && self.kind != Some(DATA);
-        self.head_open || self.header_has > 0 || payload
-    }
-
-    /// The next frame whose header is whole within `bytes`, which lose what was looked at; `None`
-    /// when all of them have been.
-    pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
+    /// Passes what of `bytes` belongs to the preface or a payload; how much that is.
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         let passed = (self.left as usize).min(bytes.len());
         self.left -= passed as u32;
-        *bytes = &bytes[passed..];
-        let here = (HEADER_BYTES - self.header_has).min(bytes.len());
-        self.begun += u64::from(here > 0 && self.header_has == 0 && !self.head_open);
-        self.header[self.header_has..self.header_has + here].copy_from_slice(&bytes[..here]);
-        self.header_has += here;
-        *bytes = &bytes[here..];
-        if self.header_has < HEADER_BYTES {
-            return None;
-        }
-        self.header_has = 0;
-        let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = self.header;
-        self.left = u32::from_be_bytes([0, l0, l1, l2]);
-        self.kind = Some(kind);
-        let stream = u32::from_be_bytes([s0, s1, s2, s3]) & !(1 << 31);
-        Some(self.judge(kind, flags, stream))
+        passed
     }
 
     /// Bytes of bodies among those that come next.
     pub(super) fn of_body(&self, bytes: &[u8]) -> usize {
-        if self.kind == Some(DATA) { (self.left as usize).min(bytes.len()) } else { 0 }
+        if self.of_body { (self.left as usize).min(bytes.len()) } else { 0 }
     }
 
-    fn judge(&mut self, kind: u8, flags: u8, stream: u32) -> Frame {
-        match kind {
-            DATA => Frame::Data(self.left),
-            HEADERS => {
-                self.head_open = flags & END_HEADERS == 0;
-                if stream > self.newest {
-                    self.newest = stream;
-                    return Frame::Opens;
-                }
-                Frame::Fields
+    /// A frame begins here, and is waited for until it is passed.
+    pub(super) fn begin(&mut self) {
+        self.begun += u64::from(!self.waiting);
+        self.waiting = true;
+    }
+
+    /// What a frame is to who counts it; each of them is judged once.
+    #[inline]
+    pub(super) fn judge(&mut self, header: &Header) -> Frame {
+        match header.kind {
+            DATA => Frame::Data(header.payload),
+            HEADERS if header.stream > self.newest => {
+                self.newest = header.stream;
+                Frame::Opens
             }
-            CONTINUATION => {
-                self.head_open &= flags & END_HEADERS == 0;
-                Frame::Fields
-            }
+            HEADERS | CONTINUATION => Frame::Fields,
             RST_STREAM => Frame::Reset,
             WINDOW_UPDATE => Frame::Room,
             _ => Frame::Control,
         }
+    }
+
+    /// The header of the frame is passed, and its payload comes next.
+    pub(super) fn enter(&mut self, header: &Header) {
+        self.left = header.payload;
+        self.of_body = header.kind == DATA;
+        self.waiting = false;
+    }
+
+    /// What has begun is passed.
+    pub(super) fn leave(&mut self) {
+        self.waiting = false;
     }
 }
 
@@ -129,70 +223,86 @@ impl Frames {
 mod tests {
     use super::*;
 
-    fn frame(kind: u8, flags: u8, stream: u32, payload: usize) -> Vec<u8> {
-        let length = (payload as u32).to_be_bytes();
-        let mut bytes = vec![length[1], length[2], length[3], kind, flags];
-        bytes.extend_from_slice(&stream.to_be_bytes());
-        bytes.resize(bytes.len() + payload, 0);
-        bytes
-    }
-
-    fn see(frames: &mut Frames, piece: &[u8]) -> Vec<Frame> {
-        let mut rest = piece;
-        std::iter::from_fn(|| frames.next(&mut rest)).collect()
-    }
-
-    #[test]
-    fn frames_are_the_same_however_the_bytes_arrive() {
-        let bytes = [
-            PREFACE.to_vec(),
-            frame(4, 0, 0, 18),
-            frame(1, 0, 1, 40),
-            frame(9, 4, 1, 10),
-            frame(0, 1, 1, 3000),
-            frame(1, 5, 1, 4),
-            frame(8, 0, 0, 4),
-            frame(1, 5, 3, 4),
-            frame(3, 0, 3, 4),
-            frame(0x77, 0, 0, 0),
-        ]
-        .concat();
-        let expected = [
-            Frame::Control,
-            Frame::Opens,
-            Frame::Fields,
-            Frame::Data(3000),
-            Frame::Fields,
-            Frame::Room,
-            Frame::Opens,
-            Frame::Reset,
-            Frame::Control,
-        ];
-        for step in [1, 2, 7, 100, bytes.len()] {
-            let mut frames = Frames::new();
-            let seen: Vec<_> =
-                bytes.chunks(step).flat_map(|piece| see(&mut frames, piece)).collect();
-            assert_eq!(seen, expected, "in steps of {step}");
-            assert!(!frames.is_within());
-        }
+    fn header(payload: u32, kind: u8, flags: u8, stream: u32) -> Header {
+        Header { payload, kind, flags, stream }
     }
 
     #[test]
     fn what_has_begun_and_is_no_body_is_waited_for() {
         let mut frames = Frames::new();
-        assert!(frames.is_within(), "the preface has to come");
-        see(&mut frames, PREFACE);
-        assert!(!frames.is_within());
-        see(&mut frames, &frame(0, 0, 1, 10)[..12]);
-        assert!(!frames.is_within(), "a body has a pace of its own");
-        see(&mut frames, &[0; 7]);
-        see(&mut frames, &frame(1, 0, 3, 10)[..4]);
-        assert!(frames.is_within(), "half of a frame's header");
-        see(&mut frames, &frame(1, 0, 3, 10)[4..]);
-        assert!(frames.is_within(), "a head that goes on");
-        see(&mut frames, &frame(9, 4, 3, 10)[..15]);
-        assert!(frames.is_within(), "its last frame is not whole");
-        see(&mut frames, &[0; 4]);
-        assert!(!frames.is_within());
+        assert_eq!(frames.awaited(), Some(0), "the preface has to come");
+        assert_eq!(frames.pass(&[0; 30]), PREFACE.len());
+        assert_eq!(frames.awaited(), None);
+        frames.begin();
+        assert_eq!(frames.awaited(), Some(1), "a frame's header");
+        frames.enter(&header(10, DATA, 0, 1));
+        assert_eq!(frames.awaited(), None, "a body has a pace of its own");
+        assert_eq!((frames.of_body(&[0; 7]), frames.pass(&[0; 7])), (7, 7));
+        assert_eq!((frames.of_body(&[0; 7]), frames.pass(&[0; 7])), (3, 3));
+        frames.begin();
+        frames.begin();
+        assert_eq!(frames.awaited(), Some(2), "a head that goes on");
+        frames.leave();
+        assert_eq!(frames.awaited(), None);
+        frames.begin();
+        frames.enter(&header(8, RST_STREAM, 0, 1));
+        assert_eq!(frames.awaited(), Some(3), "what it says");
+        assert_eq!((frames.of_body(&[0; 8]), frames.pass(&[0; 8])), (0, 8));
+        assert_eq!(frames.awaited(), None);
+    }
+
+    #[test]
+    fn a_head_opens_a_stream_once() {
+        let mut frames = Frames::new();
+        for (kind, stream, frame) in [
+            (HEADERS, 1, Frame::Opens),
+            (CONTINUATION, 1, Frame::Fields),
+            (DATA, 1, Frame::Data(7)),
+            (HEADERS, 5, Frame::Opens),
+            (HEADERS, 5, Frame::Fields),
+            (HEADERS, 3, Frame::Fields),
+            (RST_STREAM, 5, Frame::Reset),
+            (WINDOW_UPDATE, 0, Frame::Room),
+            (0x4, 0, Frame::Control),
+            (0x77, 0, Frame::Control),
+        ] {
+            assert_eq!(frames.judge(&header(7, kind, 0, stream)), frame);
+        }
+    }
+
+    #[test]
+    fn fragments_are_without_padding_and_priority() {
+        let of = |flags, payload: &'static [u8]| {
+            let fragment = header(0, HEADERS, flags, 3).fragment(payload)?;
+            Some((fragment.bytes, fragment.depends_on))
+        };
+        assert_eq!(of(0, b"ab"), Some((&b"ab"[..], None)));
+        assert_eq!(of(PADDED, b"\x02ab\0\0"), Some((&b"ab"[..], None)));
+        assert_eq!(of(PADDED, b"\x02\0\0"), Some((&b""[..], None)));
+        assert_eq!(of(PADDED, b"\x03\0\0"), None, "more padding than there is");
+        assert_eq!(of(PADDED, b""), None);
+        assert_eq!(of(PRIORITY, b"\x80\0\0\x01\x10ab"), Some((&b"ab"[..], Some(1))));
+        assert_eq!(of(PRIORITY, b"\0\0\0\x01"), None);
+        assert_eq!(of(PADDED | PRIORITY, b"\x01\0\0\0\x03\x10a\0"), Some((&b"a"[..], Some(3))));
+        assert_eq!(of(PADDED | PRIORITY, b"\x01\0\0\0\x03\x10"), None);
+        let continued = header(0, CONTINUATION, PADDED | PRIORITY, 3);
+        assert_eq!(
+            continued.fragment(b"ab").map(|it| it.bytes),
+            Some(&b"ab"[..]),
+            "it has neither"
+        );
+    }
+
+    #[test]
+    fn blocks_take_as_many_frames_as_they_need() {
+        let written = |block: &[u8]| {
+            let mut out = Vec::new();
+            header(0, HEADERS, END_STREAM | PADDED | PRIORITY, 3).write_block(block, 4, &mut out);
+            out
+        };
+        assert_eq!(written(b""), b"\0\0\0\x01\x05\0\0\0\x03");
+        assert_eq!(written(b"abcd"), b"\0\0\x04\x01\x05\0\0\0\x03abcd");
+        let two = b"\0\0\x04\x01\x01\0\0\0\x03abcd\0\0\x01\x09\x04\0\0\0\x03e";
+        assert_eq!(written(b"abcde"), two);
     }
 }

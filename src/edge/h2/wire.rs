@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -28,12 +28,7 @@ use crate::{
     meters::Http2End,
 };
 
-use super::{
-    frames::{Frame, Frames},
-    outbound::Outbound,
-    patience::{Flood, Patience},
-    underway::Underway,
-};
+use super::{inbound::Inbound, list_bytes_max, outbound::Outbound, underway::Underway};
 
 /// How long a connection that has been ended waits for its client's end at least, and how much it
 /// throws away meanwhile: closing over unread bytes would reset the connection, and with it destroy
@@ -48,11 +43,11 @@ const READ_PER_SECOND: u64 = 32 * 1024;
 #[derive(Default)]
 pub(super) struct Watch {
     /// Bytes read.
-    read: AtomicU64,
+    pub(super) read: AtomicU64,
     /// Those of them that belong to bodies.
-    of_bodies: AtomicU64,
+    pub(super) of_bodies: AtomicU64,
     /// Requests that have begun.
-    opened: AtomicU64,
+    pub(super) opened: AtomicU64,
     /// Why the connection must end: an [`Http2End`] and one; 0 while it need not.
     ended: AtomicU8,
     /// Bytes sent, and those of them that the client has read by now, for all one knows.
@@ -68,11 +63,8 @@ pub(super) struct Wire(Arc<Mutex<Line>>);
 
 struct Line {
     stream: Stream,
-    /// What was read before it was known to be HTTP/2.
-    early: Bytes,
     watch: Arc<Watch>,
-    frames: Frames,
-    patience: Patience,
+    inbound: Inbound,
     outbound: Outbound,
     wheel: Wheel,
     head_wait: Duration,
@@ -128,7 +120,7 @@ impl Watch {
     }
 
     /// Only the connection's own task counts, so that adding needs no instruction of its own.
-    fn add(counter: &AtomicU64, more: u64) {
+    pub(super) fn add(counter: &AtomicU64, more: u64) {
         counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
     }
 }
@@ -141,9 +133,7 @@ impl Wire {
         let watch: Arc<Watch> = Arc::default();
         Self(Arc::new(Mutex::new(Line {
             stream,
-            early,
-            frames: Frames::new(),
-            patience: Patience::new(Instant::now().into_std()),
+            inbound: Inbound::new(early, list_bytes_max(rules), watch.clone()),
             outbound: Outbound::new(wheel.clone(), rules.write_wait, watch.clone()),
             watch,
             wheel,
@@ -181,37 +171,12 @@ impl Wire {
 // === impl Line ===
 
 impl Line {
-    /// Looks at what was read; `false` when nothing more is to be read.
-    fn see(&mut self, mut bytes: &[u8]) -> bool {
-        Watch::add(&self.watch.read, bytes.len() as u64);
-        loop {
-            let of_body = self.frames.of_body(bytes);
-            if of_body > 0 {
-                Watch::add(&self.watch.of_bodies, of_body as u64);
-            }
-            let Some(frame) = self.frames.next(&mut bytes) else { return true };
-            if frame == Frame::Opens {
-                Watch::add(&self.watch.opened, 1);
-            }
-            let now = || Instant::now().into_std();
-            if let Err(flood) = self.patience.count(frame, now) {
-                self.watch.end(match flood {
-                    Flood::Resets => Http2End::Resets,
-                    Flood::Control => Http2End::ControlFrames,
-                    Flood::Room => Http2End::WindowUpdates,
-                });
-                return false;
-            }
-        }
-    }
-
     /// Nothing is there to be read: what has begun must not take for ever.
     fn poll_late(&mut self, cx: &mut Context<'_>) {
-        if !self.frames.is_within() {
+        let Some(begun) = self.inbound.awaited() else {
             self.late = None;
             return;
-        }
-        let begun = self.frames.begun();
+        };
         if self.late.as_ref().is_none_or(|(waited_for, _)| *waited_for != begun) {
             self.late = Some((begun, self.wheel.at(Instant::now() + self.head_wait)));
         }
@@ -225,7 +190,7 @@ impl Line {
     /// What has been sent lets the client say more, and has to be read.
     fn count_sent(&mut self) {
         let bytes = self.outbound.take_written();
-        self.patience.sent(bytes);
+        self.inbound.sent(bytes);
         Watch::add(&self.watch.sent, bytes as u64);
     }
 
@@ -259,32 +224,12 @@ impl Line {
             // The connection looks at the watch after each poll of the crate.
             return Poll::Pending;
         }
-        let before = buffer.filled().len();
-        if self.early.is_empty() {
-            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.poll_late(cx);
-                    return Poll::Pending;
-                }
-            }
-        } else {
-            let bytes = self.early.len().min(buffer.remaining());
-            buffer.put_slice(&self.early[..bytes]);
-            self.early.advance(bytes);
-            if self.early.is_empty() {
-                // What is empty may still hold on to the memory that it is a part of.
-                self.early = Bytes::new();
-            }
+        let read = self.inbound.poll_read(cx, &mut self.stream, buffer);
+        self.client_ended = self.inbound.has_ended();
+        if read.is_pending() && self.watch.ended().is_none() {
+            self.poll_late(cx);
         }
-        let read = &buffer.filled()[before..];
-        self.client_ended = read.is_empty();
-        if self.see(read) {
-            return Poll::Ready(Ok(()));
-        }
-        buffer.set_filled(before);
-        Poll::Pending
+        read
     }
 
     fn poll_write(
