@@ -176,6 +176,7 @@ impl Inbound {
     }
 
     /// Reads what comes next.
+    #[inline(always)]
     fn poll_take(
         &mut self,
         cx: &mut Context<'_>,

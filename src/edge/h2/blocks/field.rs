@@ -85,7 +85,7 @@ impl<'b> Reader<'b> {
     }
 
     /// The next field; `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<Field<'b>>, Broken> {
         let Some(&first) = self.block.get(self.at) else { return Ok(None) };
         let field = match first {
@@ -100,7 +100,7 @@ impl<'b> Reader<'b> {
         Ok(Some(field))
     }
 
-    #[inline]
+    #[inline(always)]
     fn literal(&mut self, mask: u8, enters: bool) -> Result<Literal<'b>, Broken> {
         let name = match self.integer(mask)? {
             0 => Naming::Spelt(self.text()?),
@@ -110,7 +110,7 @@ impl<'b> Reader<'b> {
         Ok(Literal { enters, name, value: self.text()?, value_at })
     }
 
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Result<Text<'b>, Broken> {
         let packed = self.block.get(self.at).is_some_and(|first| first & 0x80 != 0);
         let length = self.integer(0x7f)?;
@@ -120,7 +120,7 @@ impl<'b> Reader<'b> {
     }
 
     /// RFC 7541 §5.1
-    #[inline]
+    #[inline(always)]
     fn integer(&mut self, mask: u8) -> Result<usize, Broken> {
         let first = self.block.get(self.at).ok_or(Broken)? & mask;
         self.at += 1;

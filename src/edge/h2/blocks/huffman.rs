@@ -139,44 +139,39 @@ pub(super) fn unpack(packed: &[u8], mut take: impl FnMut(u8)) -> Result<(), Garb
 /// Whether the string may hold a byte that is not ASCII. All such codes begin with fifteen ones, as
 /// those of few others do.
 pub(super) fn may_exceed_ascii(packed: &[u8]) -> bool {
-    any_window(packed, |bits| fifteen(eight(bits)) != 0)
+    any_window::<6>(packed, |bits| fifteen(eight(bits)) != 0)
 }
 
 /// Whether the string may hold a control character other than a tab: their codes begin with fifteen
-/// ones as well, but for NUL, whose code is ten ones and three zeros. Hardly any text does.
+/// ones as well, but for NUL, whose code is ten ones and three zeros. Hardly any text has that, and
+/// not much has eight ones.
 pub(super) fn may_hold_control(packed: &[u8]) -> bool {
-    any_window(packed, |bits| {
-        let eight = eight(bits);
-        if eight == 0 {
-            return false;
-        }
-        let (ten, zeros) = (eight & (eight >> 2), !bits);
-        (fifteen(eight) | ten & (zeros << 1) & (zeros << 2) & (zeros << 3)) != 0
-    })
+    any_window::<7>(packed, |bits| eight(bits) != 0)
+        && any_window::<6>(packed, |bits| {
+            let (eight, zeros) = (eight(bits), !bits);
+            let ten = eight & (eight >> 2);
+            (fifteen(eight) | ten & (zeros << 1) & (zeros << 2) & (zeros << 3)) != 0
+        })
 }
 
-/// Whether any eight bytes of the string look so, or what is left of them. What stands within
-/// seventeen bits stands whole in one of these windows.
+/// Whether any eight bytes of the string look so, or what is left of them, so many bytes from one
+/// window to the next. What begins in these stands whole in one of the windows if it has no more
+/// bits than the bytes that are left, and one.
 #[inline]
-fn any_window(packed: &[u8], looks_so: impl Fn(u64) -> bool) -> bool {
-    /// From one window to the next: what begins in the first of so many bytes ends in it.
-    const STEP: usize = 6;
+fn any_window<const STEP: usize>(packed: &[u8], looks_so: impl Fn(u64) -> bool) -> bool {
     let mut rest = packed;
-    loop {
-        // What fills a window has neither many ones nor many zeros.
-        let mut window = [0x55; 8];
-        match rest.first_chunk() {
-            Some(whole) => window = *whole,
-            None => window[..rest.len()].copy_from_slice(rest),
-        }
+    while let Some(&window) = rest.first_chunk() {
         if looks_so(u64::from_be_bytes(window)) {
             return true;
         }
-        match rest.get(STEP..) {
-            Some(more) if rest.len() > 8 => rest = more,
-            Some(_) | None => return false,
-        }
+        rest = &rest[STEP..];
     }
+    // What fills a window has neither many ones nor many zeros.
+    let mut window = [0x55; 8];
+    for (place, &byte) in window.iter_mut().zip(rest) {
+        *place = byte;
+    }
+    looks_so(u64::from_be_bytes(window))
 }
 
 /// For each bit, whether it and the seven before it are ones.
