@@ -1,6 +1,6 @@
 //! The TLS of listeners: kept while what is written of it stays, and its tickets for longer.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -48,22 +48,22 @@ impl Hosts {
         servers
     }
 
-    /// What seals the tickets of each at `now`, for the process that takes over.
-    pub fn keep(&self, now: Instant) -> Vec<KeptTickets> {
+    /// What seals the tickets of each, for the process that takes over.
+    pub fn keep(&self) -> Vec<KeptTickets> {
         let hosts = self.0.lock();
         let kept =
-            |(bind, host): (&Bind, &Host)| Some(host.tickets.as_ref()?.keep(bind.to_string(), now));
+            |(bind, host): (&Bind, &Host)| Some(host.tickets.as_ref()?.keep(bind.to_string()));
         hosts.iter().filter_map(kept).collect()
     }
 
     /// Goes on with what another process has `kept`: a listener with what was written alike, where
     /// it asks the same of its clients.
-    pub fn take_over(&self, kept: &[KeptTickets], now: Instant) {
+    pub fn take_over(&self, kept: &[KeptTickets]) {
         for (bind, host) in self.0.lock().iter() {
             let listener = bind.to_string();
             let kept = kept.iter().find(|kept| kept.listener == listener);
             if let (Some(kept), Some(tickets)) = (kept, &host.tickets) {
-                tickets.take_over(kept, now);
+                tickets.take_over(kept);
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! [{ "listener": "0.0.0.0:8443", "policy": "5f0c…", "seal": "AES-256-GCM",
-//!    "keys": [{ "age_ms": 3600000, "name": "9b1d…", "secret": "…" }] }]
+//!    "keys": [{ "made": 1764126247, "name": "9b1d…", "secret": "…" }] }]
 //! ```
 //!
 //! It goes over the connection between the two processes and nowhere else. What holds a secret here
@@ -31,8 +31,8 @@ pub struct KeptTickets {
 /// One key.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct KeptKey {
-    /// How long ago it was made, since the clocks of two processes have no beginning in common.
-    pub age_ms: u64,
+    /// When it was made, in seconds since 1970.
+    pub made: u64,
     /// What its tickets begin with, in base64. Every client may know it.
     pub name: String,
     /// The key itself, in base64.

@@ -19,7 +19,7 @@ mod key;
 use std::{
     fmt,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
@@ -31,11 +31,12 @@ use super::{Clients, KeptTickets, ServerSpec, Version};
 
 use key::{Key, NAME_BYTES, SEAL};
 
-/// For how long a key seals.
-const SEALS: Duration = Duration::from_secs(6 * 60 * 60);
+/// For how long a key seals, in seconds. They are those of the clock on the wall, which goes on
+/// while a machine sleeps.
+const SEALS: u64 = 6 * 60 * 60;
 
-/// For how long it opens, from when it was made.
-const OPENS: Duration = Duration::from_secs(12 * 60 * 60);
+/// For how long it opens, from when it was made, in seconds.
+const OPENS: u64 = 12 * 60 * 60;
 
 /// Whose sessions lie in the tickets: what another version has written may read otherwise.
 const SESSIONS: &str = "rustls 0.23";
@@ -71,7 +72,7 @@ impl Tickets {
         if let Some(known) = known.filter(|known| known.0.policy == policy) {
             return Some(known);
         }
-        let sealing = Arc::new(Key::draw(Instant::now())?);
+        let sealing = Arc::new(Key::draw(now())?);
         let keys = ArcSwap::from_pointee(Keys { sealing, before: None });
         Some(Self(Arc::new(Sealer { policy, keys, turn: Mutex::default() })))
     }
@@ -81,39 +82,43 @@ impl Tickets {
         self.0.clone()
     }
 
-    /// The keys of `listener` at `now`, for the process that takes over. They go on here.
-    pub fn keep(&self, listener: String, now: Instant) -> KeptTickets {
-        let keys = self.0.keys.load();
+    /// The keys of `listener`, for the process that takes over. They go on here.
+    pub fn keep(&self, listener: String) -> KeptTickets {
+        let (keys, now) = (self.0.keys.load(), now());
         let living = keys.all().filter(|key| key.age(now) < OPENS);
-        let keys = living.map(|key| key.keep(now)).collect();
+        let keys = living.map(|key| key.keep()).collect();
         KeptTickets { listener, policy: self.0.policy.to_string(), seal: SEAL.to_owned(), keys }
     }
 
-    /// Goes on at `now` with the keys of another process, where they are for the same policy. Those
-    /// that were here until then are forgotten: nobody has a ticket of theirs.
-    pub fn take_over(&self, kept: &KeptTickets, now: Instant) {
-        if *kept.policy != *self.0.policy || kept.seal != SEAL {
-            return;
-        }
-        let mut taken: Vec<_> = kept.keys.iter().filter_map(|key| Key::taken(key, now)).collect();
-        taken.sort_by_key(|key| key.age(now));
-        let _turn = self.0.turn.lock();
-        let known = self.0.keys.load();
-        if known.all().any(|known| taken.iter().any(|key| key.name == known.name)) {
-            // It has been said before, and this process may have turned since.
-            return;
-        }
-        let mut taken = taken.into_iter().map(Arc::new);
-        if let Some(sealing) = taken.next() {
-            self.0.keys.store(Arc::new(Keys { sealing, before: taken.next() }));
-        }
+    /// Goes on with the keys of another process, where they are for the same policy. Those that
+    /// were here until then are forgotten: nobody has a ticket of theirs.
+    pub fn take_over(&self, kept: &KeptTickets) {
+        self.0.take_over(kept, now());
     }
 }
 
 // === impl Sealer ===
 
 impl Sealer {
-    fn seal(&self, session: &[u8], now: Instant) -> Option<Vec<u8>> {
+    fn take_over(&self, kept: &KeptTickets, now: u64) {
+        if *kept.policy != *self.policy || kept.seal != SEAL {
+            return;
+        }
+        let mut taken: Vec<_> = kept.keys.iter().filter_map(|key| Key::taken(key, now)).collect();
+        taken.sort_by_key(|key| key.age(now));
+        let _turn = self.turn.lock();
+        let known = self.keys.load();
+        if known.all().any(|known| taken.iter().any(|key| key.name == known.name)) {
+            // It has been said before, and this process may have turned since.
+            return;
+        }
+        let mut taken = taken.into_iter().map(Arc::new);
+        if let Some(sealing) = taken.next() {
+            self.keys.store(Arc::new(Keys { sealing, before: taken.next() }));
+        }
+    }
+
+    fn seal(&self, session: &[u8], now: u64) -> Option<Vec<u8>> {
         let keys = self.keys.load();
         if keys.sealing.age(now) < SEALS {
             return keys.sealing.seal(session, &self.policy);
@@ -121,7 +126,7 @@ impl Sealer {
         self.turned(now)?.sealing.seal(session, &self.policy)
     }
 
-    fn open(&self, ticket: &[u8], now: Instant) -> Option<Vec<u8>> {
+    fn open(&self, ticket: &[u8], now: u64) -> Option<Vec<u8>> {
         let (name, sealed) = ticket.split_at_checked(NAME_BYTES)?;
         let keys = self.keys.load();
         let key = keys.all().find(|key| key.name == name)?;
@@ -129,7 +134,7 @@ impl Sealer {
     }
 
     /// The keys with one that seals at `now`: the one that sealed before only opens.
-    fn turned(&self, now: Instant) -> Option<Arc<Keys>> {
+    fn turned(&self, now: u64) -> Option<Arc<Keys>> {
         let _turn = self.turn.lock();
         let known = self.keys.load_full();
         if known.sealing.age(now) < SEALS {
@@ -149,15 +154,15 @@ impl ProducesTickets for Sealer {
     }
 
     fn lifetime(&self) -> u32 {
-        OPENS.as_secs() as u32
+        OPENS as u32
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.seal(plain, Instant::now())
+        self.seal(plain, now())
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.open(cipher, Instant::now())
+        self.open(cipher, now())
     }
 }
 
@@ -191,6 +196,11 @@ fn policy(spec: &ServerSpec) -> Box<str> {
     };
     let text = format!("sessions: {SESSIONS}\nlowest: {lowest}\nclients: {clients}\n");
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ async fn taking_over(text: &str, sections: Value) -> Binary {
 async fn what_another_version_says_of_keys_is_passed_over() {
     let shop = Shop::open("shop").await;
     let later = json!([{ "listener": "127.0.0.1:0", "policy": "of tomorrow", "seal": "a seal",
-                         "keys": [{ "age_ms": 1, "name": "", "secret": "hush" }] }]);
+                         "keys": [{ "made": 1, "name": "", "secret": "hush" }] }]);
     let nonsense = json!([{ "listener": 7, "keys": "hush" }]);
     for (sections, warning) in [
         (json!({}), None),

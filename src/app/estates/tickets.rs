@@ -3,8 +3,6 @@
 //! It is said once, while nobody is accepted here yet: keys that turn in the old process after that
 //! are those of connections that it finishes.
 
-use std::time::Instant;
-
 use serde::de::Error as _;
 use serde_json::{Error, Value};
 
@@ -28,14 +26,14 @@ impl Estate for Tickets<'_> {
 
     fn pack(&self) -> Value {
         // Nothing in it has no JSON.
-        serde_json::to_value(self.hosts().keep(Instant::now())).unwrap_or_default()
+        serde_json::to_value(self.hosts().keep()).unwrap_or_default()
     }
 
     fn unpack(&self, section: Value) -> Result<(), Error> {
         let kept: Vec<KeptTickets> = serde_json::from_value(section)
             // Who complains of a value shows it, and it may be a key.
             .map_err(|_| Error::custom("these are no keys of tickets"))?;
-        self.hosts().take_over(&kept, Instant::now());
+        self.hosts().take_over(&kept);
         Ok(())
     }
 }

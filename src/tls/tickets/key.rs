@@ -1,7 +1,5 @@
 //! One key that seals tickets.
 
-use std::time::{Duration, Instant};
-
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
     rand,
@@ -33,47 +31,48 @@ pub struct Key {
     secret: Zeroizing<Box<[u8]>>,
     /// Wipes its own copy of the secret.
     cipher: RandomizedNonceKey,
-    made: Instant,
+    /// In seconds since 1970.
+    made: u64,
 }
 
 // === impl Key ===
 
 impl Key {
     /// A new one; none when the system gives no random bytes.
-    pub fn draw(made: Instant) -> Option<Self> {
+    pub fn draw(made: u64) -> Option<Self> {
         let (mut name, mut secret) = ([0; NAME_BYTES], blank());
         rand::fill(&mut name).ok()?;
         rand::fill(&mut secret).ok()?;
         Self::new(name, secret, made)
     }
 
-    fn new(name: [u8; NAME_BYTES], secret: Zeroizing<Box<[u8]>>, made: Instant) -> Option<Self> {
+    fn new(name: [u8; NAME_BYTES], secret: Zeroizing<Box<[u8]>>, made: u64) -> Option<Self> {
         let cipher = RandomizedNonceKey::new(&AES_256_GCM, &secret).ok()?;
         Some(Self { name, secret, cipher, made })
     }
 
     /// The one that another process has kept; none when it is no such key, or too old.
-    pub fn taken(kept: &KeptKey, now: Instant) -> Option<Self> {
-        let age = Duration::from_millis(kept.age_ms);
-        let made = now.checked_sub(age).filter(|_| age < OPENS)?;
+    pub fn taken(kept: &KeptKey, now: u64) -> Option<Self> {
         let name = STANDARD.decode(&kept.name).ok()?.try_into().ok()?;
         let mut secret = blank();
         let length = STANDARD.decode_slice(kept.secret.text(), &mut secret).ok()?;
-        if length == SECRET_BYTES { Self::new(name, secret, made) } else { None }
+        let key = Self::new(name, secret, kept.made)?;
+        (length == SECRET_BYTES && key.age(now) < OPENS).then_some(key)
     }
 
     /// As another process is told of it.
-    pub fn keep(&self, now: Instant) -> KeptKey {
+    pub fn keep(&self) -> KeptKey {
         KeptKey {
-            age_ms: u64::try_from(self.age(now).as_millis()).unwrap_or(u64::MAX),
+            made: self.made,
             name: STANDARD.encode(self.name),
             secret: Secret::new(STANDARD.encode(&*self.secret)),
         }
     }
 
-    /// How long ago it was made.
-    pub fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.made)
+    /// How old it is at `now`, in seconds. A clock that was set back by much makes it old as well:
+    /// else it would go on until the clock is again where it was.
+    pub fn age(&self, now: u64) -> u64 {
+        now.abs_diff(self.made)
     }
 
     /// The key's name, a nonce, the session as nobody can read it, a tag.
