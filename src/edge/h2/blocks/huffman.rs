@@ -139,39 +139,44 @@ pub(super) fn unpack(packed: &[u8], mut take: impl FnMut(u8)) -> Result<(), Garb
 /// Whether the string may hold a byte that is not ASCII. All such codes begin with fifteen ones, as
 /// those of few others do.
 pub(super) fn may_exceed_ascii(packed: &[u8]) -> bool {
-    any_window::<6>(packed, |bits| fifteen(eight(bits)) != 0)
+    any_window(packed, |bits| fifteen(eight(bits)) != 0)
 }
 
 /// Whether the string may hold a control character other than a tab: their codes begin with fifteen
-/// ones as well, but for NUL, whose code is ten ones and three zeros. Hardly any text has that, and
-/// not much has eight ones.
+/// ones as well, but for NUL, whose code is ten ones and three zeros. Hardly any text does.
 pub(super) fn may_hold_control(packed: &[u8]) -> bool {
-    any_window::<7>(packed, |bits| eight(bits) != 0)
-        && any_window::<6>(packed, |bits| {
-            let (eight, zeros) = (eight(bits), !bits);
-            let ten = eight & (eight >> 2);
-            (fifteen(eight) | ten & (zeros << 1) & (zeros << 2) & (zeros << 3)) != 0
-        })
+    any_window(packed, |bits| {
+        let eight = eight(bits);
+        if eight == 0 {
+            return false;
+        }
+        let (ten, zeros) = (eight & (eight >> 2), !bits);
+        (fifteen(eight) | ten & (zeros << 1) & (zeros << 2) & (zeros << 3)) != 0
+    })
 }
 
-/// Whether any eight bytes of the string look so, or what is left of them, so many bytes from one
-/// window to the next. What begins in these stands whole in one of the windows if it has no more
-/// bits than the bytes that are left, and one.
+/// Whether any eight bytes of the string look so, or all of them where it is shorter. What takes no
+/// more than seventeen bits stands whole in one of these windows.
 #[inline]
-fn any_window<const STEP: usize>(packed: &[u8], looks_so: impl Fn(u64) -> bool) -> bool {
+fn any_window(packed: &[u8], looks_so: impl Fn(u64) -> bool) -> bool {
+    /// From one window to the next: what begins in the first of so many bytes ends in it.
+    const STEP: usize = 6;
+    let Some(&last) = packed.last_chunk() else {
+        // What fills the window in front has neither many ones nor many zeros, and ends in none.
+        let bits =
+            packed.iter().fold(0xaaaa_aaaa_aaaa_aaaa, |bits, &byte| bits << 8 | u64::from(byte));
+        return looks_so(bits);
+    };
     let mut rest = packed;
-    while let Some(&window) = rest.first_chunk() {
+    while rest.len() > last.len()
+        && let Some(&window) = rest.first_chunk()
+    {
         if looks_so(u64::from_be_bytes(window)) {
             return true;
         }
         rest = &rest[STEP..];
     }
-    // What fills a window has neither many ones nor many zeros.
-    let mut window = [0x55; 8];
-    for (place, &byte) in window.iter_mut().zip(rest) {
-        *place = byte;
-    }
-    looks_so(u64::from_be_bytes(window))
+    looks_so(u64::from_be_bytes(last))
 }
 
 /// For each bit, whether it and the seven before it are ones.
