@@ -4,6 +4,8 @@
 mod answers;
 #[path = "http2/drained.rs"]
 mod drained;
+#[path = "http2/ends.rs"]
+mod ends;
 #[path = "http2/floods.rs"]
 mod floods;
 #[path = "http2/leaving.rs"]
@@ -20,6 +22,8 @@ mod refused;
 mod reloaded;
 #[path = "http2/requests.rs"]
 mod requests;
+#[path = "http2/siege.rs"]
+mod siege;
 #[path = "http2/started.rs"]
 mod started;
 mod support;

@@ -5,6 +5,7 @@
 
 mod answers;
 mod drained;
+mod ends;
 mod floods;
 mod leaving;
 mod limits;
@@ -13,6 +14,8 @@ mod raw;
 mod refused;
 mod reloaded;
 mod requests;
+mod siege;
+mod silent;
 mod started;
 #[path = "../support/mod.rs"]
 mod support;

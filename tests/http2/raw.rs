@@ -3,14 +3,18 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf},
     net::TcpSocket,
 };
 
 use crate::support::{http2::within, wire::Wire};
 
-/// GET http://a/ in static and literal fields of HPACK, without any state.
+/// GET http://a/ in static and literal fields of HPACK, without any state but the authority, which
+/// enters the table.
 pub const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
+
+/// The same, which enters nothing.
+pub const PLAIN_GET: &[u8] = b"\x82\x86\x84\x01\x01a";
 
 /// POST http://a/
 pub const POST: &[u8] = b"\x83\x86\x84\x41\x01a";
@@ -78,7 +82,7 @@ impl Raw {
 
     /// Sends bytes as they are; `false` when usher has closed.
     pub async fn bytes(&mut self, bytes: &[u8]) -> bool {
-        within(self.stream.write_all(bytes)).await.is_ok()
+        send(&mut self.stream, bytes).await
     }
 
     /// Sends a frame; `false` when usher has closed.
@@ -115,6 +119,12 @@ impl Raw {
                 None => return None,
             }
         }
+    }
+
+    /// Sees that usher goes on: it answers a ping that is like no other.
+    pub async fn is_served(&mut self) {
+        self.frame(PING, 0, 0, b"go on ?!").await;
+        while self.until(PING).await.payload != b"go on ?!" {}
     }
 
     /// Reads until usher has closed; the code of its GOAWAY, if it sent one.
@@ -157,6 +167,15 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
     within(stream.read_exact(&mut payload)).await.ok()?;
     let stream = u32::from_be_bytes([header[5], header[6], header[7], header[8]]);
     Some(Frame { kind: header[3], stream, payload })
+}
+
+/// Sends bytes, all of them: those that wait within TLS included. `false` when usher has closed.
+pub async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> bool {
+    let sent = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    within(sent).await.is_ok()
 }
 
 /// A frame as bytes.
