@@ -18,6 +18,7 @@ mod fleet;
 mod gate;
 mod house;
 mod issuers;
+mod life;
 mod names;
 mod orders;
 mod pages;

@@ -17,6 +17,7 @@ use super::{
     fleet::ASK_EVERY,
     health,
     issuers::Issuers,
+    life,
     parting::{attend_and_tell, settle_estate},
     sight::HouseSight,
     signals::{self, Signals},
@@ -56,9 +57,6 @@ const END_WAIT: Duration = Duration::from_secs(5);
 
 /// How long tasks of the house may take to end.
 const TASKS_WAIT: Duration = Duration::from_secs(2);
-
-/// How long a worker may do nothing before usher is not said to live.
-const PULSE_WAIT: Duration = Duration::from_secs(5);
 
 /// Runs `bound` in `house` until it is stopped.
 pub(super) fn run(bound: Bound, house: House) -> Result<(), Ended> {
@@ -112,7 +110,7 @@ async fn live(bound: Bound, signals: Signals) -> Result<(), Ended> {
     }
     systemd::ready();
     if let Some(every) = systemd::watchdog() {
-        tasks.spawn(show_life(every, common.clone()));
+        tasks.spawn(life::show(every, common.clone()));
     }
     let (ended, parting) = attend_and_tell(attend(threads, drain, &drainer, &common), &sight).await;
     // The last lines are written when there is nobody left to write more.
@@ -316,30 +314,6 @@ async fn look(sight: Arc<HouseSight>) {
     loop {
         ticks.tick().await;
         sight.look().await;
-    }
-}
-
-/// Shows systemd that usher lives: as long as every worker does.
-async fn show_life(every: Duration, common: Arc<Common>) {
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = common.pulse.read();
-    let mut missed = 0;
-    loop {
-        ticks.tick().await;
-        let now = common.pulse.read();
-        let all_beat = seen.iter().zip(&now).all(|(seen, now)| seen != now);
-        if all_beat {
-            (seen, missed) = (now, 0);
-        } else {
-            missed += 1;
-        }
-        // Workers beat once a second, which may be less often than is looked.
-        if every * missed < PULSE_WAIT {
-            systemd::alive();
-        } else {
-            tracing::error!(silent = ?every * missed, "a worker does nothing any more");
-        }
     }
 }
 
