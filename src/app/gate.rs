@@ -183,7 +183,11 @@ impl Gate {
     /// A sentence about what is wrong with the order.
     pub(super) fn tell(&self, order: &GateOrder, by: &By, now: Timestamp) -> Result<Deed, String> {
         let mut kept = self.kept.lock();
-        let before = json!(kept.overrides);
+        let before = match order {
+            // It takes nothing's place.
+            GateOrder::Annotate(_) => Value::Null,
+            GateOrder::Override(_) | GateOrder::End(_) => json!(kept.overrides),
+        };
         kept.overrides.retain(|it| is_ahead(&it.until, now));
         let old = now.checked_sub(signed(ANNOTATION_MAX)).unwrap_or(now);
         kept.annotations.retain(|it| is_ahead(&it.until, old));

@@ -124,6 +124,7 @@ fn an_override_has_a_reason_a_name_and_an_end_and_is_told() {
         (deed.action.as_str(), deed.target.as_deref()),
         ("gate override", Some("audience:driver"))
     );
+    assert_eq!((deed.before, &deed.after[0]["audience"]), (json!([]), &json!("driver")));
     let view = scene.ask(&[], Class::Normal);
     assert_eq!((view.verdict.as_str(), view.state.as_deref()), ("go", Some("frozen")));
     let said = "alice (loopback) decided go for driver until 2026-11-24T17:30:00Z: the sale begins";
@@ -167,7 +168,6 @@ fn an_order_without_a_reason_or_an_end_is_refused() {
 #[test]
 fn an_annotation_changes_words_and_no_number() {
     let scene = Scene::new([Some(10), Some(95)]);
-    let before = scene.ask(&[], Class::Normal);
     let order = AnnotationOrder {
         from: "2026-11-24T14:00:00Z".into(),
         until: "2026-11-24T15:00:00Z".into(),
@@ -177,7 +177,10 @@ fn an_annotation_changes_words_and_no_number() {
     let tell = |order: &AnnotationOrder| {
         scene.gate.tell(&GateOrder::Annotate(order.clone()), &by("alice"), now())
     };
-    tell(&order).expect("a good order");
+    scene.decide("hold", Some("customer")).expect("a good order");
+    let before = scene.ask(&[], Class::Normal);
+    let deed = tell(&order).expect("a good order");
+    assert_eq!((deed.before, &deed.after["reason"]), (Value::Null, &json!(order.reason)));
     let after = scene.ask(&[], Class::Normal);
     assert_eq!((&after.verdict, &after.audiences), (&before.verdict, &before.audiences));
     assert!(after.reasons.iter().any(|it| it.contains("provider")), "{:?}", after.reasons);
