@@ -1,6 +1,10 @@
 //! The commands that operators type, against the real binary.
 
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -13,6 +17,7 @@ use crate::support::{
 
 const VIEWER: &str = "a-viewers-token-0123456789";
 const OPERATOR: &str = "an-operators-token-0123456789";
+const PIPELINE: &str = "a-pipelines-token-0123456789";
 
 /// What `usher` with `arguments` and `token` in its environment says about the port at `control`.
 fn say(control: &str, token: &str, arguments: &[&str]) -> Output {
@@ -45,19 +50,26 @@ async fn a_command_shows_its_token_and_a_rotated_one_counts_without_a_restart() 
          control:\n  bind: 127.0.0.1:0\n  audit: {{ path: {} }}\n  tokens:\n\
          \x20 - {{ name: dashboard, role: viewer, file: {} }}\n\
          \x20 - {{ name: oncall, role: operator, file: {} }}\n\
+         \x20 - {{ name: pipeline, role: operator, env: PIPELINE_TOKEN }}\n\
          audiences: [{{ name: everyone, pool: rails }}]\n\
          pools: {{ rails: {{ endpoints: [{endpoint}], capacity: 5 }} }}\n",
         file("audit.json"),
         file("viewer"),
         file("operator"),
     );
-    let usher = Binary::start_whole(&text).await;
+    let started = Binary::start_by(&text, |program| {
+        let mut command = Command::new(program);
+        command.stdin(Stdio::null()).env("PIPELINE_TOKEN", PIPELINE);
+        command
+    });
+    let usher = started.await.expect("it starts");
     let control = usher.control.to_string();
     for (token, arguments, code, expected) in [
         ("", &["status"][..], 1, "401 Unauthorized: This port asks for a token"),
         ("an-unknown-token-0123", &["status"], 1, "401 Unauthorized: This port knows no such"),
         (VIEWER, &["status"], 0, "1 of 1 up"),
         (VIEWER, &["reload"], 1, "403 Forbidden: This token is a viewer's"),
+        (PIPELINE, &["reload"], 0, "nothing changes"),
         (OPERATOR, &["reload", "--reason", "a look"], 0, "nothing changes"),
         ("", &["status", "--token-file", &file("viewer")], 0, "1 of 1 up"),
         ("", &["status", "--token-file", &file("nowhere")], 2, "nowhere cannot be read"),

@@ -6,14 +6,19 @@ use crate::{
     GET,
     suite::websocket::opened,
     support::{
-        client::{Client, refused},
+        client::Client,
         orders::reload,
         origin::{Closed, Origin, ok},
-        usher::{Usher, listener_tls, one_pool},
+        usher::{Usher, one_pool},
     },
 };
 
+mod doors;
+
 const GENERATION: &str = "usher_config_generation";
+
+/// Whether the file is wrong.
+const REFUSED: &str = "usher_config_refused";
 
 /// A configuration in a directory of its own.
 struct File {
@@ -39,6 +44,14 @@ impl File {
     }
 }
 
+/// The hash of the configuration in use, which metrics and status have alike.
+fn hash(usher: &Usher) -> String {
+    let (config, samples) = (usher.remote.status().config, usher.samples());
+    assert_eq!(samples.get(&format!("usher_config_info{{hash=\"{}\"}}", config.hash)), 1.0);
+    assert_eq!(samples.sum("usher_config_info", &[]), 1.0, "and no other");
+    config.hash
+}
+
 #[tokio::test]
 async fn a_changed_file_is_put_to_use_by_itself_and_counters_go_on() {
     let (first, second) = (Origin::start().await, Origin::start().await);
@@ -48,12 +61,16 @@ async fn a_changed_file_is_put_to_use_by_itself_and_counters_go_on() {
     second.serve(|_| ok("second"));
     let usher = Usher::start_at(&file.path).await;
     let mut client = Client::connect(usher.address()).await;
+    let mut hashes = vec![hash(&usher)];
     assert_eq!(client.get("/").await.text(), "first");
     file.write(&one_pool(&[two], ""));
     usher.reaches(GENERATION, 2.0).await;
+    hashes.push(hash(&usher));
     assert_eq!(client.get("/").await.text(), "second", "on the same connection");
     file.write(&one_pool(&[one], ""));
     usher.reaches(GENERATION, 3.0).await;
+    hashes.push(hash(&usher));
+    assert!(hashes[0] == hashes[2] && hashes[0] != hashes[1], "{hashes:?}");
     assert_eq!(client.get("/").await.text(), "first");
     drop(client);
     let samples = usher.stop().await;
@@ -68,20 +85,31 @@ async fn a_wrong_file_changes_nothing_and_is_told_until_it_is_mended() {
     let file = File::new(&right);
     origin.serve(|_| ok("here"));
     let usher = Usher::start_at(&file.path).await;
+    assert_eq!(usher.samples().get(REFUSED), 0.0);
     file.write(&right.replace("capacity: 5", "capcity: 5"));
     let refused = "usher_config_reloads_total{result=\"refused\"}";
     usher.reaches(refused, 1.0).await;
+    let first = usher.remote.status().config.refused.expect("it is wrong");
+    assert_eq!(usher.samples().get(REFUSED), 1.0);
     let (answer, view) = reload(&usher).await;
     assert_eq!((answer.status, view["result"].as_str()), (422, Some("refused")));
     let problems = view["problems"].to_string();
     assert!(problems.contains("unknown key `capcity`, did you mean `capacity`?"), "{problems}");
+    usher.reaches(refused, 2.0).await;
     let standing = usher.remote.status().config.refused.expect("it is wrong");
-    assert!(standing.problems[0].contains("unknown key `capcity`"), "{standing:?}");
+    let line = format!("{}:11:5: error: unknown key `capcity`", file.path.display());
+    assert!(standing.problems[0].starts_with(&line), "{standing:?}");
+    assert_eq!(standing, first, "wrong since the first time");
+    assert!(standing.since.parse::<jiff::Timestamp>().is_ok(), "{standing:?}");
+    let told = format!("not reloaded since {}: {line}", standing.since);
+    let problems = usher.remote.status().problems;
+    assert!(problems[0].starts_with(&told), "{problems:?}");
     let mut client = Client::connect(usher.address()).await;
     assert_eq!(client.get("/").await.text(), "here");
     file.write(&right);
     usher.reaches("usher_config_reloads_total{result=\"unchanged\"}", 1.0).await;
     assert_eq!(usher.remote.status().config.refused, None);
+    assert_eq!(usher.samples().get(REFUSED), 0.0);
     fs::remove_file(&file.path).expect("it is there");
     usher.reaches(refused, 3.0).await;
     assert_eq!(client.get("/").await.text(), "here");
@@ -108,37 +136,6 @@ async fn a_request_goes_on_with_what_it_was_decided_by() {
     drop((client, line));
     let samples = usher.stop().await;
     assert_eq!(samples.sum("usher_requests_total", &["\"somebody\""]), 0.0);
-}
-
-#[tokio::test]
-async fn listeners_come_and_go_and_what_cannot_be_bound_changes_nothing() {
-    let origin = Origin::start().await;
-    let text = one_pool(&[origin.endpoint()], "");
-    let file = File::new(&text);
-    origin.serve(|_| ok("here"));
-    let usher = Usher::start_at(&file.path).await;
-    let more = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = more.local_addr().expect("it is bound");
-    let two = text.replace(
-        " }]\ncontrol",
-        &format!(" }}, {{ bind: \"{address}\"{} }}]\ncontrol", listener_tls()),
-    );
-    file.write(&two);
-    let (answer, view) = reload(&usher).await;
-    assert_eq!(answer.status, 422, "{view}");
-    assert!(view["problems"][0].as_str().expect("a problem").contains(&address.to_string()));
-    // Nobody has to ask again: the file is right, and only the port was not free.
-    drop(more);
-    usher.reaches(GENERATION, 2.0).await;
-    usher.reaches("usher_config_refused", 0.0).await;
-    let mut client = Client::connect(address).await;
-    assert_eq!(client.get("/").await.text(), "here");
-    file.write(&text);
-    assert_eq!(reload(&usher).await.0.status, 200);
-    assert_eq!(client.get("/").await.text(), "here", "an open connection goes on");
-    refused(address).await;
-    drop(client);
-    usher.stop().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What operators order, over a whole usher: who waits, who passes, and what outlives what.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -7,7 +9,7 @@ use crate::support::{
     client::{Answer, Client},
     orders::{done, order},
     origin::{Origin, ok},
-    usher::{Usher, one_pool},
+    usher::{Addresses, Usher, one_pool},
 };
 use crate::{GET, started};
 
@@ -19,6 +21,19 @@ const WAITING: &str = "usher_paused_requests{kind=\"audience\",target=\"everyone
 
 fn fault(answer: &Answer) -> (u16, &str) {
     (answer.status, answer.field("x-usher-fault").unwrap_or_default())
+}
+
+/// Who asks whether usher lives and is ready hears that it is, whatever operators have ordered.
+async fn is_well(usher: &Usher) {
+    let Addresses { control, metrics, .. } = usher.addresses;
+    for port in [control.expect("a control port"), metrics.expect("a metrics port")] {
+        for path in ["/live", "/ready"] {
+            let mut client = Client::plain(port).await;
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: {port}\r\n\r\n")).await;
+            let answer = client.answer().await;
+            assert_eq!(answer.status, 200, "{path} at {port}: {answer:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -38,6 +53,7 @@ async fn paused_requests_wait_without_a_slot_and_go_on_in_order() {
     assert_eq!(usher.samples().get("usher_pool_in_flight{pool=\"rails\"}"), 0.0);
     let status = usher.remote.status();
     assert_eq!((status.verbs[0].waiting, status.verbs[0].target.as_str()), (Some(5), "everyone"));
+    is_well(&usher).await;
     let view = done(&usher, "resume", json!({ "target": "everyone", "operator": "bob" })).await;
     assert_eq!(view["before"][0]["verb"], "pause");
     for (n, client) in clients.iter_mut().enumerate() {
@@ -114,12 +130,31 @@ async fn who_may_not_wait_is_told_when_to_come_back() {
     assert!((1_190..=1_200).contains(&after), "{after}");
     // The same pause, said anew: who comes from now on waits no time at all.
     done(&usher, "pause", json!({ "target": "everyone", "requests": 9, "wait": "0s" })).await;
-    assert_eq!(fault(&client.get("/").await), (503, "paused"));
+    let answer = client.get("/").await;
+    assert_eq!(fault(&answer), (503, "paused"));
+    assert!(answer.field("retry-after").is_some(), "{answer:?}");
     drop((waiting, client));
     let samples = usher.stop().await;
     let faults =
         "usher_faults_total{audience=\"everyone\",pool=\"rails\",fault=\"paused\",blame=\"usher\"}";
     assert_eq!(samples.get(faults), 2.0);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_longer_than_was_said() {
+    let (_origin, usher, mut client) = started("").await;
+    let wait = Duration::from_secs(1);
+    done(&usher, "pause", json!({ "target": "everyone", "wait": "1s", "for": "20m" })).await;
+    let since = Instant::now();
+    let answer = client.get("/").await;
+    assert!(since.elapsed() >= wait, "it has waited");
+    assert_eq!(fault(&answer), (503, "paused"));
+    let after: u64 = answer.field("retry-after").expect("it says when").parse().expect("seconds");
+    assert!((1_100..=1_200).contains(&after), "{after}");
+    assert_eq!(usher.samples().get(WAITING), 0.0);
+    drop(client);
+    let samples = usher.stop().await;
+    assert_eq!(samples.sum("usher_faults_total", &["\"paused\""]), 1.0);
 }
 
 #[tokio::test]
@@ -198,10 +233,7 @@ async fn maintenance_answers_in_the_form_that_is_asked_for_and_lets_networks_pas
         client.send(get).await;
         assert_eq!(client.answer().await.status, status, "{from}");
     }
-    for path in ["/live", "/ready"] {
-        let metrics = usher.addresses.metrics.expect("a metrics port");
-        assert_eq!(Client::plain(metrics).await.get(path).await.status, 200);
-    }
+    is_well(&usher).await;
     done(&usher, "resume", json!({ "target": "everyone" })).await;
     assert_eq!(client.get("/").await.text(), "here");
     drop(client);

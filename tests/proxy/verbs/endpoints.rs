@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::is_well;
 use crate::GET;
 use crate::support::{
     client::Client,
@@ -95,5 +96,6 @@ async fn the_last_endpoint_is_not_drained_unless_that_is_said() {
     );
     let answer = Client::connect(usher.address()).await.get("/").await;
     assert_eq!(answer.status, 503);
+    is_well(&usher).await;
     usher.stop().await;
 }
