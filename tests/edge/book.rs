@@ -3,18 +3,19 @@
 //!
 //! Transport: what each of them speaks to usher.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use usher::{
     config::{self, LoadOptions},
     proxy_protocol::{Version, write},
+    tls::{self, UnknownName},
 };
 
 use crate::{
     secure,
     support::{
-        authority::Authority,
+        authority::{self, Authority},
         client::{Answer, Client},
         origin::{Origin, ok},
         usher::Usher,
@@ -191,4 +192,60 @@ async fn whoever_faces_the_internet_believes_nobody() {
         assert!(error.to_string().contains("UnrecognisedName"), "{error}");
     }
     usher.stop().await;
+}
+
+/// What the book says of what is not configured: a name, and its value.
+fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (_, table) = BOOK.split_once("\n## Defaults, and why\n").expect("a heading");
+    let rows = table.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    rows.map_while(|row| {
+        let mut cells = row.strip_prefix("| ")?.split(" | ");
+        Some((cells.next()?, cells.next()?))
+    })
+}
+
+/// Defaults that no configuration can say otherwise: those of sockets are held by the tests of
+/// `edge/listen`, those of TLS by what `tests/tls_clients` and `tests/edge/sessions.rs` see.
+const FIXED: [&str; 5] =
+    ["early data", "session tickets", "`TCP_NODELAY`", "TCP keep-alive", "backlog"];
+
+#[test]
+fn what_is_said_of_defaults_is_what_is_read_where_nothing_is_written() {
+    let at = authority::shared();
+    let at = at.display();
+    let block = format!(
+        "listeners:\n\
+         - {{ bind: 127.0.0.1:0, tls: {{ certificates: [{{ cert: {at}/shop.crt, \
+              key: {at}/shop.key }}] }} }}\n\
+         - {{ bind: unix:{at}/usher.sock }}\n\
+         control: {{ bind: unix:{at}/control.sock }}\n"
+    );
+    let read = whole(&block, "127.0.0.1:3000");
+    let read = config::parse_text("book.yaml", &read, &LoadOptions::default());
+    let (config, _) = read.unwrap_or_else(|problems| panic!("{problems}"));
+    let [listener, unix] = &config.listeners[..] else { panic!("there are two") };
+    let tls = listener.tls.as_ref().expect("it speaks TLS");
+    let limits = &listener.limits;
+    let or = |is: bool, said: &str| if is { said.to_owned() } else { "something else".to_owned() };
+    let seconds = |time: Duration| format!("{} s", time.as_secs());
+    let modes = [unix.access.mode, config.control_access.mode];
+    let known = [
+        ("`trusted_proxies`", or(config.trusted_proxies.is_empty(), "nobody")),
+        ("`proxy_protocol`", or(!listener.proxy_protocol, "`off`")),
+        ("versions of TLS", or(tls.lowest == tls::Version::Tls12, "1.2 and 1.3")),
+        ("`unknown_name`", or(tls.unknown_name == UnknownName::First, "`first`")),
+        ("`hosts`", or(!tls.any_host, "`certified`")),
+        ("`limits.handshake_wait`", seconds(limits.handshake_wait)),
+        ("`limits.handshakes`", limits.handshakes.to_string()),
+        ("`limits.keep_alive`", seconds(limits.keep_alive)),
+        ("`hsts`", or(listener.hsts.is_none(), "off")),
+        ("`mode` of a Unix socket", format!("{:04o}; {:04o} for `control`", modes[0], modes[1])),
+    ];
+    let known: BTreeMap<&str, String> = known.into_iter().collect();
+    let said: BTreeMap<&str, String> = defaults()
+        .filter(|(name, _)| !FIXED.contains(name))
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect();
+    assert_eq!(said, known);
+    assert_eq!(defaults().count(), known.len() + FIXED.len(), "each once");
 }
