@@ -1,7 +1,5 @@
 //! Signs of life, for a manager of services that waits for them: as long as every worker has some.
 
-#![expect(clippy::disallowed_methods, reason = "the house has few waits, and no wheel")]
-
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};

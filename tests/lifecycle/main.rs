@@ -7,6 +7,8 @@
 mod audited;
 mod fixed;
 mod kept;
+#[cfg(feature = "real")]
+mod machine;
 mod signals;
 #[path = "suite.rs"]
 mod suite;

@@ -7,21 +7,24 @@ use std::{
     fs,
     os::unix::process::CommandExt,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
+use tokio::net::TcpStream;
 
 use crate::{
-    kit::Shop,
+    kit::{Shop, open_socket},
     support::{
         binary::{Binary, said},
         client::{Client, refused},
         origin::Origin,
         usher::Samples,
+        wire::Wire,
     },
 };
 
-fn config(more: &str, endpoint: &str) -> String {
+pub fn config(more: &str, endpoint: &str) -> String {
     format!(
         "access_log: off\nworkers: 1\n{more}\
          drain: {{ grace: 20s, requests: 10s, tunnels: 2s }}\n\
@@ -64,7 +67,7 @@ async fn signals_that_come_while_usher_starts_do_not_end_it_and_term_stops_it() 
         for _ in 0..round {
             tokio::task::yield_now().await;
         }
-        for signal in [Signal::HUP, Signal::USR1, signal] {
+        for signal in [Signal::HUP, Signal::USR1, Signal::USR2, signal] {
             rustix::process::kill_process(pid, signal).expect("it runs");
         }
         let output = child.wait_with_output().expect("it is ours to wait for");
@@ -72,6 +75,67 @@ async fn signals_that_come_while_usher_starts_do_not_end_it_and_term_stops_it() 
         assert_eq!(output.status.code(), Some(0), "round {round}:\n{log}");
         assert!(log.ends_with("stopped\n"), "{log}");
     }
+}
+
+/// Sends it a HUP as soon as it would not end by one: while it reads its configuration.
+const HUNG_UP: &str = r#"(until grep -q "^SigCgt:.*[13579bdf]\$" /proc/$$/status; do :; done
+    kill -HUP $$) & exec "$0" "$@""#;
+
+#[tokio::test]
+async fn a_reload_that_is_asked_for_while_usher_starts_comes_when_it_can_be_obeyed() {
+    let shop = Shop::open("shop").await;
+    let text = config("", &shop.address.to_string());
+    let text = format!("{}{text}", crate::support::binary::PORTS);
+    let started = Binary::start_by(&text, |program| {
+        let mut command = Command::new("sh");
+        command.args(["-c", HUNG_UP]).arg(program).stdin(Stdio::null());
+        command
+    });
+    let usher = started.await.expect("it starts");
+    let counted = "usher_config_reloads_total{result=\"unchanged\"}";
+    usher.when("the reload is counted", |samples| samples.get(counted) == 1.0).await;
+    assert_eq!(Client::connect(usher.clients).await.get("/").await.status, 200);
+}
+
+/// For how long it accepts is looked at from without: whoever load balancers have not turned away
+/// yet is served, and nobody is told to go elsewhere before it is over.
+#[tokio::test]
+async fn load_balancers_have_the_grace_to_notice_that_usher_is_not_ready() {
+    let shop = Shop::open("shop").await;
+    // A machine that stands still for as long as it lasts shows nothing; then it is longer.
+    for grace in [1, 4, 16].map(Duration::from_secs) {
+        let written = format!("grace: {}s", grace.as_secs());
+        let text = config("", &shop.address.to_string()).replace("grace: 20s", &written);
+        let mut usher = Binary::start(&text).await;
+        // It keeps usher from having nothing left to wait for.
+        let _socket = open_socket(usher.clients).await;
+        let since = Instant::now();
+        usher.signal(Signal::TERM);
+        while usher.readiness().await != 503 {
+            tokio::task::yield_now().await;
+        }
+        let served = served_anew(&usher).await;
+        usher.says(NOT_ACCEPTED).await;
+        assert!(since.elapsed() >= grace, "{grace:?} has to pass");
+        refused(usher.clients).await;
+        assert_eq!(usher.ended().code(), Some(0), "{}", usher.log());
+        if served {
+            return;
+        }
+    }
+    panic!("nobody is served between not being ready and the end of the grace");
+}
+
+/// What usher says when its grace is over.
+const NOT_ACCEPTED: &str = "nothing is accepted any more";
+
+/// Whether somebody who comes now is served before the grace is over.
+async fn served_anew(usher: &Binary) -> bool {
+    let Ok(socket) = TcpStream::connect(usher.clients).await else { return false };
+    let mut client = Client::on(Wire::on(socket).await.expect("it is plain"));
+    let answer = client.get("/").await;
+    assert_eq!(answer.status, 200);
+    answer.field("connection").is_none() && !usher.log().contains(NOT_ACCEPTED)
 }
 
 #[tokio::test]
@@ -198,32 +262,6 @@ async fn a_directory_without_permission_changes_nothing_and_names_itself() {
     assert!(stderr.contains(&name) && stderr.contains("Permission denied"), "{stderr}");
     assert_eq!(Client::connect(usher.clients).await.get("/").await.status, 200);
     assert_eq!(reload(&usher), (Some(0), String::new()));
-}
-
-/// Mounts the configuration on itself, in a view of its own, as Kubernetes mounts a `subPath`.
-const MOUNT: &str = r#"mount --bind "$CONFIG" "$CONFIG" && exec "$0" "$@""#;
-
-#[tokio::test]
-async fn a_file_that_is_mounted_by_itself_is_warned_of() {
-    let may = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
-    if !may.is_ok_and(|status| status.success()) {
-        // Only who may mount can show it; `reload/mounts` tests what is made of the mounts.
-        return;
-    }
-    let shop = Shop::open("shop").await;
-    let endpoint = shop.address.to_string();
-    let text = format!("{}{}", crate::support::binary::PORTS, config("", &endpoint));
-    let started = Binary::start_by(&text, |program| {
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", MOUNT]).arg(program).stdin(Stdio::null());
-        command.env("CONFIG", program.with_file_name("usher.yaml"));
-        command
-    });
-    let usher = started.await.expect("it starts");
-    usher.says("usher.yaml: warning: this file is mounted by itself").await;
-    let status = said(&["status", "--format", "json", "--control", &usher.control.to_string()]);
-    let status = String::from_utf8_lossy(&status.stdout).into_owned();
-    assert!(status.contains("this file is mounted by itself"), "{status}");
 }
 
 /// Who has no rights of its own anywhere.

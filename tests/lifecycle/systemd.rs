@@ -5,15 +5,18 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::{
-        fs::PermissionsExt,
-        net::{UnixDatagram, UnixListener},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixDatagram, UnixListener},
+        },
     },
     path::PathBuf,
     process::Command,
 };
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     kit::{Shop, gone, handed},
@@ -84,6 +87,55 @@ async fn a_socket_that_is_handed_in_is_the_listeners_and_stays_open_when_usher_h
     assert_eq!(waiting.answer().await.status, 200);
     second.signal(Signal::TERM);
     assert_eq!(second.ended().code(), Some(0), "{}", second.log());
+}
+
+/// A process that is killed with this.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Puts what it has as its standard files where systemd puts sockets, and becomes the command.
+const HAND_IN_THREE: &str = r#"exec 3<&0 4<&1 5<&2 </dev/null >/dev/null 2>"$LOG"
+    LISTEN_PID=$$ exec "$0" "$@""#;
+
+#[tokio::test]
+async fn every_port_may_be_handed_in_and_all_of_them_at_once() {
+    let shop = Shop::open("shop").await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let sockets = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let [clients, control, metrics] =
+        sockets.each_ref().map(|socket| socket.local_addr().expect("an address"));
+    let text = config(&clients.to_string(), &shop.address.to_string())
+        .replace("control: { bind: 127.0.0.1:0 }", &format!("control: {{ bind: {control} }}"))
+        .replace("metrics: { bind: 127.0.0.1:0 }", &format!("metrics: {{ bind: {metrics} }}"));
+    let (path, log) = (directory.path().join("usher.yaml"), directory.path().join("log"));
+    fs::write(&path, text).expect("it can be written");
+    let [first, second, third] = sockets.each_ref().map(|it| it.try_clone().expect("another"));
+    let mut command = Command::new("sh");
+    command.args(["-c", HAND_IN_THREE, env!("CARGO_BIN_EXE_usher"), "run", "--config"]).arg(path);
+    command.env("LISTEN_FDS", "3").env("LISTEN_FDNAMES", "metrics:control:http").env("LOG", &log);
+    // The order is systemd's own.
+    command.stdin(OwnedFd::from(third)).stdout(OwnedFd::from(second)).stderr(OwnedFd::from(first));
+    let mut usher = Child(command.spawn().expect("it runs"));
+    let ready = async {
+        // The system takes whoever comes before usher does.
+        while Client::plain(metrics).await.get("/ready").await.status != 200 {}
+    };
+    let ready = tokio::time::timeout(PATIENCE, ready).await;
+    ready.unwrap_or_else(|_| panic!("{}", fs::read_to_string(&log).unwrap_or_default()));
+    let mut operator = Client::plain(control).await;
+    operator.send("GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(operator.answer().await.status, 200);
+    assert_eq!(Client::connect(clients).await.get("/").await.status, 200);
+    let pid = i32::try_from(usher.0.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, Signal::TERM).expect("it runs");
+    gone(pid).await;
+    assert_eq!(usher.0.wait().expect("it is ours").code(), Some(0));
 }
 
 #[tokio::test]
@@ -165,32 +217,4 @@ async fn the_manager_of_services_is_told_how_far_usher_is() {
     assert_eq!(usher.first_ended().await.code(), Some(0), "{}", usher.log());
     rustix::process::kill_process(heir, Signal::TERM).expect("it runs");
     assert_eq!(manager.hears(), "STOPPING=1\n");
-}
-
-#[test]
-fn systemd_understands_the_units() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/systemd");
-    if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        // `tests/run` installs it; without it the units are only read.
-        for unit in ["usher.service", "usher.socket"] {
-            let text = std::fs::read_to_string(format!("{folder}/{unit}")).expect("it is there");
-            assert!(text.contains("[Install]"), "{unit}");
-        }
-        return;
-    }
-    let directory = tempfile::tempdir().expect("a directory");
-    for unit in ["usher.service", "usher.socket"] {
-        let text = std::fs::read_to_string(format!("{folder}/{unit}")).expect("it is there");
-        // The binary need not be installed here.
-        let text = text.replace("/usr/local/bin/usher", env!("CARGO_BIN_EXE_usher"));
-        std::fs::write(directory.path().join(unit), text).expect("it can be written");
-    }
-    let verified = Command::new("systemd-analyze")
-        .args(["verify", "--man=no"])
-        .args(["usher.service", "usher.socket"].map(|unit| directory.path().join(unit)))
-        .output()
-        .expect("it runs");
-    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-    let ours: Vec<_> = said.lines().filter(|line| line.contains("usher.")).collect();
-    assert!(verified.status.success() && ours.is_empty(), "{said}");
 }
