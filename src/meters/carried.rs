@@ -7,7 +7,8 @@
 //! are contained.
 //!
 //! Gauges that are summed over replicas are added as long as it lives: its requests in flight are
-//! still somebody's. A series of an audience or a pool that is no longer there is not shown.
+//! still somebody's. A series of an audience, a pool or a listener that is no longer there is not
+//! shown.
 
 use rustc_hash::FxHashMap;
 
@@ -22,6 +23,7 @@ pub(super) struct Carried {
 }
 
 /// What it told of one metric.
+#[derive(Clone)]
 struct Told {
     family: &'static Family,
     /// Samples in their order, by name and labels.
@@ -49,7 +51,25 @@ impl Carried {
             });
             families[at].take(key, value);
         }
+        self.keep_what_is_told_no_more(&mut families);
         *self = Self { families, gone: false };
+    }
+
+    /// What it has counted stays counted, also where it does not show it any more: of a listener
+    /// that it has handed over.
+    fn keep_what_is_told_no_more(&self, families: &mut Vec<Told>) {
+        for old in self.families.iter().filter(|old| old.family.kind == Kind::Counter) {
+            let known = families.iter_mut().find(|told| std::ptr::eq(told.family, old.family));
+            let Some(told) = known else {
+                families.push(old.clone());
+                continue;
+            };
+            for (key, value) in &old.samples {
+                if !told.values.contains_key(key) {
+                    told.take(key, *value);
+                }
+            }
+        }
     }
 
     /// The predecessor has gone.
@@ -98,7 +118,7 @@ impl Carried {
     fn finish(&self, text: &mut String, family: Option<&'static Family>, seen: &[&str], own: &str) {
         let Some(told) = self.told(family) else { return };
         let lives = |key: &str| {
-            ["audience=\"", "pool=\""].iter().all(|label| {
+            ["audience=\"", "pool=\"", "listener=\""].iter().all(|label| {
                 let Some((_, behind)) = key.split_once(label) else { return true };
                 let value = behind.split('"').next().unwrap_or_default();
                 own.contains(&format!("{label}{value}\""))
@@ -228,6 +248,25 @@ usher_config_generation 1
         assert_eq!(shown(&carried, key), Some(15.0));
         carried.gone();
         assert_eq!(shown(&carried, key), Some(15.0), "counters stay when it has gone");
+    }
+
+    #[test]
+    fn a_counter_stays_that_the_predecessor_shows_no_more() {
+        let row = |count| format!("usher_tls_handshakes_total{{listener=\"l\"}} {count}\n");
+        let requests = "usher_requests_total{audience=\"a\",status=\"200\"} 12\n";
+        let mut carried = carried(&(row(40) + requests));
+        let key = "usher_tls_handshakes_total{listener=\"l\"}";
+        let own = format!("# HELP usher_tls_handshakes_total Handshakes.\n{}", row(2));
+        let shown = |carried: &Carried| {
+            let text = carried.add_to(own.clone());
+            text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u32>().ok())
+        };
+        assert_eq!(shown(&carried), Some(42));
+        carried.replace(&row(41));
+        carried.replace(requests);
+        assert_eq!(shown(&carried), Some(43), "its listener is handed over");
+        carried.gone();
+        assert_eq!(shown(&carried), Some(43));
     }
 
     #[test]
