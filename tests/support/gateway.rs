@@ -61,7 +61,8 @@ struct Speaker {
 impl Gateway {
     /// On a connection that carries HTTP/2.
     pub async fn on(wire: Wire) -> Self {
-        let socket = rustix::io::dup(&*wire).expect("a descriptor");
+        // Not for processes that the test starts.
+        let socket = rustix::io::fcntl_dupfd_cloexec(&*wire, 0).expect("a descriptor");
         let socket = TcpStream::from_std(socket.into()).expect("a socket");
         let (usher, connection) = h2::client::handshake(wire).await.expect("a connection");
         let driver = tokio::spawn(async move {
