@@ -41,11 +41,14 @@ pub(super) struct Expected {
     pub(super) trailers: Option<Option<HeaderMap>>,
 }
 
+/// Name and value.
+type Field = (Vec<u8>, Vec<u8>);
+
 pub(super) struct Client {
     rng: Rng,
     errs: bool,
     cuts: bool,
-    table: VecDeque<(Vec<u8>, Vec<u8>)>,
+    table: VecDeque<Field>,
     table_bytes_max: usize,
     stream: u32,
     pub(super) sent: Vec<u8>,
@@ -148,7 +151,7 @@ impl Client {
         fields
     }
 
-    fn field(&mut self, block: &mut Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+    fn field(&mut self, block: &mut Vec<u8>) -> Field {
         let chosen = self.chosen();
         match (self.rng.u8(..10), chosen) {
             // What is there may be a pseudo-field, whose place is not here.
@@ -164,11 +167,7 @@ impl Client {
         }
     }
 
-    fn literal(
-        &mut self,
-        chosen: Option<(usize, (Vec<u8>, Vec<u8>))>,
-        block: &mut Vec<u8>,
-    ) -> (Vec<u8>, Vec<u8>) {
+    fn literal(&mut self, chosen: Option<(usize, Field)>, block: &mut Vec<u8>) -> Field {
         let (first, mask) = [(0x40, 0x3f), (0x00, 0x0f), (0x10, 0x0f)][self.rng.usize(..3)];
         let errs = self.errs;
         // A block stays below what one frame carries.
@@ -224,7 +223,7 @@ impl Client {
     }
 
     /// An entry of the table, if it has any.
-    fn chosen(&mut self) -> Option<(usize, (Vec<u8>, Vec<u8>))> {
+    fn chosen(&mut self) -> Option<(usize, Field)> {
         if self.table.is_empty() {
             return None;
         }
@@ -242,7 +241,7 @@ impl Client {
 
     /// Makes room for so many bytes.
     fn evict(&mut self, bytes: usize) {
-        let size = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len() + ENTRY_BYTES;
+        let size = |(name, value): &Field| name.len() + value.len() + ENTRY_BYTES;
         while self.table.iter().map(size).sum::<usize>() + bytes > self.table_bytes_max
             && self.table.pop_back().is_some()
         {}
