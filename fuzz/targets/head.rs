@@ -78,7 +78,8 @@ fn taken(bytes: &[u8]) -> (BTreeMap<u32, HeaderMap>, bool) {
 /// Whether the crate alone comes to the same end. It does not where a stream waits for itself: it
 /// refuses the head without unpacking it, and knows no more what the table holds. Nor where streams
 /// have numbers that end a connection (RFC 9113 §5.1.1): it does not look at that of a head that it
-/// refuses.
+/// refuses. Nor where a table gets another size within a head (RFC 7541 §4.2): it lets that be
+/// where a frame begins.
 fn is_comparable(mut frames: &[u8]) -> bool {
     let mut newest = 0;
     while let [l0, l1, l2, kind, flags, s0, s1, s2, s3, rest @ ..] = frames {
@@ -88,6 +89,9 @@ fn is_comparable(mut frames: &[u8]) -> bool {
         let behind = priority.map(|bytes| u32::from_be_bytes(*bytes) & !(1 << 31));
         let waits_for_itself = flags & 0x20 != 0 && behind == Some(stream);
         if *kind == 1 && (waits_for_itself || stream % 2 == 0 || stream < newest) {
+            return false;
+        }
+        if *kind == 9 && rest.first().is_some_and(|byte| byte & 0xe0 == 0x20) {
             return false;
         }
         newest = newest.max(if *kind == 1 { stream } else { 0 });
