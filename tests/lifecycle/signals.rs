@@ -77,7 +77,7 @@ async fn signals_that_come_while_usher_starts_do_not_end_it_and_term_stops_it() 
     }
 }
 
-/// Sends it a HUP as soon as it would not end by one: while it reads its configuration.
+/// Sends it a HUP as soon as it would not end by one: about when it reads its configuration.
 const HUNG_UP: &str = r#"(until grep -q "^SigCgt:.*[13579bdf]\$" /proc/$$/status; do :; done
     kill -HUP $$) & exec "$0" "$@""#;
 
@@ -188,13 +188,14 @@ async fn a_reload_while_usher_stops_is_refused_and_says_so() {
     assert_eq!(usher.ended().code(), Some(0), "{}", usher.log());
 }
 
-/// The process stands still while they come, so that it finds them and the TERM at once.
+/// The acceptor waits for room, so that they are still with the system when the TERM comes.
 #[tokio::test]
 async fn connections_that_the_system_has_queued_when_accepting_ends_are_served() {
     let shop = Shop::open("shop").await;
-    let text = config("", &shop.address.to_string()).replace("grace: 20s", "grace: 0s");
-    let mut usher = Binary::start(&text).await;
-    usher.signal(Signal::STOP);
+    let text = config("limits: { connections: 1 }\n", &shop.address.to_string());
+    let mut usher = Binary::start(&text.replace("grace: 20s", "grace: 0s")).await;
+    let mut first = Client::connect(usher.clients).await;
+    assert_eq!(first.get("/").await.status, 200);
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut client = Client::connect(usher.clients).await;
@@ -202,13 +203,13 @@ async fn connections_that_the_system_has_queued_when_accepting_ends_are_served()
         clients.push(client);
     }
     usher.signal(Signal::TERM);
-    usher.signal(Signal::CONT);
     for client in &mut clients {
         let answer = client.answer().await;
         assert!(answer.status == 200 && answer.whole, "{answer:?}");
     }
+    drop(first);
     assert_eq!(usher.ended().code(), Some(0), "{}", usher.log());
-    assert_eq!(shop.served(), 20);
+    assert_eq!(shop.served(), 21);
     refused(usher.clients).await;
 }
 
