@@ -261,7 +261,7 @@ impl Reloader {
         let order = match order(&old.config, &config) {
             Ok(order) => order,
             Err(error) => {
-                self.state.lock().shut = Shut::of(&old.config, &config);
+                self.state.lock().shut = Shut::of(&config, &error.bind);
                 return refused(name, &error.to_string());
             }
         };

@@ -1,4 +1,4 @@
-//! Which doors a reload opens and closes, and those that it could not open.
+//! Which doors a reload opens and closes, and the one that it could not open.
 
 use crate::{
     bind::{Access, Bind},
@@ -6,25 +6,24 @@ use crate::{
     edge::{self, Door, Order},
 };
 
-/// Doors that the file wants and that could not be opened, for which all of it was refused. They
-/// are tried again, since the file need not change for that to change.
+/// A door that the file wants and that could not be opened, for which all of it was refused. It is
+/// tried again, since the file need not change for that to change; and it alone, since a door that
+/// can be opened would be there for a moment each time.
 #[derive(Debug, Default)]
-pub(super) struct Shut(Vec<(Bind, Access)>);
+pub(super) struct Shut(Option<(Bind, Access)>);
 
 // === impl Shut ===
 
 impl Shut {
-    /// The doors of `new` that are not there in `old`.
-    pub(super) fn of(old: &Config, new: &Config) -> Self {
-        let is_new = |bind: &Bind| !old.listeners.iter().any(|known| known.bind == *bind);
-        let wanted = new.listeners.iter().filter(|wanted| is_new(&wanted.bind));
-        Self(wanted.map(|wanted| (wanted.bind.clone(), wanted.access)).collect())
+    /// The door of `new` at `bind`.
+    pub(super) fn of(new: &Config, bind: &Bind) -> Self {
+        let wanted = new.listeners.iter().find(|wanted| wanted.bind == *bind);
+        Self(wanted.map(|wanted| (wanted.bind.clone(), wanted.access)))
     }
 
-    /// Whether there are such doors, and all of them could be opened now.
+    /// Whether there is such a door, and it could be opened now.
     pub(super) fn can_be_opened(&self) -> bool {
-        let open = |(bind, access): &(Bind, Access)| edge::bind(bind, *access).is_ok();
-        !self.0.is_empty() && self.0.iter().all(open)
+        self.0.as_ref().is_some_and(|(bind, access)| edge::bind(bind, *access).is_ok())
     }
 }
 
