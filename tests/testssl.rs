@@ -36,7 +36,7 @@ const OF_THE_TEST: [&str; 11] = [
     "certificate_transparency",
 ];
 
-/// Every finding that is worse than information, with its grade.
+/// Every finding that is worse than `LOW`, with its grade.
 fn findings(report: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(report).expect("a report");
     let all: Value = serde_json::from_str(&text).expect("JSON");
